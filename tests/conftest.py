@@ -1,0 +1,21 @@
+"""What holds for every test: no credentials or settings of the developer's own, and no state outside a temporary folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drop the developer's AWS, Pulumi and runctl settings; give this process a state folder of its own."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN) and name != "RUNCTL_TEST_AWS"]:
+        del os.environ[name]
+    state = tmp_path_factory.mktemp("state")
+    os.environ["RUNCTL_STATE_DIR"] = str(state)
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    return state

@@ -1,0 +1,117 @@
+"""The one place that makes AWS clients, and the one that says in our words what AWS answered.
+
+boto3 takes a quarter of a second to import, so it is imported when the first client is made and never for `--list`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from remote.errors import Error, InputMissing, PermissionDenied, Unavailable
+
+# AWS spells "you may not" differently from service to service.
+DENIED = {
+    "403",
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+}
+GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+
+
+class Aws:
+    """Clients of one region, or of one local cloud when `endpoint_url` is given.
+
+    Clients are made once and kept: making one costs 20 to 200 ms.
+    """
+
+    def __init__(self, region: str, endpoint_url: str | None = None) -> None:
+        self.region = region
+        self.endpoint_url = endpoint_url
+
+    @cached_property
+    def ec2(self) -> Any:
+        """EC2: hosts and volumes."""
+        return self._client("ec2")
+
+    @cached_property
+    def s3(self) -> Any:
+        """S3: code, runs, checkpoints."""
+        return self._client("s3")
+
+    @cached_property
+    def ssm(self) -> Any:
+        """Systems Manager: how commands reach a host with no open port."""
+        return self._client("ssm")
+
+    def _client(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        options: dict[str, Any] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"mode": "standard", "max_attempts": 4},
+            "max_pool_connections": 32,
+        }
+        session = boto3.Session(region_name=self.region)
+        if self.endpoint_url is None:
+            return session.client(service, config=Config(**options))
+        # The local cloud accepts any key; without one boto3 would search the laptop for real ones.
+        options["s3"] = {"addressing_style": "path"}
+        return session.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106  no secret: the local cloud does not look at it
+            config=Config(**options),
+        )
+
+
+def error_code(error: BaseException) -> str:
+    """AWS's own code of a botocore ClientError, or an empty string for anything else."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether AWS said that an object is not there."""
+    return error_code(error) in {"NoSuchKey", "404", "NotFound"}
+
+
+def is_already_there(error: BaseException) -> bool:
+    """Whether a conditional write lost to an earlier one (412, or 409 while another was under way).
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    return error_code(error) in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+def as_error(error: BaseException) -> Error | None:
+    """What a botocore exception means to a user, or None when it is not botocore's.
+
+    Works on names, so that asking does not import botocore.
+    """
+    if not type(error).__module__.startswith(("botocore", "boto3")):
+        return None
+    code, name = error_code(error), type(error).__name__
+    if name in {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "SSOTokenLoadError"}:
+        return PermissionDenied(f"no usable AWS credentials: {error}", next_step="aws sso login, or set AWS_PROFILE")
+    if code in DENIED:
+        return PermissionDenied(str(error), next_step="aws sts get-caller-identity")
+    if code == "NoSuchBucket":
+        return Unavailable(f"the stack's bucket is gone: {error}", next_step="inv up")
+    if code in GONE:
+        return InputMissing(str(error), next_step="inv status")
+    return Unavailable(f"AWS did not do as asked: {error}", next_step="inv status")

@@ -1,0 +1,99 @@
+"""The stack's bucket as runctl uses it: JSON records, write-once objects, and pages of keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from remote.aws import error_code, is_already_there, is_missing
+from remote.errors import Unavailable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One key of a listing. `modified_at` is the bucket's clock, so ages need no laptop clock."""
+
+    key: str
+    size: int
+    etag: str
+    modified_at: datetime
+
+
+class Bucket:
+    """S3 calls with our meaning of "not there" and "already there".
+
+    Every method raises `Unavailable` when the bucket itself is gone and lets other botocore errors through.
+    """
+
+    def __init__(self, s3: Any, name: str) -> None:
+        self._s3 = s3
+        self.name = name
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes, or None when it is not there."""
+        try:
+            return bytes(self._s3.get_object(Bucket=self.name, Key=key)["Body"].read())
+        except self._s3.exceptions.ClientError as error:
+            if is_missing(error):
+                return None
+            raise self._explain(error) from error
+
+    def get_json(self, key: str) -> dict[str, Any] | None:
+        """The decoded object, or None when it is not there."""
+        body = self.get(key)
+        return None if body is None else dict(json.loads(body))
+
+    def exists(self, key: str) -> bool:
+        """Whether the key is there."""
+        try:
+            self._s3.head_object(Bucket=self.name, Key=key)
+        except self._s3.exceptions.ClientError as error:
+            if is_missing(error):
+                return False
+            raise self._explain(error) from error
+        return True
+
+    def put_once(self, key: str, body: bytes | BinaryIO, content_type: str = "application/octet-stream") -> bool:
+        """Write the object unless the key exists; True when this call wrote it."""
+        try:
+            self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except self._s3.exceptions.ClientError as error:
+            if is_already_there(error):
+                return False
+            raise self._explain(error) from error
+        return True
+
+    def put_json_once(self, key: str, data: dict[str, Any]) -> bool:
+        """Write a record unless the key exists; True when this call wrote it."""
+        return self.put_once(key, json.dumps(data, indent=2).encode(), "application/json")
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Every entry below `prefix` in the order of keys, from the first key past `after`; one call per page."""
+        for page in self._pages(Prefix=prefix, StartAfter=after):
+            for item in page.get("Contents", []):
+                yield Entry(
+                    key=item["Key"], size=item["Size"], etag=item["ETag"].strip('"'), modified_at=item["LastModified"]
+                )
+
+    def folders(self, prefix: str, after: str = "") -> list[str]:
+        """The names one level below `prefix`, in order: `runs/` gives run ids."""
+        found = [
+            item["Prefix"].removeprefix(prefix).rstrip("/")
+            for page in self._pages(Prefix=prefix, Delimiter="/", StartAfter=after)
+            for item in page.get("CommonPrefixes", [])
+        ]
+        return sorted(found)
+
+    def _pages(self, **query: str) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, **query)
+        except self._s3.exceptions.ClientError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> Exception:
+        if error_code(error) == "NoSuchBucket":
+            return Unavailable(f"the stack's bucket {self.name} is gone", next_step="inv up")
+        return error

@@ -1,0 +1,128 @@
+"""What a host may do: the role its processes act as, and nothing that this environment does not need.
+
+The policy documents are functions of plain values, so a test can read every statement; the component only declares.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+Document = dict[str, Any]
+
+READ_PREFIXES = ("agent/", "code/", "runs/")
+WRITE_PREFIXES = ("runs/", "hosts/")
+
+
+def trust_policy() -> Document:
+    """Let EC2, and nobody else, hand out this role's credentials."""
+    return _document(
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}},
+    )
+
+
+def bucket_policy(bucket_arn: str) -> Document:
+    """Let a host read code and runs, write runs and its own record, and list those; delete nothing.
+
+    S3 answers 403, not 404, for a missing object when the reader may not list: the condition on ListBucket keeps a
+    host from seeing other prefixes, so a host asks for what may be missing by listing.
+    """
+    return _document(
+        {
+            "Sid": "Read",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject"],
+            "Resource": [f"{bucket_arn}/{prefix}*" for prefix in READ_PREFIXES],
+        },
+        {
+            "Sid": "Write",
+            "Effect": "Allow",
+            "Action": ["s3:PutObject"],
+            "Resource": [f"{bucket_arn}/{prefix}*" for prefix in WRITE_PREFIXES],
+        },
+        {
+            "Sid": "List",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket"],
+            "Resource": [bucket_arn],
+            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in _listed()]}},
+        },
+    )
+
+
+def image_policy(repository_arn: str) -> Document:
+    """Let a host pull images of this stack's repository.
+
+    GetAuthorizationToken takes no resource: https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
+    """
+    return _document(
+        {
+            "Sid": "Pull",
+            "Effect": "Allow",
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Resource": [repository_arn],
+        },
+        {"Sid": "LogIn", "Effect": "Allow", "Action": ["ecr:GetAuthorizationToken"], "Resource": ["*"]},
+    )
+
+
+class HostRole(pulumi.ComponentResource):
+    """The role and instance profile of every host of the stack.
+
+    Args:
+        name: physical name of the role and of the profile, unique in the account.
+        bucket_arn: the bucket whose prefixes the host may use.
+        repository_arn: the repository that the host may pull from.
+        partition: `aws`, `aws-cn` or `aws-us-gov`, for the ARN of the managed policy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket_arn: pulumi.Input[str],
+        repository_arn: pulumi.Input[str],
+        partition: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("runctl:infra:HostRole", name, {}, opts)
+        mine = pulumi.ResourceOptions(parent=self)
+        self.role = aws.iam.Role(
+            name,
+            name=name,
+            description="What a runctl host may do",
+            assume_role_policy=json.dumps(trust_policy()),
+            opts=mine,
+        )
+        self.grants: list[pulumi.Resource] = [
+            aws.iam.RolePolicyAttachment(
+                f"{name}-ssm",
+                role=self.role.name,
+                policy_arn=f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+                opts=mine,
+            ),
+            self._policy("bucket", pulumi.Output.from_input(bucket_arn).apply(lambda arn: json.dumps(bucket_policy(arn)))),
+            self._policy("images", pulumi.Output.from_input(repository_arn).apply(lambda arn: json.dumps(image_policy(arn)))),
+        ]
+        self.profile = aws.iam.InstanceProfile(name, name=name, role=self.role.name, opts=mine)
+        self.register_outputs({"role_arn": self.role.arn, "profile_name": self.profile.name})
+
+    def _policy(self, topic: str, document: pulumi.Output[str]) -> aws.iam.RolePolicy:
+        return aws.iam.RolePolicy(
+            f"{self._name}-{topic}",
+            name=topic,
+            role=self.role.name,
+            policy=document,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _listed() -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*READ_PREFIXES, *WRITE_PREFIXES)))
+
+
+def _document(*statements: Document) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -1,0 +1,30 @@
+"""Which machine image hosts start from: given by id, or by the public SSM parameter that names the newest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A machine image and the device it boots from, which differs between distributions."""
+
+    id: str
+    root_device: str
+
+
+def is_image_id(setting: str) -> bool:
+    """Tell an image's id from the name of a parameter that holds one."""
+    return setting.startswith("ami-")
+
+
+def resolve(setting: str, invoke: pulumi.InvokeOptions) -> Image:
+    """Look up the image that `setting` names at this moment."""
+    image_id = setting
+    if not is_image_id(setting):
+        image_id = aws.ssm.get_parameter(name=setting, opts=invoke).insecure_value
+    found = aws.ec2.get_ami(filters=[{"name": "image-id", "values": [image_id]}], opts=invoke)
+    return Image(id=found.image_id, root_device=found.root_device_name)

@@ -1,0 +1,166 @@
+"""The environment's one bucket: code, runs, checkpoints and the agent live here, so it is guarded like the data it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.settings import SettingsError
+
+INCOMPLETE_UPLOAD_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentBundle:
+    """The agent's file as it was when the program read it; `digest` is the SHA-256 of its bytes, in hex."""
+
+    path: Path
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """Give the object's key: content-addressed, so a host can tell that what it fetched is what was deployed."""
+        return f"agent/{self.digest}.pyz"
+
+
+def read_bundle(path: Path) -> AgentBundle:
+    """Read the agent's file and name it by its content.
+
+    Raises:
+        SettingsError: the file is not there; says what builds it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the agent's file cannot be read: {path} ({error.strerror}); build it with `inv up` or `make agent`, "
+            "or set agentBundle"
+        ) from error
+    return AgentBundle(path=path, digest=hashlib.sha256(content).hexdigest())
+
+
+def tls_only_policy(bucket_arn: str) -> dict[str, Any]:
+    """Refuse every request that does not come over TLS, whoever makes it."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [bucket_arn, f"{bucket_arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+
+
+def lifecycle_rules(noncurrent_version_days: int) -> list[dict[str, Any]]:
+    """Give the rules that keep an old bucket from growing: unfinished uploads and superseded versions go."""
+    return [
+        {
+            "id": "incomplete-uploads",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": INCOMPLETE_UPLOAD_DAYS},
+        },
+        {
+            "id": "noncurrent-versions",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "noncurrent_version_expiration": {"noncurrent_days": noncurrent_version_days},
+            "expiration": {"expired_object_delete_marker": True},
+        },
+    ]
+
+
+class RunBucket(pulumi.ComponentResource):
+    """A versioned, encrypted, private bucket with the agent in it.
+
+    Args:
+        name: logical name; Pulumi appends characters of its own, because bucket names are the whole world's.
+        agent: the bundle to put in.
+        noncurrent_version_days: how long a superseded version can be brought back.
+        protect: refuse to delete the bucket, and keep it when the stack goes.
+        force_destroy: delete the bucket even while there are objects in it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        agent: AgentBundle,
+        noncurrent_version_days: int,
+        protect: bool,
+        force_destroy: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("runctl:infra:RunBucket", name, {}, opts)
+        self.bucket = aws.s3.Bucket(
+            name,
+            force_destroy=force_destroy,
+            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+        )
+        self._guard(name)
+        self._retain(name, noncurrent_version_days)
+        self.agent = aws.s3.BucketObjectv2(
+            f"{name}-agent",
+            bucket=self.bucket.bucket,
+            key=agent.key,
+            source=pulumi.FileAsset(str(agent.path)),
+            source_hash=agent.digest,
+            content_type="application/zip",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({"bucket": self.bucket.bucket, "agent_key": self.agent.key})
+
+    def _guard(self, name: str) -> None:
+        mine = pulumi.ResourceOptions(parent=self)
+        closed = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=self.bucket.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=mine,
+        )
+        aws.s3.BucketOwnershipControls(
+            f"{name}-ownership", bucket=self.bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=mine
+        )
+        # S3 encrypts so by default since 2023; declared, so that an audit finds it in the stack and drift is undone.
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=self.bucket.bucket,
+            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+            opts=mine,
+        )
+        # S3 refuses two changes to a bucket's policy and its public access block at the same moment (409).
+        aws.s3.BucketPolicy(
+            f"{name}-tls",
+            bucket=self.bucket.bucket,
+            policy=self.bucket.arn.apply(lambda arn: json.dumps(tls_only_policy(arn))),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[closed]),
+        )
+
+    def _retain(self, name: str, noncurrent_version_days: int) -> None:
+        versioning = aws.s3.BucketVersioning(
+            f"{name}-versions",
+            bucket=self.bucket.bucket,
+            versioning_configuration={"status": "Enabled"},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # A rule for noncurrent versions is refused by a bucket that has none.
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=self.bucket.bucket,
+            rules=lifecycle_rules(noncurrent_version_days),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+        )

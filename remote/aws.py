@@ -56,8 +56,8 @@ class Aws:
         return self._client("ssm")
 
     def _client(self, service: str) -> Any:
-        import boto3
-        from botocore.config import Config
+        import boto3  # noqa: PLC0415  see the module's docstring
+        from botocore.config import Config  # noqa: PLC0415
 
         options: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,

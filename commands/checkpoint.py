@@ -1,0 +1,53 @@
+"""`checkpoint.*`: the committed checkpoints of a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from commands import environment, wording
+from commands.frame import command, emit, print_table
+
+if TYPE_CHECKING:
+    from remote.checkpoints import Checkpoint
+
+
+@command(noun="run")
+def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
+    """List the committed checkpoints of a run.
+
+    Example: inv checkpoint.list
+    """
+    from remote.checkpoints import list_checkpoints
+    from remote.runs import latest_run, read_run
+
+    opened = environment.open_stack(stack)
+    now = dt.datetime.now(dt.UTC)
+    chosen = read_run(opened.bucket, run) if run else latest_run(opened.bucket, now)
+    found = list_checkpoints(opened.bucket, chosen.id)
+    if json:
+        emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])
+        return
+    rows = [[str(one.step), wording.size(one.manifest.size), _age(one, now), _metrics(one), one.key] for one in found]
+    print_table(["STEP", "SIZE", "AGE", "METRICS", "MANIFEST"], rows)
+
+
+def _item(one: Checkpoint, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "step": one.step,
+        "size": one.manifest.size,
+        "age_seconds": (now - one.committed_at).total_seconds(),
+        "committed_at": one.manifest.committed_at,
+        "metrics": one.manifest.metrics,
+        "files": one.manifest.files,
+        "manifest": one.key,
+    }
+
+
+def _age(one: Checkpoint, now: dt.datetime) -> str:
+    return wording.duration(max(0.0, (now - one.committed_at).total_seconds()))
+
+
+def _metrics(one: Checkpoint) -> str:
+    values = one.manifest.metrics.items()
+    return " ".join(f"{name}={value:.4g}" for name, value in values if isinstance(value, float)) or "-"

@@ -1,0 +1,143 @@
+"""Which stack a command means, and how to get at it: the local cloud's or one on AWS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remote.errors import Unavailable
+
+if TYPE_CHECKING:
+    from localcloud.daemon import Address
+    from localcloud.deployer import Event, Result
+    from remote.stack import Stack
+
+LOCAL = "local"
+BUNDLE = Path("build") / "agent.pyz"
+
+
+def state_dir() -> Path:
+    """Where runctl keeps what must outlive a command: $RUNCTL_STATE_DIR, else the XDG state folder's `runctl`."""
+    chosen = os.environ.get("RUNCTL_STATE_DIR")
+    if chosen:
+        return Path(chosen).absolute()
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "runctl"
+
+
+def local_dir() -> Path:
+    """The local cloud's own part of the state folder."""
+    return state_dir() / LOCAL
+
+
+def checkout() -> Path:
+    """The folder with Pulumi.yaml: the nearest one above the current folder, else runctl's own."""
+    here = Path.cwd()
+    found = (folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").is_file())
+    return next(found, Path(__file__).resolve().parent.parent)
+
+
+def stack_name(option: str) -> str:
+    """The stack a command means: `--stack`, else $RUNCTL_STACK, else `local`."""
+    return option or os.environ.get("RUNCTL_STACK") or LOCAL
+
+
+def open_stack(option: str) -> Stack:
+    """The stack, which must exist.
+
+    Raises:
+        Unavailable: the local cloud is not up, or the local stack is not deployed.
+        InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
+    """
+    from remote.stack import Stack, pulumi_outputs, read_outputs
+
+    name = stack_name(option)
+    if name != LOCAL:
+        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())))
+    address = require_local()
+    from localcloud import deployer
+
+    found = deployer.outputs(LOCAL, state_dir=local_dir())
+    if not found:
+        raise Unavailable("stack local is not deployed", next_step="inv up")
+    return Stack(outputs=read_outputs(found), endpoint_url=address.url)
+
+
+def require_local() -> Address:
+    """The local cloud's address.
+
+    Raises:
+        Unavailable: it is not up.
+    """
+    from localcloud import daemon
+
+    address = daemon.find(local_dir())
+    if address is None:
+        raise Unavailable("the local cloud is not up", next_step="inv up")
+    return address
+
+
+def deploy_local(on_event: Callable[[Event], None], *, preview: bool = False) -> Result:
+    """Run the unmodified program in infra/ against the local cloud, which must be up."""
+    from localcloud import deployer
+    from remote import bundle
+
+    address = require_local()
+    bundle.build(checkout() / BUNDLE)
+    result = deployer.up(
+        checkout(), LOCAL, endpoint=address.url, state_dir=local_dir(), preview=preview, on_event=on_event
+    )
+    if not preview:
+        _remember_inputs(address)
+    return result
+
+
+def local_is_current(address: Address) -> bool:
+    """Whether the last deployment used the very program, configuration, agent and cloud that are there now.
+
+    `inv train` asks this instead of running the program, which takes seconds.
+    """
+    from remote import bundle
+
+    bundle.build(checkout() / BUNDLE)
+    try:
+        return _inputs_file().read_text() == _inputs(address)
+    except FileNotFoundError:
+        return False
+
+
+def forget_inputs() -> None:
+    """Make the next `local_is_current` false."""
+    _inputs_file().unlink(missing_ok=True)
+
+
+def _remember_inputs(address: Address) -> None:
+    path = _inputs_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(_inputs(address))
+    draft.replace(path)
+
+
+def _inputs_file() -> Path:
+    return local_dir() / "stacks" / "local.inputs"
+
+
+def _inputs(address: Address) -> str:
+    root = checkout()
+    files = [*sorted((root / "infra").rglob("*.py")), *sorted(root.glob("Pulumi*.yaml")), root / BUNDLE]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return json.dumps({"program": digest.hexdigest(), "generation": _generation(address)})
+
+
+def _generation(address: Address) -> str:
+    from localcloud import daemon
+
+    health: Mapping[str, Any] = daemon.call(address, "GET", "/_local/health")
+    return str(health["generation"])

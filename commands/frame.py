@@ -1,0 +1,181 @@
+"""What every command shares: its options' help, where results go, and how failures become exit codes.
+
+Invoke prints a traceback for any exception it does not know, so `command` is the outermost boundary: failures of ours
+become one clear line, the next command to type, and the number in `EXIT_CODES`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json as jsonlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from invoke.exceptions import Exit, UnexpectedExit
+
+from commands.positional import Command
+from remote import errors
+
+SCHEMA = 1
+# A followed run exits with the training process's own code; everything else with one of these.
+EXIT_CODES: dict[str, int] = {
+    "done": 0,
+    "usage": errors.UsageError.exit_code,
+    "input-missing": errors.InputMissing.exit_code,
+    "unavailable": errors.Unavailable.exit_code,
+    "host-busy": errors.HostBusy.exit_code,
+    "bug": errors.Error.exit_code,
+    "cannot-create": errors.CannotCreate.exit_code,
+    "interrupted": errors.Interrupted.exit_code,
+    "permission": errors.PermissionDenied.exit_code,
+    "config": errors.ConfigError.exit_code,
+    "ctrl-c": 130,
+    "broken-pipe": 141,
+}
+HELP: dict[str, str] = {
+    "stack": "The environment to use (default: $RUNCTL_STACK, else local)",
+    "json": "Print one JSON document on standard output and nothing else there",
+    "dry-run": "Print the plan and do nothing",
+    "yes": "Do not ask",
+    "host": "A host's name or instance id (default: the stack's only worker)",
+    "run": "A run's id (default: the newest)",
+}
+
+
+def command(*, noun: str = "", **help_texts: str) -> Callable[[Callable[..., Any]], Command]:
+    """Make a task of a function: help for its options, and failures mapped to exit codes.
+
+    Args:
+        noun: the parameter that may also be given as a bare word.
+        help_texts: help for options that `HELP` does not know, by parameter name.
+    """
+
+    def wrap(body: Callable[..., Any]) -> Command:
+        @functools.wraps(body)
+        def guarded(c: Any, *args: Any, **kwargs: Any) -> Any:
+            return _run(body, c, args, kwargs)
+
+        names = [name for name in inspect.signature(body).parameters if name != "c"]
+        known = {**HELP, **{name.replace("_", "-"): text for name, text in help_texts.items()}}
+        texts = {name: known[name.replace("_", "-")] for name in names if name.replace("_", "-") in known}
+        return Command(guarded, noun=noun, name=body.__name__.rstrip("_"), help=texts)
+
+    return wrap
+
+
+def _run(body: Callable[..., Any], c: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    as_json = bool(kwargs.get("json"))
+    try:
+        return body(c, *args, **kwargs)
+    except (Exit, UnexpectedExit):
+        raise
+    except KeyboardInterrupt:
+        raise Exit(code=EXIT_CODES["ctrl-c"]) from None
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python must not complain again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=EXIT_CODES["broken-pipe"]) from None
+    except Exception as error:  # noqa: BLE001  the outermost boundary
+        raise Exit(code=_explain(error, as_json)) from None
+
+
+def _explain(error: Exception, as_json: bool) -> int:
+    known = as_known(error)
+    if known is None:
+        known = errors.Error(
+            f"runctl has a bug: {type(error).__name__}: {error}",
+            next_step=f"report it with the traceback in {_keep_traceback(error)}",
+        )
+    if as_json:
+        emit("error", error={**describe(known), "exit_code": known.exit_code})
+    say_error(known.message, known.next_step)
+    return known.exit_code
+
+
+def describe(error: errors.Error) -> dict[str, str]:
+    """A failure as JSON carries it."""
+    return {"kind": error.kind, "message": error.message, "next_step": error.next_step}
+
+
+def as_known(error: Exception) -> errors.Error | None:
+    """The failure in our own words, whichever room or library it came from; None for a bug."""
+    if isinstance(error, errors.Error):
+        return error
+    from localcloud.errors import LocalCloudError
+    from remote.aws import as_error
+
+    if isinstance(error, LocalCloudError):
+        return errors.Unavailable(error.message, next_step=error.next_step)
+    return as_error(error)
+
+
+def _keep_traceback(error: Exception) -> Path:
+    from commands.environment import state_dir
+
+    path = state_dir() / "crash.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)))
+    return path
+
+
+def emit(kind: str, **data: Any) -> None:
+    """Print one JSON document in the one schema: `{"schema": 1, "kind": …, …}`."""
+    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, indent=2, default=str))
+
+
+def emit_line(kind: str, **data: Any) -> None:
+    """Print one line of a JSON stream."""
+    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, default=str), flush=True)
+
+
+def say(topic: str, text: str) -> None:
+    """Tell a person, on standard error, what was done: a short topic and the rest of the line."""
+    console().print(f"[dim]{topic:<12}[/dim] {text}", highlight=False, soft_wrap=True)
+
+
+def say_error(message: str, next_step: str) -> None:
+    """Tell a person what went wrong and what to type next."""
+    from rich.markup import escape
+
+    console().print(f"[bold red]error[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    if next_step:
+        console().print(f"  [dim]next:[/dim] {escape(next_step)}", highlight=False, soft_wrap=True)
+
+
+@functools.cache
+def console() -> Any:
+    """Standard error for people; colours and progress only at a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table that fits 100 columns on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    screen = Console(highlight=False)
+    width = min(screen.width, 100) if screen.is_terminal else 100
+    screen.print(table, width=width)
+
+
+def print_facts(facts: Mapping[str, str], *, to_stderr: bool = False) -> None:
+    """Print aligned name and value lines."""
+    from rich.console import Console
+    from rich.text import Text
+
+    screen = console() if to_stderr else Console(highlight=False)
+    for name, value in facts.items():
+        line = Text.assemble((f"{name:<16}", "dim"), Text.from_markup(value))
+        screen.print(line, soft_wrap=True, highlight=False)

@@ -1,0 +1,14 @@
+"""The console script `runctl`: the same commands for people who work outside this checkout."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from invoke.program import Program
+
+import tasks
+
+
+def main() -> None:
+    """Run one command line."""
+    Program(name="runctl", binary="runctl", version=version("runctl"), namespace=tasks.namespace).run()

@@ -1,0 +1,199 @@
+"""`up`, `down`, `preview`, `outputs`: a stack's life; the local one embedded, all others through the Pulumi CLI."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from commands import environment
+from commands.frame import command, console, emit, print_facts, say
+from remote.errors import CannotCreate, ConfigError, Error, UsageError
+
+if TYPE_CHECKING:
+    from localcloud.daemon import Address
+    from localcloud.deployer import Event, Result
+
+CHANGING = ("create", "update", "replace", "delete")
+
+
+@command()
+def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
+    """Make the environment what infra/ declares.
+
+    Example: inv up
+    """
+    name = environment.stack_name(stack)
+    if name != environment.LOCAL:
+        _build_agent()
+        _pulumi("up", name, *(["--yes"] if yes else []))
+        return
+    result = deploy_local()
+    if json:
+        emit("up", stack=name, changes=dict(result.changes), outputs=dict(result.outputs))
+
+
+@command()
+def preview(c: Any, stack: str = "", json: bool = False) -> None:
+    """Show what `up` would change, and change nothing.
+
+    Example: inv preview
+    """
+    name = environment.stack_name(stack)
+    if name != environment.LOCAL:
+        _build_agent()
+        _pulumi("preview", name)
+        return
+    ensure_local_cloud()
+    with _progress("looking") as on_event:
+        result = environment.deploy_local(on_event, preview=True)
+    say("preview", f"stack {name}: {changes_in_words(result.changes)}")
+    steps = [_plain(step) for step in result.steps if step.operation in CHANGING]
+    if json:
+        emit("preview", stack=name, changes=dict(result.changes), steps=steps)
+        return
+    for step in steps:
+        print(f"{step['operation']:<8} {step['type']:<48} {step['name']}")
+
+
+@command()
+def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
+    """Remove everything the stack made, and show that nothing is left.
+
+    Example: inv down --yes
+    """
+    name = environment.stack_name(stack)
+    if name != environment.LOCAL:
+        _pulumi("destroy", name, *(["--yes"] if yes else []))
+        return
+    from localcloud import deployer
+
+    address = environment.require_local()
+    if not yes and sys.stdin.isatty():
+        _confirm("Remove stack local with all its runs and checkpoints?")
+    environment.forget_inputs()
+    with _progress("removing") as on_event:
+        result = deployer.destroy(name, endpoint=address.url, state_dir=environment.local_dir(), on_event=on_event)
+    left = deployer.leftovers(name, endpoint=address.url)
+    say("removed", f"stack {name}: {changes_in_words(result.changes)}; {len(left) or 'nothing'} left")
+    if json:
+        emit("down", stack=name, changes=dict(result.changes), left=[str(item) for item in left])
+    if left:
+        raise Error(f"still there: {', '.join(str(item) for item in left)}", next_step="inv down")
+
+
+@command()
+def outputs(c: Any, stack: str = "", json: bool = False) -> None:
+    """Show what the stack exports.
+
+    Example: inv outputs --json
+    """
+    found = environment.open_stack(stack).outputs.to_mapping()
+    if json:
+        emit("outputs", stack=found["stack"], outputs=found)
+        return
+    plain = {key: str(value) for key, value in found.items() if not isinstance(value, (list, tuple))}
+    for noun in ("workers", "volumes"):
+        for item in found[noun]:
+            plain[f"{noun[:-1]} {item['name']}"] = ", ".join(str(v) for k, v in item.items() if k != "name")
+    print_facts(plain)
+
+
+def ensure_local_cloud() -> Address:
+    """Start the local cloud unless it is up."""
+    from localcloud import daemon
+
+    address, started = daemon.start(environment.local_dir())
+    say("local cloud", f"{'started' if started else 'up'} at {address.url}")
+    return address
+
+
+def ensure_local_stack() -> None:
+    """Start and deploy what is not there yet; a moment when all is."""
+    address = ensure_local_cloud()
+    if environment.local_is_current(address):
+        say("environment", "stack local is up to date")
+    else:
+        deploy_local()
+
+
+def deploy_local() -> Result:
+    """Bring the local stack up and say what changed."""
+    ensure_local_cloud()
+    with _progress("deploying") as on_event:
+        result = environment.deploy_local(on_event)
+    say("environment", f"stack local: {changes_in_words(result.changes)}")
+    return result
+
+
+def changes_in_words(changes: Mapping[str, int]) -> str:
+    """`12 created`, or `nothing changed (12 as they were)`."""
+    words = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted"}
+    done = [f"{changes[kind]} {word}" for kind, word in words.items() if changes.get(kind)]
+    same = changes.get("same", 0)
+    if not done:
+        return f"nothing changed ({same} as they were)" if same else "nothing to do"
+    return ", ".join(done) + (f", {same} as they were" if same else "")
+
+
+class _progress:  # noqa: N801  reads as a verb in a with statement
+    """One moving line on standard error while a deployment works; nothing when it is not a terminal."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._status = console().status(f"{verb} …")
+        self._done = 0
+
+    def __enter__(self) -> Any:
+        if console().is_terminal:
+            self._status.start()
+        return self._on_event
+
+    def __exit__(self, *exc: object) -> None:
+        self._status.stop()
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == "step-done":
+            self._done += 1
+        if event.kind.startswith("step"):
+            self._status.update(f"{self._verb} … {self._done} done, {event.operation} {event.name}")
+        elif event.kind == "diagnostic":
+            console().print(event.detail, highlight=False, markup=False)
+
+
+def _build_agent() -> None:
+    from remote import bundle
+
+    bundle.build(environment.checkout() / environment.BUNDLE)
+
+
+def _pulumi(verb: str, stack: str, *flags: str) -> None:
+    """Hand over to the Pulumi CLI, its terminal and its exit code.
+
+    Raises:
+        ConfigError: it is not installed.
+        CannotCreate: it failed; it has said why.
+    """
+    try:
+        done = subprocess.run(
+            ["pulumi", verb, "--stack", stack, "--cwd", str(environment.checkout()), *flags], check=False
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"stack {stack!r} lives on AWS, and the Pulumi CLI that deploys it is not installed",
+            next_step="install Pulumi and log in, or use --stack local",
+        ) from None
+    if done.returncode:
+        raise CannotCreate(f"pulumi {verb} ended with exit code {done.returncode}", next_step=f"pulumi {verb}")
+
+
+def _confirm(question: str) -> None:
+    answer = console().input(f"{question} [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise UsageError("nothing was removed", next_step="inv down --yes")
+
+
+def _plain(step: Any) -> dict[str, Any]:
+    return asdict(step) if is_dataclass(step) and not isinstance(step, type) else dict(step)

@@ -1,0 +1,138 @@
+"""`train`: the script on a host of the stack as if it ran here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commands import environment, wording
+from commands.frame import command, emit, say
+from commands.runs import follow, summary
+from commands.stack import ensure_local_stack
+from remote.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from remote.project import Script
+    from remote.records import RunSpec
+    from remote.snapshot import Tree
+    from remote.stack import Stack
+
+
+@command(
+    noun="script",
+    script="The script, in this project (default: train.script in invoke.yaml)",
+    epochs="Short for -- --epochs N",
+    hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',
+    wait="Follow the run to its end (default); --no-wait prints its id and returns",
+    project="The folder to send (default: the nearest .git, else pyproject.toml, else the script's folder)",
+)
+def train(
+    c: Any,
+    script: str = "",
+    epochs: int = 0,
+    hyperparams: str = "",
+    host: str = "",
+    wait: bool = True,
+    project: str = "",
+    dry_run: bool = False,
+    stack: str = "",
+    json: bool = False,
+) -> None:
+    """Run a training script on a host, with its log here.
+
+    What follows `--` reaches the script word for word.
+
+    Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
+    """
+    from invoke.exceptions import Exit
+
+    from remote.arguments import after_double_dash, script_arguments
+    from remote.launch import Request
+    from remote.project import find_script
+
+    rest = after_double_dash(sys.argv)
+    arguments = script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=rest)
+    found = find_script(script or _default_script(c), project=Path(project) if project else None)
+    if environment.stack_name(stack) == environment.LOCAL and not dry_run:
+        ensure_local_stack()
+    opened = environment.open_stack(stack)
+    spec, tree = _plan(opened, host, found, Request(script=found.path, arguments=arguments))
+    if dry_run:
+        _show_plan(spec, as_json=json)
+        return
+    _send(opened, spec, tree)
+    if not wait:
+        _show_started(spec, as_json=json)
+        return
+    code = follow(opened, spec.run, log_to=sys.stderr if json else sys.stdout)
+    summary(opened, spec.run, as_json=json)
+    if code:
+        raise Exit(code=code)
+
+
+def _default_script(c: Any) -> str:
+    chosen = c.config.get("train", {}).get("script")
+    if not chosen:
+        raise UsageError("which script?", next_step="inv train path/to/train.py")
+    return str(chosen)
+
+
+def _plan(stack: Stack, host_name: str, script: Script, request: Any) -> tuple[RunSpec, Tree]:
+    from remote import launch
+    from remote.snapshot import plan
+
+    now = dt.datetime.now(dt.UTC)
+    host = launch.preflight(stack, host_name or _only_worker(stack), now)
+    tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots")
+    return launch.plan(stack, host, request, tree, now), tree
+
+
+def _only_worker(stack: Stack) -> str:
+    names = [worker.name for worker in stack.outputs.workers]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError(f"stack {stack.name} declares no worker", next_step="inv outputs")
+    raise UsageError(
+        f"which host? stack {stack.name} has: {', '.join(names)}", next_step=f"inv train --host {names[0]}"
+    )
+
+
+def _send(stack: Stack, spec: RunSpec, tree: Tree) -> None:
+    from remote import launch
+
+    sent = launch.upload(stack, spec, tree)
+    origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
+    amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
+    say("code", f"{origin}{spec.snapshot.files} files from {tree.root}, {amount}")
+    started = launch.start(stack, spec)
+    launch.wait_until_taken(stack, spec.run, started, clock=time.monotonic, sleep=time.sleep)
+    say("run", f"{spec.run} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
+
+
+def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
+    if as_json:
+        emit("plan", plan=asdict(spec))
+        return
+    from commands.frame import print_facts
+
+    print_facts(
+        {
+            "would run": " ".join([spec.script, *spec.arguments]),
+            "host": f"{spec.host.name} ({spec.host.instance_id}, {spec.host.instance_type}, {spec.host.market})",
+            "code": f"{spec.snapshot.files} files, {wording.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",
+            "price": f"{spec.usd_per_hour or 'unknown'} USD per hour",
+        }
+    )
+
+
+def _show_started(spec: RunSpec, *, as_json: bool) -> None:
+    say("follow", f"inv monitor {spec.run} --follow")
+    if as_json:
+        emit("started", run=spec.run, host=asdict(spec.host))
+    else:
+        print(spec.run)

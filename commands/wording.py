@@ -1,0 +1,72 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+KILO = 1000
+THREE_DIGITS = 100
+MINUTE = 60
+UNITS = ("B", "kB", "MB", "GB", "TB")
+# What a state means at a glance: green is good, yellow asks for patience, red for action.
+COLOURS = {
+    "completed": "green",
+    "running": "green",
+    "online": "green",
+    "starting": "yellow",
+    "syncing": "yellow",
+    "sent": "yellow",
+    "pending": "yellow",
+    "stopping": "yellow",
+    "uploading": "yellow",
+    "installing": "yellow",
+    "stopped": "yellow",
+    "spot": "yellow",
+    "failed": "red",
+    "silent": "red",
+    "infra": "red",
+    "oom": "red",
+    "timeout": "red",
+    "budget": "red",
+    "hung": "red",
+}
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as AWS bills them: `123 kB`."""
+    value = float(count)
+    for unit in UNITS:
+        if value < KILO or unit == UNITS[-1]:
+            break
+        value /= KILO
+    return f"{value:.0f} {unit}" if unit == "B" or value >= THREE_DIGITS else f"{value:.1f} {unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """`9.0 s`, `3 min 20 s`, `2 h 5 min`; a dash for None."""
+    if seconds is None:
+        return "-"
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), MINUTE)
+    if minutes < MINUTE:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // MINUTE} h {minutes % MINUTE} min"
+
+
+def money(usd: Decimal | None) -> str:
+    """USD with as many places as matter; a dash when unknown."""
+    if usd is None:
+        return "unknown"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.6f}".rstrip("0").rstrip(".")
+
+
+def state(word: str) -> str:
+    """A state in its colour, as rich markup."""
+    colour = COLOURS.get(word)
+    return f"[{colour}]{word}[/{colour}]" if colour else word
+
+
+def number(value: float | None) -> str:
+    """A whole number, or a dash for None."""
+    return "-" if value is None else str(value)

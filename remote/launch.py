@@ -1,0 +1,210 @@
+"""Sending a run to a host: preflight, plan, start.
+
+Preflight looks and changes nothing. The plan is the `RunSpec` that `--dry-run` prints. Starting uploads the code unless
+the bucket has it, writes the spec, and sends one command; whether the agent took the run is then read from the bucket,
+so a warm host needs a single Systems Manager call before the script's first line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import shlex
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from remote import records
+from remote.errors import HostBusy, Unavailable
+from remote.host import Host, find_host, require_running
+from remote.prices import usd_per_hour
+from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
+from remote.snapshot import Tree, pack, provenance
+from remote.ssm import SsmTransport
+from remote.stack import Stack
+
+BOOTSTRAP = Path(__file__).parent / "agent" / "bootstrap.py"
+PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
+HEREDOC = "RUNCTL_BOOTSTRAP_END"
+# A host record older than this is a dead agent's; the lock on the host has the last word.
+STALE_SECONDS = 30
+SPOOLED_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for, before anything was looked up."""
+
+    script: str
+    arguments: Sequence[str]
+    limits: Limits = field(default_factory=Limits)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
+    """Look whether a run can go to the host; no side effects.
+
+    Raises:
+        InputMissing: no such host.
+        Unavailable: the host does not run, or the bucket is gone.
+        HostBusy: another run is on it.
+    """
+    host = find_host(stack, host_name)
+    require_running(host)
+    found = stack.bucket.get_json(records.host_key(host.instance_id))
+    record = HostRecord.from_mapping(found) if found else None
+    if record and record.run and _fresh(record, now):
+        raise HostBusy(
+            f"host {host.name} ({host.instance_id}) is busy with run {record.run}",
+            run=record.run,
+            next_step=f"inv monitor {record.run} --follow",
+        )
+    return host
+
+
+def _fresh(record: HostRecord, now: dt.datetime) -> bool:
+    return (now - records.parse_instant(record.heartbeat_at)).total_seconds() < STALE_SECONDS
+
+
+def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetime) -> RunSpec:
+    """The run as it would be done; no side effects but asking a spot price."""
+    origin = provenance(tree.root)
+    price = usd_per_hour(stack, host)
+    return RunSpec(
+        run=records.new_run_id(now),
+        stack=stack.name,
+        created_at=records.instant(now),
+        created_by=getpass.getuser(),
+        script=request.script,
+        arguments=list(request.arguments),
+        environment=dict(request.environment),
+        snapshot=SnapshotRef(
+            digest=tree.digest,
+            key=records.snapshot_key(tree.digest),
+            files=len(tree.entries),
+            bytes=tree.bytes,
+            commit=origin.commit,
+            branch=origin.branch,
+            dirty=origin.dirty,
+        ),
+        host=HostRef(
+            name=host.name,
+            instance_id=host.instance_id,
+            instance_type=host.instance_type,
+            market=host.market,
+        ),
+        usd_per_hour=_plain(price),
+        limits=request.limits,
+    )
+
+
+def _plain(price: Decimal | None) -> str | None:
+    return None if price is None else f"{price:f}"
+
+
+def upload(stack: Stack, spec: RunSpec, tree: Tree) -> int:
+    """Put the snapshot's pack into the bucket unless it is there; the number of bytes sent."""
+    if stack.bucket.exists(spec.snapshot.key):
+        return 0
+    with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as out:
+        pack(tree, out)
+        size = out.tell()
+        out.seek(0)
+        stack.bucket.put_once(spec.snapshot.key, out, "application/gzip")
+    return size
+
+
+def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:
+    """Write the spec and hand the run to the host's agent; returns once Systems Manager took the command."""
+    stack.bucket.put_json_once(records.spec_key(spec.run), spec.to_mapping())
+    transport = SsmTransport(stack.aws.ssm, spec.host.instance_id)
+    command = start_script(stack, spec.run, attempt, BOOTSTRAP.read_text())
+    return Start(transport=transport, command_id=transport.send(command, f"runctl start {spec.run}"))
+
+
+def start_script(stack: Stack, run: str, attempt: int, bootstrap: str) -> str:
+    """The shell script that finds a Python, fetches the agent if need be and starts it.
+
+    Every word of it is ours (ids that were checked, names AWS gave); what the user typed travels in the spec.
+    """
+    words = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region]
+    words += ["start", "--bucket", stack.outputs.bucket, "--run", records.check_run_id(run)]
+    words += ["--attempt", str(attempt), "--region", stack.outputs.region]
+    return "\n".join(
+        [
+            f"for python in {PYTHONS}; do",
+            '  "$python" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null && break',
+            "  python=",
+            "done",
+            'if [ -z "$python" ]; then echo "this host has no Python 3.10 or newer" >&2; exit 69; fi',
+            f"exec \"$python\" - {shlex.join(words)} <<'{HEREDOC}'",
+            bootstrap.rstrip("\n"),
+            HEREDOC,
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A start command on its way, for asking what became of it when the agent gives no sign in the bucket."""
+
+    transport: SsmTransport
+    command_id: str
+
+    def check(self) -> None:
+        """Ask Systems Manager what became of the command.
+
+        Raises:
+            Unavailable: it failed; with the host's own words.
+        """
+        result = self.transport.result(self.command_id)
+        if result is not None and result.exit_code != 0:
+            raise Unavailable(
+                f"the agent did not start on {self.transport.instance_id}: {result.last_words}",
+                next_step="inv status",
+            )
+
+
+def wait_until_taken(
+    stack: Stack,
+    run: str,
+    started: Start,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    patience_seconds: float = 120,
+) -> None:
+    """Return once the agent has claimed the run, or refused it by an outcome.
+
+    The bucket is asked often and Systems Manager seldom: its calls are slow and throttled.
+
+    Raises:
+        Unavailable: the command failed, or there is no sign of life after `patience_seconds`.
+    """
+    begin = clock()
+    next_check = begin + FIRST_CHECK_SECONDS
+    while not any(_signs_of_life(stack, run)):
+        if clock() > next_check:
+            started.check()
+            next_check = clock() + CHECK_SECONDS
+        if clock() - begin > patience_seconds:
+            raise Unavailable(
+                f"the agent on {started.transport.instance_id} gave no sign for {patience_seconds:.0f} s "
+                f"(command {started.command_id})",
+                next_step=f"inv monitor {run} --follow",
+            )
+        sleep(LOOK_SECONDS)
+
+
+FIRST_CHECK_SECONDS = 8.0
+CHECK_SECONDS = 3.0
+LOOK_SECONDS = 0.2
+
+
+def _signs_of_life(stack: Stack, run: str) -> list[Any]:
+    prefix = records.run_prefix(run)
+    seen = stack.bucket.keys(prefix)
+    return [entry for entry in seen if entry.key != records.spec_key(run)]

@@ -1,0 +1,129 @@
+"""The runs of a stack: which there are, what state each is in, and how a finished one maps to an exit code."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+
+from remote import records
+from remote.bucket import Bucket
+from remote.errors import InputMissing, Interrupted, Unavailable
+from remote.prices import cost, read_price
+from remote.records import Outcome, RunSpec, Status
+
+RECENT_DAYS = 14
+READERS = 16
+SILENT_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run as far as the bucket tells: what was asked, where it is, how it ended."""
+
+    spec: RunSpec
+    status: Status | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.spec.run
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome is written."""
+        return self.outcome is not None
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last committed checkpoint."""
+        seen = self.outcome or self.status
+        return seen.last_step if seen else None
+
+    def state(self, now: dt.datetime) -> str:
+        """One word: the outcome's cause, the agent's phase, `silent` when the agent is not heard of, or `sent`."""
+        if self.outcome:
+            return self.outcome.cause
+        if self.status is None:
+            return "sent"
+        heard = records.parse_instant(self.status.heartbeat_at)
+        return "silent" if (now - heard).total_seconds() > SILENT_SECONDS else self.status.phase
+
+    def duration_seconds(self, now: dt.datetime) -> float | None:
+        """Seconds from the script's start to its end, or until now."""
+        if self.outcome:
+            return self.outcome.duration_seconds
+        if self.status is None or self.status.started_at is None:
+            return None
+        return max(0.0, (now - records.parse_instant(self.status.started_at)).total_seconds())
+
+    def cost_usd(self, now: dt.datetime) -> Decimal | None:
+        """What the run has cost so far, None when the price of its host is unknown."""
+        if self.outcome:
+            return read_price(self.outcome.cost_usd)
+        return cost(read_price(self.spec.usd_per_hour), self.duration_seconds(now) or 0)
+
+
+def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
+    """The newest run ids, newest first.
+
+    Run ids sort by time, so the recent ones are asked for first and one page is enough however old the bucket is; the
+    whole list is read only when that is not enough.
+    """
+    since = f"runs/{now - dt.timedelta(days=RECENT_DAYS):%Y%m%d}"
+    found = bucket.folders("runs/", after=since)
+    if len(found) < limit:
+        found = bucket.folders("runs/")
+    return found[::-1][:limit]
+
+
+def read_run(bucket: Bucket, run: str) -> Run:
+    """Everything known of one run.
+
+    Raises:
+        InputMissing: the stack has no such run.
+    """
+    spec = bucket.get_json(records.spec_key(records.check_run_id(run)))
+    if spec is None:
+        raise InputMissing(f"there is no run {run} in bucket {bucket.name}", next_step="inv runs")
+    status = bucket.get_json(records.status_key(run))
+    outcome = bucket.get_json(records.outcome_key(run))
+    return Run(
+        spec=RunSpec.from_mapping(spec),
+        status=Status.from_mapping(status) if status else None,
+        outcome=Outcome.from_mapping(outcome) if outcome else None,
+    )
+
+
+def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:
+    """Several runs at once, in the order of `ids`."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(lambda run: read_run(bucket, run), ids))
+
+
+def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
+    """The run that was made last.
+
+    Raises:
+        InputMissing: there is none yet.
+    """
+    ids = run_ids(bucket, now, limit=1)
+    if not ids:
+        raise InputMissing(f"there is no run in bucket {bucket.name} yet", next_step="inv train")
+    return read_run(bucket, ids[0])
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a command that followed the run exits with: the training process's own code.
+
+    When the script never started that is `Unavailable`'s; when it ended with 0 but did not complete (we stopped it),
+    `Interrupted`'s, because a caller must not take it for done.
+    """
+    if outcome.exit_code is None:
+        return Unavailable.exit_code
+    if outcome.exit_code == 0 and outcome.cause != "completed":
+        return Interrupted.exit_code
+    return outcome.exit_code

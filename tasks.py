@@ -1,0 +1,19 @@
+"""The commands. This file is their index: what each does stands in `commands/`, one module per noun."""
+
+from invoke.collection import Collection
+
+from commands import checkpoint, local, runs, stack, status, train
+
+namespace = Collection(
+    stack.up,
+    stack.down,
+    stack.preview,
+    stack.outputs,
+    train.train,
+    runs.monitor,
+    runs.runs,
+    status.status,
+    status.start,
+    checkpoint=Collection(checkpoint.list_),
+    local=Collection(local.up, local.down, local.status),
+)

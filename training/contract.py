@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 
-class BadInput(Exception):  # noqa: N818  it reads as what it is
+class BadInput(Exception):
     """Something the command line names cannot be used; the message is one line."""
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import pickle
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,11 @@ WINDOW = 64  # characters seen at a time
 EMBEDDING, HIDDEN, DROPOUT = 24, 96, 0.1
 TEST_SHARE = 0.1
 FORMAT = "char-lm-1"
+# What zipfile and torch raise for a file that was cut short or changed (NotImplementedError: a changed zip header).
+NOT_WHOLE = (
+    *(OSError, EOFError, RuntimeError, KeyError, ValueError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError),
+)
 SMALL = [
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
@@ -89,7 +96,7 @@ class Learner:
         self.layers.train()
         loss = functional.cross_entropy(self._scores(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         nn.utils.clip_grad_norm_(self.layers.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
@@ -125,17 +132,22 @@ class Learner:
 
     def _scores(self, codes: torch.Tensor) -> torch.Tensor:
         memory, _ = self.layers["memory"](self.layers["embed"](codes))
-        return self.layers["score"](self.layers["drop"](memory))
+        scores: torch.Tensor = self.layers["score"](self.layers["drop"](memory))
+        return scores
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running anything it says. Raises CheckpointError when it is missing or not whole."""
     try:
         with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:  # torch.load does not look at the checksums that torch.save wrote
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(damaged)
+            file.seek(0)
             state = torch.load(file, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}") from None
-    except (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except NOT_WHOLE as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: it is not a whole PyTorch file") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"checkpoint {path} is not one of train_char_lm.py")

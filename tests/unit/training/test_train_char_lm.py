@@ -76,19 +76,21 @@ def test_stopped_within_an_epoch_it_resumes_to_the_same_bits(tmp_path: Path) -> 
 
 
 @needs_torch
-def test_steps_are_those_of_the_optimizer_and_a_torn_file_is_passed_over(tmp_path: Path) -> None:
+def test_steps_are_those_of_the_optimizer_and_a_changed_file_is_passed_over(tmp_path: Path) -> None:
     run(tmp_path, "--epochs", "2", RUNCTL_METRICS_FILE=str(tmp_path / "metrics"))
     metrics = [json.loads(line) for line in (tmp_path / "metrics").read_text().splitlines()]
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == [f"checkpoint_step_{line['step']}.pt" for line in metrics]
     assert metrics[-1]["step"] == metrics[-1]["steps"]
-    torn = tmp_path / "checkpoints" / names[-1]
-    torn.write_bytes(torn.read_bytes()[:100_000])
+    changed = tmp_path / "checkpoints" / names[-1]
+    content = bytearray(changed.read_bytes())
+    content[100_000] ^= 1
+    changed.write_bytes(content)
 
-    _, err = run(tmp_path, "--epochs", "2", "--resume-from", str(torn), code=2)
+    _, err = run(tmp_path, "--epochs", "2", "--resume-from", str(changed), code=2)
     out, _ = run(tmp_path, "--epochs", "2", "--resume-from", "checkpoints")
 
-    assert err == f"train_char_lm.py: checkpoint {torn} cannot be read: it is not a whole PyTorch file\n"
+    assert err == f"train_char_lm.py: checkpoint {changed} cannot be read: it is not a whole PyTorch file\n"
     assert f"resumed from checkpoints/{names[0]} after step {metrics[0]['step']}\n" in out
 
 

@@ -1,0 +1,62 @@
+"""The WSGI application in front of moto: decides who answers a request.
+
+Ours are the control API, Run Command, what moto gets wrong in EC2, and the order of conditional writes to S3. All else
+goes to moto untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+
+from localcloud import control, wsgi
+from localcloud.ec2 import Ec2
+from localcloud.ssm import RunCommand
+from localcloud.wsgi import AwsError, Call, Environ, Reply, StartResponse
+
+CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
+WRITES = frozenset({"PutObject", "CompleteMultipartUpload", "DeleteObject"})
+
+
+class Dispatch:
+    """One per server."""
+
+    def __init__(
+        self, *, moto: wsgi.App, ec2: Ec2, ssm: RunCommand, control_api: control.Control, calls: control.CallCounter
+    ) -> None:
+        self._moto = moto
+        self._ec2 = ec2
+        self._ssm = ssm
+        self._control = control_api
+        self._calls = calls
+        self._s3_writes = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ.get("PATH_INFO", "").startswith(control.PREFIX):
+            return self._control.answer(environ).send(start_response)
+        call = wsgi.identify(environ)
+        self._calls.add(call.service, call.operation)
+        if call.service == "ec2":
+            return self._ec2.answer(call, environ).send(start_response)
+        if call.service == "ssm" and self._ssm.handler(call.operation):
+            return self._run_command(call, environ).send(start_response)
+        if call.service == "s3" and call.operation in WRITES and any(name in environ for name in CONDITIONS):
+            return self._conditional(environ).send(start_response)
+        return self._moto(environ, start_response)
+
+    def _run_command(self, call: Call, environ: Environ) -> Reply:
+        handler = self._ssm.handler(call.operation)
+        assert handler is not None  # noqa: S101  asked above
+        try:
+            answer, status = handler(json.loads(wsgi.read_body(environ) or b"{}")), 200
+        except AwsError as error:
+            answer, status = {"__type": error.code, "message": error.message}, error.status
+        return wsgi.json_reply(answer, status=status, content_type="application/x-amz-json-1.1")
+
+    def _conditional(self, environ: Environ) -> Reply:
+        """One at a time: moto checks the condition and writes in two steps. The body is read before, not within."""
+        wsgi.read_body(environ)
+        with self._s3_writes:
+            return wsgi.capture(self._moto, environ)

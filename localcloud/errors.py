@@ -1,0 +1,37 @@
+"""Every way in which the local cloud itself can fail, apart from the errors that it answers in AWS's name.
+
+Each carries a message that says what was seen and a next step, so that the commands can print both without knowing
+which error it was.
+"""
+
+from __future__ import annotations
+
+
+class LocalCloudError(Exception):
+    """Base of the local cloud's own failures.
+
+    Args:
+        message: what was seen, with the address, process or id it concerns.
+        next_step: the action that helps, without a full stop.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+class PortTaken(LocalCloudError):
+    """The port that was asked for belongs to another program."""
+
+
+class NotAnswering(LocalCloudError):
+    """A process of this local cloud is alive but does not answer."""
+
+
+class StartFailed(LocalCloudError):
+    """The background process ended, or did not answer in time, before it was ready."""
+
+
+class Refused(LocalCloudError):
+    """The control API would not do what was asked: a wrong id, or a host in the wrong state."""

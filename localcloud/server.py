@@ -1,0 +1,205 @@
+"""The background process: puts the parts together, serves them on 127.0.0.1, and ends them in order.
+
+Everything that the cloud keeps is in its state folder: `identity.json` (who it is, which port it had), `address.json`
+(where it is now), `server.lock` (held while it lives), `server.log`, and `hosts/`, `ssm/` beneath.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from localcloud import processes
+from localcloud.aws import Clients
+from localcloud.control import CallCounter, Control
+from localcloud.dispatch import Dispatch
+from localcloud.ec2 import Ec2
+from localcloud.errors import LocalCloudError
+from localcloud.executor import ProcessExecutor
+from localcloud.hosts import Hosts
+from localcloud.interruption import Interruptions
+from localcloud.motostate import MotoState
+from localcloud.settings import Settings
+from localcloud.ssm import RunCommand
+
+LOOPBACK = "127.0.0.1"
+POLL_SECONDS = 0.05
+LOCK_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """One local cloud, from its start to its end."""
+
+    def __init__(self, settings: Settings, *, token: str) -> None:
+        self._settings = settings
+        self._folder = settings.state_dir
+        self._token = token
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._generation = secrets.token_hex(8)
+        self._stopping = threading.Event()
+        self._identity = _identity(self._folder)
+        self._http = _listen(settings.port or self._identity["port"], fall_back=not settings.port)
+        self.url = f"http://{LOOPBACK}:{self._http.port}"
+        self._assemble()
+
+    def run(self) -> None:
+        """Serve until told to stop; returns when every host's processes have ended."""
+        arguments = {"poll_interval": POLL_SECONDS}
+        thread = threading.Thread(target=self._http.serve_forever, kwargs=arguments, name="http", daemon=True)
+        thread.start()
+        ended = processes.end(processes.Marker(token=self._identity["state_id"]), grace_seconds=0)
+        if ended:
+            log.warning("ended %d processes that an earlier server had left behind", ended)
+        self._hosts.start()
+        self._announce()
+        self._stopping.wait()
+        log.info("stopping")
+        (self._folder / "address.json").unlink(missing_ok=True)
+        self._hosts.close()
+        processes.end(processes.Marker(token=self._identity["state_id"]), grace_seconds=0)
+        self._http.shutdown()
+        self._http.server_close()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """Ask `run` to return."""
+        self._stopping.set()
+
+    def health(self) -> dict[str, Any]:
+        """Who and what answers here."""
+        return {
+            "pid": os.getpid(),
+            "state_dir": str(self._folder),
+            "token": self._token,
+            "version": version("runctl"),
+            "started_at": self._started_at,
+            "generation": self._generation,
+        }
+
+    def _assemble(self) -> None:
+        settings, state_id = self._settings, self._identity["state_id"]
+        moto = DomainDispatcherApplication(create_backend_app)
+        clients = Clients(moto, region=settings.region)
+        state = MotoState(region=settings.region)
+        executor = ProcessExecutor(self._folder / "hosts", token=state_id, cloud_url=self.url, region=settings.region)
+        calls = CallCounter()
+        self._hosts = Hosts(
+            clients=clients, state=state, executor=executor, region=settings.region, delays=settings.delays
+        )
+        delayed = bool(settings.delays.pending_seconds or settings.delays.stopping_seconds)
+        self._http.app = Dispatch(
+            moto=moto,
+            ec2=Ec2(moto=moto, state=state, hosts=self._hosts, delayed=delayed),
+            ssm=RunCommand(clients=clients, executor=executor, fleet=self._hosts, folder=self._folder / "ssm"),
+            control_api=Control(
+                health=self.health,
+                calls=calls,
+                hosts=self._hosts,
+                interruptions=Interruptions(clients=clients, hosts=self._hosts, state=state),
+                shut_down=self.stop,
+            ),
+            calls=calls,
+        )
+
+    def _announce(self) -> None:
+        """Write the address, now that it answers."""
+        record = {
+            "url": self.url,
+            "pid": os.getpid(),
+            "port": self._http.port,
+            "started_at": self._started_at,
+            "state_dir": str(self._folder),
+            "token": self._token,
+            "state_id": self._identity["state_id"],
+            "created": psutil.Process().create_time(),
+        }
+        _write_json(self._folder / "identity.json", {**self._identity, "port": self._http.port})
+        _write_json(self._folder / "address.json", record)
+        log.info("ready at %s", self.url)
+
+
+def serve(settings: Settings, environment: dict[str, str]) -> None:
+    """Run a server to its end. Holds the state folder's lock; SIGTERM and SIGINT end it in order."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("werkzeug", "botocore", "boto3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    held = _hold(settings.state_dir / "server.lock")
+    server = Server(settings, token=environment.get("LOCALCLOUD_SERVER_TOKEN") or secrets.token_hex(16))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    server.run()
+    held.close()
+
+
+def _hold(path: Path) -> IO[str]:
+    """Take the lock for life. Waits a little: a `find` holds it for an instant when it looks."""
+    file = path.open("a")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LocalCloudError(f"{path} is held by another local cloud") from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return file
+
+
+def _listen(port: int, *, fall_back: bool) -> BaseWSGIServer:
+    """Listen on a port of 127.0.0.1, on any when it is taken and `fall_back` allows that."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as error:
+        if not fall_back:
+            raise LocalCloudError(f"port {port} on {LOOPBACK} cannot be used: {error}") from error
+        listener.bind((LOOPBACK, 0))
+    listener.listen(1024)
+    # make_server takes a copy of the descriptor. The application is set once its parts know the address.
+    with listener:
+        return make_server(
+            LOOPBACK, listener.getsockname()[1], _not_yet, threaded=True, request_handler=MotoRequestHandler,
+            fd=listener.fileno(),
+        )  # fmt: skip
+
+
+def _not_yet(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("503 Service Unavailable", [("Content-Length", "0")])
+    return [b""]
+
+
+def _identity(folder: Path) -> dict[str, Any]:
+    """Who this cloud is: made once, kept for the life of the state folder."""
+    try:
+        identity: dict[str, Any] = json.loads((folder / "identity.json").read_bytes())
+    except FileNotFoundError:
+        identity = {"state_id": secrets.token_hex(8), "port": 0}
+        _write_json(folder / "identity.json", identity)
+    return identity
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,17 @@
+"""One real local cloud for all functional tests of a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from localcloud.daemon import Address
+from tests.support.cloud import local_cloud
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """The address of a running local cloud."""
+    with local_cloud(tmp_path_factory.mktemp("cloud")) as address:
+        yield address

@@ -31,7 +31,6 @@ PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
 HEREDOC = "RUNCTL_BOOTSTRAP_END"
 # A host record older than this is a dead agent's; the lock on the host has the last word.
 STALE_SECONDS = 30
-SPOOLED_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,7 @@ def upload(stack: Stack, spec: RunSpec, tree: Tree) -> int:
     """Put the snapshot's pack into the bucket unless it is there; the number of bytes sent."""
     if stack.bucket.exists(spec.snapshot.key):
         return 0
-    with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as out:
+    with tempfile.TemporaryFile() as out:
         pack(tree, out)
         size = out.tell()
         out.seek(0)

@@ -138,7 +138,7 @@ class RunSpec(Record):
     @classmethod
     def from_fields(cls, data: Mapping[str, Any]) -> Self:
         """Read the nested objects too."""
-        nested = {"snapshot": SnapshotRef, "host": HostRef, "limits": Limits}
+        nested: dict[str, type[Record]] = {"snapshot": SnapshotRef, "host": HostRef, "limits": Limits}
         read = {name: kind.from_fields(data[name]) for name, kind in nested.items() if name in data}
         return super().from_fields({**data, **read})
 

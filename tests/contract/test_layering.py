@@ -1,0 +1,79 @@
+"""Who may import whom, as docs/design says: between rooms travel data, never objects."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = {"tasks", "commands", "infra", "remote", "training", "localcloud"}
+# Room -> what it may import of ours (longest prefix wins), and which libraries it must leave alone.
+ALLOWED = {
+    "tasks.py": {"commands"},
+    "commands": {"commands", "tasks", "remote", "infra.outputs", "localcloud"},
+    "infra": {"infra"},
+    "remote/agent": {"remote.agent"},
+    "remote": {"remote", "infra.outputs"},
+    "training": {"training"},
+    "localcloud": {"localcloud"},
+}
+FORBIDDEN = {
+    "tasks.py": {"boto3", "botocore", "fabric", "pulumi", "pulumi_aws", "moto"},
+    "commands": {"boto3", "botocore", "fabric", "pulumi", "pulumi_aws", "moto"},
+    "infra": {"boto3", "botocore", "moto", "fabric"},
+    "remote": {"pulumi", "pulumi_aws", "moto"},
+    "training": {"boto3", "botocore", "moto", "fabric", "pulumi", "pulumi_aws"},
+    "localcloud": {"fabric"},
+}
+SOURCES = sorted(path for room in OURS for path in [*ROOT.glob(f"{room}.py"), *ROOT.glob(f"{room}/**/*.py")])
+
+
+def room_of(path: Path) -> str:
+    name = path.relative_to(ROOT).as_posix()
+    return next(room for room in sorted(ALLOWED, key=len, reverse=True) if name == room or name.startswith(f"{room}/"))
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_under(module: str, prefixes: set[str]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    room = room_of(path)
+    of_ours = {module for module in imports_of(path) if module.split(".")[0] in OURS}
+
+    assert {module for module in of_ours if not is_under(module, ALLOWED[room])} == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_room_leaves_alone_the_libraries_of_the_others(path: Path) -> None:
+    forbidden = FORBIDDEN.get(room_of(path), set())
+
+    assert {module for module in imports_of(path) if module.split(".")[0] in forbidden} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "remote" / "agent").rglob("*.py")), ids=lambda path: path.name)
+def test_the_agent_needs_nothing_but_the_standard_library_and_boto3(path: Path) -> None:
+    tops = {module.split(".")[0] for module in imports_of(path)}
+
+    assert tops - set(sys.stdlib_module_names) - {"boto3", "botocore", "s3transfer", "remote"} == set()
+
+
+def test_the_outputs_contract_is_importable_without_pulumi() -> None:
+    assert not {module for module in imports_of(ROOT / "infra" / "outputs.py") if "pulumi" in module}

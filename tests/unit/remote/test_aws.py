@@ -1,0 +1,47 @@
+"""What AWS's many ways to refuse mean to a user."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from remote.aws import Aws, as_error
+from remote.errors import InputMissing, PermissionDenied, Unavailable
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "said so"}}, "DoThing")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "UnauthorizedOperation", "ExpiredToken", "403"])
+def test_a_refusal_is_a_matter_of_permission(code: str) -> None:
+    assert isinstance(as_error(client_error(code)), PermissionDenied)
+
+
+def test_no_credentials_is_a_matter_of_permission_and_says_how_to_get_some() -> None:
+    error = as_error(NoCredentialsError())
+
+    assert isinstance(error, PermissionDenied)
+    assert "sso login" in error.next_step
+
+
+def test_a_missing_instance_is_missing_input() -> None:
+    assert isinstance(as_error(client_error("InvalidInstanceID.NotFound")), InputMissing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [client_error("NoSuchBucket"), client_error("Throttling"), EndpointConnectionError(endpoint_url="http://x")],
+)
+def test_anything_else_of_aws_is_unavailable(error: Exception) -> None:
+    assert isinstance(as_error(error), Unavailable)
+
+
+def test_what_is_not_of_aws_is_left_to_the_caller() -> None:
+    assert as_error(ValueError("ours")) is None
+
+
+def test_a_client_is_made_once() -> None:
+    aws = Aws("us-east-1", "http://127.0.0.1:9")
+
+    assert aws.s3 is aws.s3

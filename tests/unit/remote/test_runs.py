@@ -1,0 +1,86 @@
+"""The state of a run, and the exit code its end becomes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from remote import records
+from remote.bucket import Bucket
+from remote.errors import InputMissing
+from remote.records import Outcome, RunSpec, Status
+from remote.runs import Run, exit_code, latest_run, read_run, read_runs, run_ids
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
+
+
+def golden(name: str) -> dict:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+SPEC = RunSpec.from_mapping(golden("run_spec"))
+STATUS = Status.from_mapping(golden("status"))
+OUTCOME = Outcome.from_mapping(golden("outcome"))
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "expected"),
+    [
+        ("completed", 0, 0),
+        ("failed", 7, 7),
+        ("failed", 137, 137),
+        ("stopped", 0, 75),
+        ("spot", 143, 143),
+        ("infra", None, 69),
+    ],
+)
+def test_a_followed_run_exits_with_the_scripts_own_code(cause: str, code: int | None, expected: int) -> None:
+    assert exit_code(replace(OUTCOME, cause=cause, exit_code=code)) == expected
+
+
+def test_the_state_is_the_outcome_if_there_is_one_then_the_phase_then_sent() -> None:
+    assert Run(spec=SPEC, status=STATUS, outcome=OUTCOME).state(NOW) == "completed"
+    assert Run(spec=SPEC, status=STATUS).state(NOW) == "running"
+    assert Run(spec=SPEC).state(NOW) == "sent"
+
+
+def test_a_run_whose_agent_is_not_heard_of_for_half_a_minute_is_silent() -> None:
+    assert Run(spec=SPEC, status=STATUS).state(NOW + dt.timedelta(seconds=40)) == "silent"
+
+
+def test_cost_and_duration_grow_while_it_runs_and_stand_when_it_ended() -> None:
+    running = Run(spec=SPEC, status=STATUS)
+    ended = Run(spec=SPEC, status=STATUS, outcome=OUTCOME)
+
+    assert running.duration_seconds(NOW) == 10
+    assert str(running.cost_usd(NOW)) == "0.000058"
+    assert ended.duration_seconds(NOW) == 9.0
+    assert str(ended.cost_usd(NOW)) == "0.000052"
+
+
+def test_a_run_that_never_was_is_missing_and_says_where_it_was_looked_for(bucket: Bucket) -> None:
+    with pytest.raises(InputMissing, match=f"no run 20261122-160000-aaaaaa in bucket {bucket.name}"):
+        read_run(bucket, "20261122-160000-aaaaaa")
+
+
+def test_the_newest_runs_come_first_however_old_they_are(bucket: Bucket) -> None:
+    ids = ["20240101-000000-aaaaaa", "20261120-000000-bbbbbb", "20261121-000000-cccccc"]
+    for run in ids:
+        bucket.put_json_once(records.spec_key(run), {**golden("run_spec"), "run": run})
+
+    assert run_ids(bucket, NOW, limit=1) == [ids[2]]
+    assert run_ids(bucket, NOW, limit=9) == ids[::-1]
+    assert [run.id for run in read_runs(bucket, ids)] == ids
+    assert latest_run(bucket, NOW).id == ids[2]
+
+
+def test_a_bucket_without_runs_says_what_to_type(bucket: Bucket) -> None:
+    with pytest.raises(InputMissing) as caught:
+        latest_run(bucket, NOW)
+
+    assert caught.value.next_step == "inv train"

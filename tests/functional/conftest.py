@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from localcloud import daemon
 from localcloud.daemon import Address
+from tests.support.cli import Cli
 from tests.support.cloud import local_cloud
 
 
@@ -15,3 +17,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The address of a running local cloud."""
     with local_cloud(tmp_path_factory.mktemp("cloud")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """The command line over a deployed local stack of this worker process."""
+    cli = Cli(tmp_path_factory.mktemp("stack"))
+    cli("up")
+    yield cli
+    daemon.stop(cli.state / "local")

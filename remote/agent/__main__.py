@@ -1,0 +1,159 @@
+"""The agent's command line; what it does is in the modules beside this one.
+
+start      take the host and supervise an attempt, detached; one line of JSON, exit 0, or 75 when the host is busy
+doctor     look at everything a run needs of this host; JSON, exit 0 or 69
+supervise  be the supervisor (for `start` to use)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from .bucket import Bucket, RunKeys
+from .clock import Clock
+from .delivery import Assignment
+from .doctor import examine
+from .errors import AgentError
+from .imds import Metadata
+from .layout import Layout
+from .lock import FileLock
+from .outcome import Cause
+from .refusal import record_refusal
+from .spec import RUN_ID
+from .start import EX_OK, Order, start
+from .stopping import Stopper
+from .supervisor import Supervisor
+
+EX_UNAVAILABLE = 69
+UNKNOWN_HOST = "unknown"
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Sequence[str]) -> int:
+    """Carry out one command and give its exit code.
+
+    Args:
+        arguments: after the program's name.
+        environ: the host's environment.
+        program: the command line that runs this very agent, to start another one with.
+    """
+    options = _parser().parse_args(arguments)
+    _log_to_stderr()
+    if options.command == "doctor":
+        report, healthy = examine(options.bucket, region=options.region, environ=environ)
+        _answer(report)
+        return EX_OK if healthy else EX_UNAVAILABLE
+    order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
+    if options.command == "supervise":
+        return _supervise(order, host_lock=options.host_lock, duty_lock=options.duty_lock, environ=environ)
+    answer = start(
+        order, layout=Layout.of(environ), program=program, refuse=lambda detail: _refuse(order, detail, environ)
+    )
+    _answer(answer.line)
+    return answer.exit_code
+
+
+def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
+    clock = Clock()
+    stopper = Stopper(clock=clock)
+    signal.signal(signal.SIGTERM, lambda *_: stopper.ask(Cause.STOPPED, "stopped on request"))
+    duty = FileLock.inherited(duty_lock)
+    bucket = _bucket(order, environ)
+    assignment = Assignment(
+        attempt=order.attempt,
+        host=_host(order, bucket, environ),
+        bucket=bucket,
+        keys=RunKeys(run=order.run),
+        layout=Layout.of(environ).run(order.run, order.attempt),
+    )
+    lock = FileLock.inherited(host_lock) if host_lock is not None else None
+    try:
+        Supervisor(assignment, environ=environ, host_lock=lock, stopper=stopper, clock=clock).supervise()
+    except AgentError as error:
+        logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message is the whole of it
+        return EX_UNAVAILABLE
+    finally:
+        duty.close()
+    return EX_OK
+
+
+def _refuse(order: Order, detail: str, environ: Mapping[str, str]) -> None:
+    bucket = _bucket(order, environ)
+    host = _host(order, bucket, environ)
+    record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
+
+
+def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
+    """The instance's id: from its own metadata, else what the spec says."""
+    try:
+        if found := Metadata.of(environ).find("instance-id"):
+            return found
+    except AgentError as error:
+        logger.warning("%s", error)
+    try:
+        return str(bucket.read_json(RunKeys(run=order.run).spec)["host"]["instance_id"])
+    except (AgentError, KeyError, TypeError) as error:
+        logger.warning("the spec does not name the host: %s", error)
+        return UNKNOWN_HOST
+
+
+def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
+    return Bucket.connect(order.bucket, region=order.region, environ=environ)
+
+
+def _answer(line: Mapping[str, object]) -> None:
+    print(json.dumps(line), flush=True)  # noqa: T201  a command's result goes to standard output
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(threadName)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _run_id(text: str) -> str:
+    if not RUN_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no run id")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent.pyz", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True)
+    examination = commands.add_parser("doctor")
+    examination.add_argument("--bucket")
+    examination.add_argument("--region")
+    for name in ("start", "supervise"):
+        command = commands.add_parser(name)
+        command.add_argument("--bucket", required=True)
+        command.add_argument("--run", required=True, type=_run_id)
+        command.add_argument("--attempt", required=True, type=int)
+        command.add_argument("--region")
+    command.add_argument("--host-lock", type=int, help="descriptor")
+    command.add_argument("--duty-lock", type=int, required=True, help="descriptor")
+    return parser
+
+
+def run() -> int:
+    """Be the program: take arguments and environment from the process.
+
+    How this very process was started, without its arguments, starts the supervisor too: from the bundle's directory
+    on a host, by `-m` in a test.
+    """
+    arguments = sys.argv[1:]
+    program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(arguments)]]
+    return main(arguments, environ=os.environ, program=program)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

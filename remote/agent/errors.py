@@ -1,0 +1,41 @@
+"""What can go wrong with our own part of a run, as opposed to the script's.
+
+Each message is fit to be an outcome's `detail`: it says what was seen and which key, file or id it concerns. A reader
+of the outcome has no other view of the host, so nothing is shortened to "failed".
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """The agent cannot do its part; the message says what it saw."""
+
+
+class BucketError(AgentError):
+    """S3 refused, did not answer, or answered nonsense.
+
+    Args:
+        message: which call on which key, and what came back.
+        code: S3's own error code (`NoSuchKey`, `AccessDenied`, `404`, ...), or the class of a network error.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def missing(self) -> bool:
+        """True when the object is not there, as far as S3 will say (without ListBucket it says 403 instead)."""
+        return self.code in {"NoSuchKey", "404", "NotFound"}
+
+
+class SpecError(AgentError):
+    """The run's spec lacks something or says something impossible."""
+
+
+class SnapshotError(AgentError):
+    """The code that arrived is not the code that was sent, or it is not safe to write down."""
+
+
+class LaunchError(AgentError):
+    """The script cannot be started as the spec asks."""

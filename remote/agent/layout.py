@@ -1,0 +1,106 @@
+"""Where everything lies on a host.
+
+One folder holds all of it, `${HOST_ROOT:-}/var/lib/runctl`, so that a person with a shell on the host, the local cloud
+(whose hosts share one file system and set `HOST_ROOT`) and a cleaner all look in the same place. Nothing here touches
+the disk except `prepare`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLayout:
+    """The folders and files of one attempt of one run."""
+
+    root: Path
+    attempt: int
+
+    @property
+    def code(self) -> Path:
+        """The unpacked snapshot; the script's working directory."""
+        return self.root / "code"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`RUNCTL_CHECKPOINT_DIR`; attempts of one run share it, so what was not yet uploaded is not lost."""
+        return self.root / "checkpoints"
+
+    @property
+    def resume(self) -> Path:
+        """Where the checkpoint to go on from is put, apart from the new ones."""
+        return self.root / "resume"
+
+    @property
+    def output(self) -> Path:
+        """`RUNCTL_OUTPUT_DIR`."""
+        return self.root / "output"
+
+    @property
+    def data(self) -> Path:
+        """`RUNCTL_DATA_DIR`."""
+        return self.root / "data"
+
+    @property
+    def log(self) -> Path:
+        """Holds the spools of the attempts and the agent's own log."""
+        return self.root / "log"
+
+    @property
+    def spool(self) -> Path:
+        """What the script printed, and our own lines about it: the source of the log's chunks."""
+        return self.log / f"{self.attempt:03d}.log"
+
+    @property
+    def agent_log(self) -> Path:
+        """What the agent has to say for itself, for a person on the host."""
+        return self.log / f"{self.attempt:03d}.agent.log"
+
+    @property
+    def metrics(self) -> Path:
+        """`RUNCTL_METRICS_FILE`."""
+        return self.log / f"{self.attempt:03d}.metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """Records of this attempt that outlive the agent's process."""
+        return self.root / "state" / f"{self.attempt:03d}"
+
+    @property
+    def duty_lock(self) -> Path:
+        """Held by the attempt's supervisor, so that it never has two; the host's lock may be held by the script."""
+        return self.state / "supervisor.lock"
+
+    def prepare(self) -> None:
+        """Make the folders; those of an earlier attempt of the run are kept."""
+        for folder in (self.checkpoints, self.output, self.data, self.log, self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The host's folder of runctl."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Layout:
+        """Find the folder of the host that has this environment."""
+        return cls(root=Path(environ.get("HOST_ROOT") or "/") / "var/lib/runctl")
+
+    @property
+    def lock(self) -> Path:
+        """Held for as long as a run is on."""
+        return self.root / "run.lock"
+
+    @property
+    def environments(self) -> Path:
+        """Virtual environments, one per content of a lock file; shared by runs, never changed once made."""
+        return self.root / "environments"
+
+    def run(self, run: str, attempt: int) -> RunLayout:
+        """Give the folder of an attempt; `run` has been checked to be a run's id, so it cannot lead elsewhere."""
+        return RunLayout(root=self.root / "runs" / run, attempt=attempt)

@@ -1,0 +1,84 @@
+"""What the script says about itself, in the JSON lines of `RUNCTL_METRICS_FILE`.
+
+Nothing there is trusted: a line that is half-written, no JSON or no object is passed over, and the file is read on
+from where the last look ended, so its length costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+REMEMBERED_STEPS = 1000
+READ_BYTES = 4 << 20
+LINE_BYTES = 64 << 10
+
+
+class Metrics:
+    """Follows one metrics file; `newest` is the last object seen in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._rest = b""
+        self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self.newest: Mapping[str, Any] | None = None
+
+    def look(self) -> None:
+        """Read what is new."""
+        while block := self._read():
+            *lines, self._rest = (self._rest + block).split(b"\n")
+            if len(self._rest) > LINE_BYTES:
+                self._rest = b""
+            for line in lines:
+                self._take(line)
+
+    def of_step(self, step: int) -> dict[str, Any]:
+        """The newest line that names this step, without the counters themselves; empty when there is none."""
+        found = self._by_step.get(step, {})
+        return {key: value for key, value in found.items() if key not in {"step", "steps"}}
+
+    @property
+    def said_done(self) -> bool:
+        """True when the newest line says that the last of all steps is done."""
+        step, steps = (_whole((self.newest or {}).get(key)) for key in ("step", "steps"))
+        return step is not None and steps is not None and step >= steps > 0
+
+    def _read(self) -> bytes:
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                block = stream.read(READ_BYTES)
+        except OSError:
+            return b""
+        self._offset += len(block)
+        return block
+
+    def _take(self, line: bytes) -> None:
+        try:
+            found = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(found, dict):
+            return
+        self.newest = found
+        step = _whole(found.get("step"))
+        if step is not None:
+            self._by_step[step] = found
+            self._by_step.move_to_end(step)
+            if len(self._by_step) > REMEMBERED_STEPS:
+                self._by_step.popitem(last=False)
+
+
+def _finite(text: str) -> float | None:
+    """A number that JSON can hold; NaN and the infinities, which Python writes and others cannot read, become null."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,150 @@
+"""The training process as the agent sees it: by what its shim wrote down, never by being its parent.
+
+So an agent that started the process and one that found it running (its predecessor was killed) do exactly the same.
+The process has a session of its own; signals go to its whole group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .clock import Clock
+from .errors import LaunchError
+from .lock import FileLock, is_held
+from .records import read_record, write_record
+
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.02
+SHIM = Path(__file__).with_name("shim.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitStatus:
+    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it."""
+
+    returncode: int | None
+    seconds: float
+
+    @property
+    def exit_code(self) -> int | None:
+        """As a shell gives it: 128 + n for a signal n."""
+        if self.returncode is None or self.returncode >= 0:
+            return self.returncode
+        return 128 - self.returncode
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it."""
+        return -self.returncode if self.returncode is not None and self.returncode < 0 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What is to be started. `environment` is not written to the disk."""
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    spool: Path
+
+
+class TrainingProcess:
+    """A started process; made by `launch` or `find`."""
+
+    def __init__(self, state: Path, *, pid: int, started: float) -> None:
+        self._state = state
+        self.pid = pid
+        self.started = started
+
+    @classmethod
+    def launch(cls, state: Path, launch: Launch, *, host_lock: FileLock | None, clock: Clock) -> TrainingProcess:
+        """Start it and return once it runs.
+
+        Args:
+            state: the attempt's state folder.
+            launch: what to start.
+            host_lock: held on by the shim too, so the host stays taken when the agent dies before the script.
+            clock: for the wait.
+
+        Raises:
+            LaunchError: it could not be started; the message has the system's reason.
+        """
+        write_record(
+            state / "launch.json", {"argv": list(launch.argv), "cwd": str(launch.cwd), "spool": str(launch.spool)}
+        )
+        shim_lock = FileLock.acquire(state / "shim.lock")
+        if shim_lock is None:
+            raise LaunchError(f"a process of this attempt is already there ({state})")
+        _spawn_shim(state, launch.environment, [lock.fileno() for lock in (shim_lock, host_lock) if lock])
+        shim_lock.close()
+        deadline = clock.monotonic() + START_SECONDS
+        while clock.monotonic() < deadline:
+            if found := cls.find(state):
+                return found
+            if (exit_record := read_record(state / "exit.json")) and "error" in exit_record:
+                raise LaunchError(f"the script cannot be started: {exit_record['error']}")
+            clock.sleep(LOOK_SECONDS)
+        raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
+
+    @classmethod
+    def find(cls, state: Path) -> TrainingProcess | None:
+        """Find the process that an attempt has started, running or ended; None when it has not started any."""
+        record = read_record(state / "process.json")
+        return cls(state, pid=int(record["pid"]), started=float(record["started"])) if record else None
+
+    def poll(self) -> ExitStatus | None:
+        """How it ended; None while it runs."""
+        # The lock is looked at first: a shim that let go of it before this line has written its record before.
+        alive = is_held(self._state / "shim.lock")
+        if record := read_record(self._state / "exit.json"):
+            return ExitStatus(returncode=int(record["returncode"]), seconds=float(record["seconds"]))
+        return None if alive else ExitStatus(returncode=None, seconds=0.0)
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal to the whole group; False when it has ended already."""
+        if self.poll() is not None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+            return True
+        return False
+
+
+def _spawn_shim(state: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+    # -I -S: nothing in the script's environment or directory changes what the shim itself runs.
+    subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "utf8", str(SHIM), str(state)],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+
+
+def command(script: str, arguments: Sequence[str], *, code: Path, python: str | None) -> list[str]:
+    """Decide what runs a script: Python for `.py`, bash for `.sh`, itself when it is executable.
+
+    Raises:
+        LaunchError: it is not in the code, leads outside it, or nothing can run it.
+    """
+    path = code / script
+    if not path.is_file():
+        raise LaunchError(f"{script} is {'a directory' if path.is_dir() else 'not in the code that was sent'}")
+    if not path.resolve().is_relative_to(code.resolve()):
+        raise LaunchError(f"{script} leads outside the code that was sent")
+    if path.suffix == ".py":
+        if python is None:
+            raise LaunchError("there is no python3 on this host's PATH")
+        return [python, script, *arguments]
+    if path.suffix == ".sh":
+        return ["bash", script, *arguments]
+    if os.access(path, os.X_OK):
+        return [str(path), *arguments]
+    raise LaunchError(f"{script} is neither a Python nor a shell script, and it is not executable")

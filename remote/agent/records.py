@@ -1,0 +1,39 @@
+"""Small JSON files and objects, written whole or not at all.
+
+The agent may be killed between any two instructions, and what it left behind is what its successor believes. So a
+record appears on disk by rename only, after its bytes have reached the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Give a record's bytes: UTF-8, one line, keys in the order they were given."""
+    return (json.dumps(record, ensure_ascii=False) + "\n").encode()
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Put the record at `path`, replacing what was there in one step; readable by its owner only."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(encode(record))
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read a record back; None when there is none, or when something else wrote that file."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

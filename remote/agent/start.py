@@ -1,0 +1,113 @@
+"""What `agent.pyz start` does: take the host, leave a supervisor behind, answer at once.
+
+It runs inside an SSM command, whose end must not be the run's end and must not wait for it: the supervisor has a
+session of its own and no descriptor of ours except the lock. The lock is taken here and inherited, so between this
+process and that one nobody else can have the host.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .layout import Layout
+from .lock import FileLock, holder
+from .records import SCHEMA
+
+EX_OK = 0
+EX_TEMPFAIL = 75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Which attempt to start, and where its bucket is."""
+
+    bucket: str
+    run: str
+    attempt: int
+    region: str | None
+
+    def options(self) -> list[str]:
+        """The order as the arguments of a further process of ours."""
+        region = ["--region", self.region] if self.region else []
+        return ["--bucket", self.bucket, "--run", self.run, "--attempt", str(self.attempt), *region]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One line for whoever asked, and the exit code."""
+
+    line: dict[str, Any]
+    exit_code: int
+
+
+def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Callable[[str], None]) -> Answer:
+    """Start a supervisor for the attempt, or say which run has the host.
+
+    To start an attempt that is running already changes nothing and is answered as the first time (SSM may deliver a
+    command twice), except that it gets a supervisor again if it has lost its own.
+
+    Args:
+        order: what to start.
+        layout: the host's folder.
+        program: the command line that runs this very agent.
+        refuse: called with the reason before a refusal is given, to make it the run's outcome.
+    """
+    folder = layout.run(order.run, order.attempt)
+    folder.prepare()
+    host_lock = FileLock.acquire(layout.lock)
+    if host_lock is None:
+        other = holder(layout.lock)
+        if other.get("run") != order.run or other.get("attempt") != order.attempt:
+            return _refusal(order, str(other.get("run") or "unknown"), refuse)
+    duty = FileLock.acquire(folder.duty_lock)
+    if duty is None:
+        return _started(order, int(holder(folder.duty_lock).get("pid") or 0))
+    locks = {"--duty-lock": duty} | ({"--host-lock": host_lock} if host_lock else {})
+    note = {"run": order.run, "attempt": order.attempt}
+    for lock in locks.values():
+        lock.note(note)
+    pid = _detach([*program, "supervise", *order.options()], folder.agent_log, locks)
+    for lock in locks.values():
+        lock.note({**note, "pid": pid})
+        lock.close()
+    return _started(order, pid)
+
+
+def _detach(argv: list[str], log: Path, locks: Mapping[str, FileLock]) -> int:
+    descriptors = [part for name, lock in locks.items() for part in (name, str(lock.fileno()))]
+    with log.open("ab") as stream:
+        supervisor = subprocess.Popen(
+            [*argv, *descriptors],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd="/",
+            pass_fds=[lock.fileno() for lock in locks.values()],
+            start_new_session=True,
+        )
+    # Not waited for, by intent: it outlives us, and then init is its parent.
+    supervisor.returncode = 0
+    return supervisor.pid
+
+
+def _started(order: Order, pid: int) -> Answer:
+    line = {"schema": SCHEMA, "state": "started", "run": order.run, "attempt": order.attempt, "pid": pid}
+    return Answer(line=line, exit_code=EX_OK)
+
+
+def _refusal(order: Order, running: str, refuse: Callable[[str], None]) -> Answer:
+    detail = f"the host is busy with run {running}"
+    refuse(detail)
+    line = {
+        "schema": SCHEMA,
+        "state": "refused",
+        "run": order.run,
+        "reason": "busy",
+        "detail": detail,
+        "running": running,
+    }
+    return Answer(line=line, exit_code=EX_TEMPFAIL)

@@ -1,0 +1,224 @@
+"""One attempt of one run, from claim to outcome.
+
+The order is the promise: claim the attempt; fetch and verify the code; start the script; watch it, with log, status
+and checkpoints going to the bucket beside it; after its end send what is left; free the host; and write the outcome
+last of all. Whatever goes wrong with our part is in the outcome too. A supervisor that finds that an earlier one of the
+same attempt has already started the script goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+from .background import persist
+from .bucket import Bucket, RunKeys
+from .clock import Clock, stamp
+from .delivery import Assignment, Delivery
+from .errors import AgentError
+from .lock import FileLock
+from .outcome import Cause, Ending, decide, outcome_record
+from .preparation import prepare
+from .process import ExitStatus, TrainingProcess
+from .records import SCHEMA, encode, read_record, write_record
+from .spec import RunSpec, parse_spec
+from .status import Identity, Phase
+from .stopping import Stopper
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.1
+OUTCOME_SECONDS = 3600.0
+
+
+class Supervisor:
+    """Supervises one attempt.
+
+    Args:
+        assignment: what to supervise.
+        environ: the host's environment, which the script inherits.
+        host_lock: taken by whoever started us; None when the script that we are to adopt holds it.
+        stopper: where requests to end the run arrive.
+        clock: for all times.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        environ: Mapping[str, str],
+        host_lock: FileLock | None,
+        stopper: Stopper,
+        clock: Clock,
+    ) -> None:
+        assignment.layout.prepare()
+        self._assignment = assignment
+        self._keys = assignment.keys
+        self._bucket = assignment.bucket
+        self._layout = assignment.layout
+        self._environ = environ
+        self._host_lock = host_lock
+        self._stopper = stopper
+        self._clock = clock
+        self._begun = self._begin()
+        self._born = clock.monotonic() - max(0.0, (clock.now() - self._begun).total_seconds())
+        self._identity = Identity(
+            run=self._keys.run, attempt=assignment.attempt, host=assignment.host, started_at=self._begun
+        )
+        self._delivery = Delivery(assignment, self._identity, clock=clock)
+        self._spec: RunSpec | None = None
+
+    def supervise(self) -> bool:
+        """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
+
+        Raises:
+            AgentError: the outcome could not be written in an hour of trying; it lies in the state folder.
+        """
+        if written := read_record(self._layout.state / "outcome.json"):
+            publish(self._bucket, self._keys, written, clock=self._clock)
+            return False
+        try:
+            if not self._claim():
+                return False
+            ending = self._work()
+        except AgentError as error:
+            ending = Ending(failure=str(error))
+        self._close(ending)
+        return True
+
+    def _begin(self) -> datetime:
+        """When the attempt began: now, or when an earlier agent of it did."""
+        path = self._layout.state / "begun.json"
+        record = read_record(path)
+        if record is None:
+            record = {"at": self._clock.now().timestamp()}
+            write_record(path, record)
+        return datetime.fromtimestamp(record["at"], tz=timezone.utc)  # noqa: UP017  see Clock.now
+
+    def _claim(self) -> bool:
+        if TrainingProcess.find(self._layout.state):
+            return True  # an earlier agent of this attempt has claimed it, and the bucket may be away just now
+        if self._bucket.find_json(self._keys.outcome) is not None:
+            logger.warning("run %s has its outcome already", self._keys.run)
+            return False
+        claim = {
+            "schema": SCHEMA,
+            "run": self._keys.run,
+            "attempt": self._assignment.attempt,
+            "host": self._assignment.host,
+            "started_at": stamp(self._begun),
+        }
+        key = self._keys.attempt(self._assignment.attempt)
+        if self._bucket.create(key, encode(claim)):
+            return True
+        other = self._bucket.read_json(key).get("host")
+        if other != self._assignment.host:
+            logger.warning("%s: attempt %d is host %s's", self._keys.run, self._assignment.attempt, other)
+        return bool(other == self._assignment.host)
+
+    def _work(self) -> Ending:
+        """Everything between claim and outcome, with log and status going out beside it."""
+        self._delivery.start()
+        try:
+            return self._train()
+        except AgentError as error:
+            logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
+            self._delivery.say(str(error))
+            return Ending(failure=str(error))
+        except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
+            logger.exception("a bug of the agent")
+            return self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
+        finally:
+            self._delivery.finish_log()
+
+    def _train(self) -> Ending:
+        self._spec = spec = self._read_spec()
+        self._stopper.grace_seconds = spec.limits.grace_seconds
+        process = TrainingProcess.find(self._layout.state) or self._launch(spec)
+        if process is None:
+            return self._ending(None)
+        self._delivery.pid, self._delivery.phase = process.pid, Phase.RUNNING
+        self._delivery.watch_checkpoints(spec)
+        status = self._watch(process)
+        self._delivery.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
+        return self._ending(status)
+
+    def _read_spec(self) -> RunSpec:
+        """From the bucket, and from the copy of it when an earlier agent has read it: it may be away just now."""
+        copy = self._layout.state / "spec.json"
+        document = read_record(copy)
+        if document is None:
+            document = self._bucket.read_json(self._keys.spec)
+        spec = parse_spec(document)
+        if spec.run != self._keys.run:
+            raise AgentError(f"the spec of run {self._keys.run} is run {spec.run}'s")
+        write_record(copy, document)
+        return spec
+
+    def _launch(self, spec: RunSpec) -> TrainingProcess | None:
+        """Prepare and start the script; None when the run was stopped before."""
+        launch = prepare(spec, bucket=self._bucket, layout=self._layout, environ=self._environ)
+        if self._stopper.request is not None:
+            return None
+        return TrainingProcess.launch(self._layout.state, launch, host_lock=self._host_lock, clock=self._clock)
+
+    def _watch(self, process: TrainingProcess) -> ExitStatus:
+        while (status := process.poll()) is None:
+            self._stopper.drive(process)
+            self._clock.sleep(WATCH_SECONDS)
+        return status
+
+    def _ending(self, status: ExitStatus | None) -> Ending:
+        request = self._stopper.delivered if status else self._stopper.request
+        return Ending(
+            status=status,
+            asked=request.cause if request else None,
+            asked_detail=request.detail if request else "",
+            said_done=self._delivery.metrics.said_done,
+        )
+
+    def _abandon(self, failure: str) -> Ending:
+        """End a script that we cannot go on watching, rather than leave it running with nobody to tell."""
+        process = TrainingProcess.find(self._layout.state)
+        if process is None:
+            return Ending(failure=failure)
+        self._stopper.ask(Cause.INFRA, failure)
+        return self._ending(self._watch(process))
+
+    def _close(self, ending: Ending) -> None:
+        """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
+        self._delivery.free_host()
+        record = self._outcome(ending)
+        write_record(self._layout.state / "outcome.json", record)
+        if self._host_lock is not None:
+            self._host_lock.release()
+        publish(self._bucket, self._keys, record, clock=self._clock)
+
+    def _outcome(self, ending: Ending) -> dict[str, Any]:
+        verdict = decide(ending, remarks=self._delivery.remarks)
+        return outcome_record(
+            self._identity,
+            verdict,
+            self._delivery.progress,
+            ended_at=self._clock.now(),
+            duration_seconds=self._clock.monotonic() - self._born,
+            usd_per_hour=self._spec.usd_per_hour if self._spec else Decimal(0),
+        )
+
+
+def publish(bucket: Bucket, keys: RunKeys, record: Mapping[str, Any], *, clock: Clock) -> None:
+    """Write a run's outcome, unless it has one.
+
+    Raises:
+        AgentError: it could not be written in an hour of trying.
+    """
+
+    def create() -> None:
+        if not bucket.create(keys.outcome, encode(record)):
+            logger.warning("run %s has its outcome already", keys.run)
+
+    if not persist(create, seconds=OUTCOME_SECONDS, clock=clock, what="the outcome"):
+        raise AgentError(f"the outcome of run {keys.run} could not be written; it lies in the attempt's state folder")

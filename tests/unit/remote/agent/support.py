@@ -1,0 +1,163 @@
+"""A host for tests of the agent: a folder, the environment it would have, runs in a bucket, and real processes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from remote.agent.bucket import Bucket, RunKeys
+from remote.agent.snapshot import tree_digest, unpack
+
+ROOT = Path(__file__).parents[4]
+GOLDEN = ROOT / "tests/golden"
+INSTANCE = "i-0a1b2c3d4e5f60718"
+
+
+def golden(name: str) -> dict[str, Any]:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 20, what: str = "it") -> Any:
+    """Poll for something that a real process is about to do; give what was found."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+def new_run() -> str:
+    return f"20261122-160000-{uuid.uuid4().hex[:6]}"
+
+
+def pack(files: Mapping[str, bytes | str], *, modes: Mapping[str, int] | None = None) -> bytes:
+    """Make a pack of files; a text that starts with `-> ` makes a symbolic link."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in sorted(files.items(), key=lambda item: os.fsencode(item[0])):
+            entry = tarfile.TarInfo(name)
+            entry.mode = (modes or {}).get(name, 0o644)
+            if isinstance(content, str) and content.startswith("-> "):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content[3:]
+                tar.addfile(entry)
+            else:
+                body = content.encode() if isinstance(content, str) else content
+                entry.size = len(body)
+                tar.addfile(entry, io.BytesIO(body))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+class Host:
+    """One host: its folder, its environment, and what its agent does."""
+
+    def __init__(self, root: Path, bucket: Bucket, *, endpoint: str, program: list[str] | None = None) -> None:
+        self.root = root
+        self.bucket = bucket
+        self.program = program or [sys.executable, "-m", "remote.agent"]
+        self.environ = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(root),
+            "HOST_ROOT": str(root),
+            "LANG": "C.UTF-8",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9",  # nobody listens: the spec names the host
+        }
+
+    def place(
+        self,
+        files: Mapping[str, bytes | str],
+        script: str = "train.py",
+        *arguments: str,
+        run: str | None = None,
+        **changes: Any,
+    ) -> str:
+        """Put a run's code and spec into the bucket, as the laptop would; give its id."""
+        run = run or new_run()
+        body = pack(files)
+        source = self.root / f"source-{run}"
+        source.mkdir(parents=True)
+        (source / "pack").write_bytes(body)
+        (source / "tree").mkdir()
+        unpack(source / "pack", source / "tree")
+        digest = tree_digest(source / "tree")
+        snapshot = {**golden("run_spec")["snapshot"], "digest": digest, "key": f"code/{digest}.tar.gz"}
+        self.bucket.write(snapshot["key"], body)
+        spec = {**golden("run_spec"), "run": run, "script": script, "arguments": list(arguments)}
+        spec |= {"snapshot": snapshot, **changes}
+        self.bucket.write(RunKeys(run=run).spec, json.dumps(spec).encode())
+        return run
+
+    def agent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.program, *arguments],
+            env=self.environ,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def start(self, run: str, *, attempt: int = 1) -> subprocess.CompletedProcess[str]:
+        return self.agent("start", "--bucket", self.bucket.name, "--run", run, "--attempt", str(attempt))
+
+    def folder(self, run: str) -> Path:
+        return self.root / "var/lib/runctl/runs" / run
+
+    def outcome(self, run: str, *, seconds: float = 30) -> dict[str, Any]:
+        key = RunKeys(run=run).outcome
+        try:
+            return wait_until(lambda: self.bucket.find_json(key), seconds=seconds, what=f"the outcome of {run}")
+        except AssertionError as error:
+            logs = [path.read_text() for path in sorted(self.folder(run).glob("log/*.log"))]
+            raise AssertionError("\n".join([str(error), *logs])) from None
+
+    def train(self, files: Mapping[str, bytes | str], script: str = "train.py", *args: str, **changes: Any) -> Any:
+        """Place a run, start it, and give its outcome."""
+        run = self.place(files, script, *args, **changes)
+        answer = self.start(run)
+        assert answer.returncode == 0, answer.stderr
+        return self.outcome(run)
+
+    def log(self, run: str, *, attempt: int = 1) -> bytes:
+        keys = [key for key, _ in self.bucket.sizes(RunKeys(run=run).log(attempt))]
+        return b"".join(self.bucket.read(key) for key in keys)
+
+    def pid(self, run: str, *, attempt: int = 1) -> int:
+        """The script's process, once it runs."""
+        path = self.folder(run) / f"state/{attempt:03d}/process.json"
+        return int(json.loads(wait_until(lambda: path.exists() and path.read_text(), what="the script"))["pid"])
+
+    def supervisor(self, run: str, *, attempt: int = 1) -> int:
+        path = self.folder(run) / f"state/{attempt:03d}/supervisor.lock"
+        return int(json.loads(path.read_text())["pid"])
+
+    def end_all(self) -> None:
+        """End what a test has left running on this host: every process that has this host's root."""
+        marker = f"HOST_ROOT={self.root}".encode()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if marker in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+def sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

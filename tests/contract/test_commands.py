@@ -73,13 +73,13 @@ def test_the_exit_codes_stay_what_they_are() -> None:
 
 def next_steps() -> list[tuple[str, str]]:
     """Every literal `next_step=` in the sources, with the file it stands in."""
-    found = []
-    for room in ("commands", "remote", "localcloud", "infra"):
-        for path in sorted((ROOT / room).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.keyword) and node.arg == "next_step":
-                    found.append((path.relative_to(ROOT).as_posix(), ast.unparse(node.value)))
-    return found
+    return [
+        (path.relative_to(ROOT).as_posix(), ast.unparse(node.value))
+        for room in ("commands", "remote", "localcloud", "infra")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.keyword) and node.arg == "next_step"
+    ]
 
 
 @pytest.mark.parametrize(("where", "text"), next_steps())

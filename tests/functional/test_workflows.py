@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 
 import numpy as np
@@ -108,8 +109,6 @@ def test_arguments_reach_the_script_word_for_word(stack: Cli, tmp_path) -> None:
     project = stack.within(make_project(tmp_path / "echo", echo=ECHO))
     words = ["--epochs", "2", "an arg with spaces", "$HOME;`x`", "--wait", "--json", "", "'\"\\", "line\nbreak", "é"]
     done = project("train", "echo.py", "--", *words)
-
-    import json
 
     assert json.loads(done.out.splitlines()[0]) == words
 

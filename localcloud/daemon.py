@@ -108,8 +108,10 @@ def stop(state_dir: Path) -> bool:
     """
     state_dir = state_dir.absolute()
     record = _read_record(state_dir)
-    if record is None or not _is_locked(state_dir / "server.lock"):
+    if record is None:
         return False
+    if not _is_locked(state_dir / "server.lock"):
+        return _clear_up(state_dir, record) > 0
     try:
         _request(f"{record['url']}/_local/shutdown", "POST", {"token": record["token"]}, ANSWER_SECONDS)
         ended = _await_unlocked(state_dir, STOP_SECONDS)
@@ -224,7 +226,7 @@ def _holder(port: int) -> str:
 
     try:
         connections = psutil.net_connections(kind="tcp")
-        pids = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid]
+        pids = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr[1:] == (port,) and c.pid]
         return f" by process {pids[0]} ({psutil.Process(pids[0]).name()})" if pids else ""
     except psutil.Error:
         return ""
@@ -233,15 +235,22 @@ def _holder(port: int) -> str:
 def _kill_verified(state_dir: Path, record: dict[str, Any]) -> None:
     from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
 
-    if not processes.is_server(record["pid"], record["created"], state_dir):
+    if processes.is_server(record["pid"], record["created"], state_dir):
+        os.kill(record["pid"], signal.SIGKILL)
+    if not _await_unlocked(state_dir, ANSWER_SECONDS):
         raise NotAnswering(
             f"{state_dir} is in use, but process {record['pid']} is not its local cloud",
             next_step=f"find who holds {state_dir / 'server.lock'}",
         )
-    os.kill(record["pid"], signal.SIGKILL)
-    _await_unlocked(state_dir, STOP_SECONDS)
-    processes.end(processes.Marker(token=record["state_id"]), grace_seconds=0)
+    _clear_up(state_dir, record)
+
+
+def _clear_up(state_dir: Path, record: dict[str, Any]) -> int:
+    """End what a server that was killed has left: its hosts' processes (how many), and its address."""
+    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+
     (state_dir / "address.json").unlink(missing_ok=True)
+    return processes.end(processes.Marker(token=record["state_id"]), grace_seconds=0)
 
 
 def _await_unlocked(state_dir: Path, seconds: float) -> bool:

@@ -36,7 +36,7 @@ class Dispatch:
         """Answer one request."""
         if environ.get("PATH_INFO", "").startswith(control.PREFIX):
             return self._control.answer(environ).send(start_response)
-        call = wsgi.identify(environ)
+        call = environ["localcloud.call"] = wsgi.identify(environ)
         self._calls.add(call.service, call.operation)
         if call.service == "ec2":
             return self._ec2.answer(call, environ).send(start_response)

@@ -26,6 +26,7 @@ from localcloud.executor import Executor
 from localcloud.motostate import MotoState
 
 PERIOD_SECONDS = 2.0
+DELAYED_PERIOD_SECONDS = 0.1
 CREDENTIALS_SECONDS = 3_000.0
 WORKERS = 8
 LEAVING = {"stopping": "stopped", "shutting-down": "terminated"}
@@ -51,6 +52,11 @@ class Delays:
     pending_seconds: float = 0.0
     stopping_seconds: float = 0.0
     shutdown_grace_seconds: float = 5.0
+
+    @property
+    def any(self) -> bool:
+        """Whether states in between last longer than the work does."""
+        return self.pending_seconds > 0 or self.stopping_seconds > 0
 
 
 class Hosts:
@@ -137,6 +143,11 @@ class Hosts:
                 for host in self._hosts.values()
             ]
 
+    def console(self, instance_id: str) -> bytes:
+        """What a host has written to its console: the output of its user data."""
+        path = self._executor.console(instance_id)
+        return path.read_bytes() if path.exists() else b""
+
     def cut(self, instance_id: str) -> None:
         """Kill all that runs on a host at once, as a power cut does."""
         self._take_down(instance_id, 0)
@@ -167,8 +178,7 @@ class Hosts:
                     self._wake.wait(self._period())
 
     def _period(self) -> float:
-        delayed = self._delays.pending_seconds or self._delays.stopping_seconds
-        return 0.1 if (self._leaving or delayed) else PERIOD_SECONDS
+        return DELAYED_PERIOD_SECONDS if self._delays.any else PERIOD_SECONDS
 
     def _instances(self) -> list[dict[str, Any]]:
         pages = self._clients.get("ec2").get_paginator("describe_instances").paginate()

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105  a path
-TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
-TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105  a header's name
+TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
+TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  a header's name
 MAX_TTL_SECONDS = 21_600
 POLL_SECONDS = 0.5
 
@@ -64,10 +64,13 @@ class Tokens:
 
 
 def put(path: str, headers: Mapping[str, str], tokens: Tokens) -> Answer:
-    """Answer a PUT: only the token path takes one, never through a proxy, and with a lifetime of 1 s to 6 h."""
+    """Answer a PUT: only the token path takes one, never through a proxy, and with a lifetime of 1 s to 6 h.
+
+    Header names are in lower case, here and in `get`.
+    """
     if path != TOKEN_PATH:
         return Answer(status=405)
-    if headers.get("X-Forwarded-For"):
+    if headers.get("x-forwarded-for"):
         return Answer(status=403)
     ttl = headers.get(TTL_HEADER) or ""
     if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl) <= MAX_TTL_SECONDS):
@@ -177,10 +180,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def do_GET(self) -> None:
-        self._send(get(self.path, self.headers, self.server.tokens, self.server.tree))
+        self._send(get(self.path, self._names(), self.server.tokens, self.server.tree))
 
     def do_PUT(self) -> None:
-        self._send(put(self.path, self.headers, self.server.tokens))
+        self._send(put(self.path, self._names(), self.server.tokens))
+
+    def _names(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
 
     def _send(self, answer: Answer) -> None:
         body = answer.text.encode()

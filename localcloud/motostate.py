@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
@@ -36,9 +36,9 @@ class MotoState:
             instance.state_reason.code, instance.state_reason.message = code, message
 
     def instance(self, instance_id: str) -> Any:
-        """moto's object of an instance, None when there is none."""
+        """The model object of an instance, None when there is none."""
         return self.backend().get_instance_by_id(instance_id)
 
     def backend(self) -> Any:
-        """moto's EC2 backend of the region."""
+        """The EC2 backend of the region."""
         return get_backend("ec2")[DEFAULT_ACCOUNT_ID][self._region]

@@ -1,7 +1,8 @@
 """The background process: puts the parts together, serves them on 127.0.0.1, and ends them in order.
 
 Everything that the cloud keeps is in its state folder: `identity.json` (who it is, which port it had), `address.json`
-(where it is now), `server.lock` (held while it lives), `server.log`, and `hosts/`, `ssm/` beneath.
+(where it is now), `server.lock` (held while it lives), `server.log`, `snapshot` and
+`objects/` (what it knows), and `hosts/`, `ssm/` beneath.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ from localcloud.dispatch import Dispatch
 from localcloud.ec2 import Ec2
 from localcloud.errors import LocalCloudError
 from localcloud.executor import ProcessExecutor
+from localcloud.gate import Gate
 from localcloud.hosts import Hosts
 from localcloud.interruption import Interruptions
 from localcloud.motostate import MotoState
 from localcloud.settings import Settings
+from localcloud.snapshot import Memory, Saver
 from localcloud.ssm import RunCommand
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.05
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +55,14 @@ class Server:
         self._folder = settings.state_dir
         self._token = token
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._generation = secrets.token_hex(8)
+        self._memory = Memory(folder=self._folder)
         self._stopping = threading.Event()
         self._identity = _identity(self._folder)
         self._http = _listen(settings.port or self._identity["port"], fall_back=not settings.port)
         self.url = f"http://{LOOPBACK}:{self._http.port}"
-        self._assemble()
+        restored = self._memory.load()
+        self._generation, extra = restored or (secrets.token_hex(8), {})
+        self._assemble(extra)
 
     def run(self) -> None:
         """Serve until told to stop; returns when every host's processes have ended."""
@@ -68,6 +73,7 @@ class Server:
         if ended:
             log.warning("ended %d processes that an earlier server had left behind", ended)
         self._hosts.start()
+        self._saver.start()
         self._announce()
         self._stopping.wait()
         log.info("stopping")
@@ -76,6 +82,7 @@ class Server:
         processes.end(processes.Marker(token=self._identity["state_id"]), grace_seconds=0)
         self._http.shutdown()
         self._http.server_close()
+        self._saver.close()
         log.info("stopped")
 
     def stop(self) -> None:
@@ -93,9 +100,9 @@ class Server:
             "generation": self._generation,
         }
 
-    def _assemble(self) -> None:
+    def _assemble(self, extra: dict[str, Any]) -> None:
         settings, state_id = self._settings, self._identity["state_id"]
-        moto = DomainDispatcherApplication(create_backend_app)
+        moto = self._gate = Gate(DomainDispatcherApplication(create_backend_app))
         clients = Clients(moto, region=settings.region)
         state = MotoState(region=settings.region)
         executor = ProcessExecutor(self._folder / "hosts", token=state_id, cloud_url=self.url, region=settings.region)
@@ -103,10 +110,18 @@ class Server:
         self._hosts = Hosts(
             clients=clients, state=state, executor=executor, region=settings.region, delays=settings.delays
         )
-        delayed = bool(settings.delays.pending_seconds or settings.delays.stopping_seconds)
+        ec2 = Ec2(
+            moto=moto,
+            clients=clients,
+            state=state,
+            hosts=self._hosts,
+            delayed=settings.delays.any,
+            tokens=extra.get("tokens", {}),
+        )
+        self._saver = Saver(self._memory, self._gate, generation=self._generation, extra=lambda: {"tokens": ec2.tokens})
         self._http.app = Dispatch(
             moto=moto,
-            ec2=Ec2(moto=moto, state=state, hosts=self._hosts, delayed=delayed),
+            ec2=ec2,
             ssm=RunCommand(clients=clients, executor=executor, fleet=self._hosts, folder=self._folder / "ssm"),
             control_api=Control(
                 health=self.health,
@@ -138,6 +153,7 @@ class Server:
 def serve(settings: Settings, environment: dict[str, str]) -> None:
     """Run a server to its end. Holds the state folder's lock; SIGTERM and SIGINT end it in order."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.state_dir.chmod(0o700)  # a snapshot is as trusted as a program
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("werkzeug", "botocore", "boto3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

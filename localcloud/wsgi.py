@@ -69,7 +69,7 @@ def identify(environ: Environ) -> Call:
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     service = signed_service(environ)
     if target:
-        return Call(service=service or target.split(".")[0].lower(), operation=target.rpartition(".")[2])
+        return Call(service=service or target.partition(".")[0].lower(), operation=target.rpartition(".")[2])
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         body = read_body(environ)
         form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
@@ -122,7 +122,7 @@ def capture(app: App, environ: Environ) -> Reply:
     seen: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
-        seen.update(status=int(status.split()[0]), headers=tuple(headers))
+        seen.update(status=int(status.split(maxsplit=1)[0]), headers=tuple(headers))
         return lambda _data: None
 
     chunks = app(environ, start_response)

@@ -1,0 +1,219 @@
+"""What the cloud knows, kept over a stop, and mostly over a crash.
+
+moto has no persistence, so its backends are pickled as they are: quick (EC2 takes some 15 ms) and exact, but bound to
+the versions that wrote it. It is a memory, not a format: one that was written by other versions, or is not readable,
+is put aside with a word in the log, and the cloud starts empty under a new generation.
+
+The bytes of S3 objects lie beside it, a file each, written once: a snapshot costs what changed, not what is stored.
+The folder is as trusted as the program itself (a pickle can run code), so only its owner may write there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import types
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any, cast
+
+import dill
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.s3.models import FakeKey
+from moto.ssm.models import ParameterDict
+
+from localcloud.gate import Gate
+
+FORMAT = 1
+QUIET_SECONDS = 2.0
+LONGEST_SECONDS = 15.0
+POLL_SECONDS = 0.25
+PACE = 20
+"""A snapshot that took t is followed by at least PACE * t without one."""
+
+log = logging.getLogger(__name__)
+
+Backends = dict[tuple[str, str, str], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Writes moto's state into a folder, and reads it back."""
+
+    folder: Path
+
+    def save(self, generation: str, extra: dict[str, Any]) -> None:
+        """Write everything; the caller sees to it that nothing changes meanwhile."""
+        blobs = self.folder / "objects"
+        blobs.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / "snapshot.partial"
+        with unfinished.open("wb") as file:
+            file.write(json.dumps({**_versions(), "generation": generation}).encode() + b"\n")
+            pickler = _Pickler(file, blobs)
+            pickler.dump({"backends": _loaded(), "extra": extra})
+        unfinished.replace(self.folder / "snapshot")
+        for blob in blobs.iterdir():
+            if blob.name not in pickler.blobs:
+                blob.unlink()
+
+    def load(self) -> tuple[str, dict[str, Any]] | None:
+        """Put what was saved back into moto: the generation and the extra; None when there is nothing to restore."""
+        path = self.folder / "snapshot"
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.readline())
+                if {name: header.get(name) for name in _versions()} != _versions():
+                    raise ValueError(f"it was written by {header}, this is {_versions()}")  # noqa: TRY301
+                content = _Unpickler(file, self.folder / "objects").load()
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001  a pickle of other classes can fail in any way at all
+            log.warning("the saved state cannot be used and is put aside; starting empty: %r", error)
+            path.replace(self.folder / "snapshot.unusable")
+            return None
+        for (service, account, region), backend in content["backends"].items():
+            dict.__setitem__(get_backend(service)[account], region, backend)
+        return header["generation"], content["extra"]
+
+
+class Saver:
+    """Saves some seconds after the last change, and when asked.
+
+    Args:
+        extra: gives what the cloud's own layer wants kept.
+    """
+
+    def __init__(self, memory: Memory, gate: Gate, *, generation: str, extra: Any) -> None:
+        self._memory = memory
+        self._gate = gate
+        self._generation = generation
+        self._extra = extra
+        self._saved = gate.changes
+        self._not_before = 0.0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="saver", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch for changes."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching, and save a last time."""
+        self._closing.set()
+        self._thread.join()
+        self.save()
+
+    def save(self) -> None:
+        """Save now; a failure is logged and tried again after the next change."""
+        began = time.monotonic()
+        try:
+            with self._gate.alone():
+                changes = self._gate.changes
+                self._memory.save(self._generation, self._extra())
+        except Exception:  # the previous snapshot stays in place
+            log.exception("the state could not be saved")
+            changes = self._gate.changes
+        self._saved = changes
+        self._not_before = time.monotonic() + PACE * (time.monotonic() - began)
+
+    def _loop(self) -> None:
+        waiting_since = 0.0
+        while not self._closing.wait(POLL_SECONDS):
+            if self._gate.changes == self._saved:
+                waiting_since = 0.0
+                continue
+            now = time.monotonic()
+            waiting_since = waiting_since or now
+            quiet = now - self._gate.changed_at >= QUIET_SECONDS or now - waiting_since >= LONGEST_SECONDS
+            if quiet and now >= self._not_before:
+                self.save()
+                waiting_since = 0.0
+
+
+def _versions() -> dict[str, Any]:
+    return {"format": FORMAT, "moto": version("moto"), "python": list(sys.version_info[:2])}
+
+
+def _loaded() -> Backends:
+    """Every backend that has been used; one dictionary, so that what they share stays shared."""
+    used: list[Any] = list(cast("Any", BackendDict)._instances)  # noqa: SLF001  moto has no public list
+    return {
+        (backend.service_name, account, region): one
+        for backend in used
+        for account, region, one in backend.iter_backends()
+    }
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles what pickle alone cannot: locks, local functions, ParameterDict; and S3 objects' bytes as files."""
+
+    def __init__(self, file: IO[bytes], folder: Path) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._folder = folder
+        self.blobs: set[str] = set()
+
+    def reducer_override(self, value: Any) -> Any:
+        """The hook that pickle asks first."""
+        if isinstance(value, type(threading.Lock())):
+            return threading.Lock, ()
+        if isinstance(value, type(threading.RLock())):
+            return threading.RLock, ()
+        if isinstance(value, FakeKey):
+            return object.__new__, (FakeKey,), self._key_state(value), None, None, restore_key
+        if isinstance(value, ParameterDict):
+            return ParameterDict, (value.account_id, value.region_name), value.__dict__, None, iter(value.items())
+        if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
+            return dill.loads, (dill.dumps(value),)
+        return NotImplemented
+
+    def _key_state(self, key: FakeKey) -> dict[str, Any]:
+        state = {name: value for name, value in key.__dict__.items() if name not in ("_value_buffer", "lock")}
+        return {**state, "blob": self._store(key)}
+
+    def _store(self, key: FakeKey) -> str:
+        """The name of the file with the object's bytes; written when this buffer has none yet."""
+        buffer: Any = key._value_buffer  # noqa: SLF001  the only way to the bytes without a copy in memory
+        name: str = getattr(buffer, "localcloud_blob", "")
+        if not name or not (self._folder / name).exists():
+            name = uuid.uuid4().hex
+            with key.lock, (self._folder / name).open("wb") as file:
+                if not buffer.closed:  # an object that was deleted while something still refers to it
+                    buffer.seek(0)
+                    shutil.copyfileobj(buffer, file)
+            buffer.localcloud_blob = name
+        self.blobs.add(name)
+        return name
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: IO[bytes], folder: Path) -> None:
+        super().__init__(file)
+        self._folder = folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The hook for names: where the objects' bytes are is known only now."""
+        if (module, name) == (restore_key.__module__, restore_key.__qualname__):
+            return partial(restore_key, folder=self._folder)
+        return super().find_class(module, name)
+
+
+def restore_key(key: FakeKey, state: dict[str, Any], *, folder: Path) -> None:
+    """Give an S3 object its fields and its bytes back."""
+    blob = state.pop("blob")
+    key.__dict__.update(state)
+    key.lock = threading.Lock()
+    buffer: Any = tempfile.SpooledTemporaryFile(max_size=key._max_buffer_size)  # noqa: SIM115, SLF001  moto closes it
+    with (folder / blob).open("rb") as file:
+        shutil.copyfileobj(file, buffer)
+    buffer.localcloud_blob = blob
+    key._value_buffer = buffer  # noqa: SLF001

@@ -1,0 +1,138 @@
+"""The plan of a run, the script that starts it, and what is seen of the agent."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.outputs import StackOutputs
+from remote import launch, records
+from remote.bucket import Bucket
+from remote.errors import HostBusy, InputMissing, Unavailable
+from remote.records import RunSpec
+from remote.ssm import CommandResult
+from remote.stack import Stack
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+RUN = "20261122-160000-7f3a9c"
+NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
+
+
+def golden(name: str) -> dict:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def stack(moto_url: str, bucket: Bucket) -> Stack:
+    outputs = replace(StackOutputs.from_mapping(golden("stack_outputs")), bucket=bucket.name)
+    return Stack(outputs=outputs, endpoint_url=moto_url)
+
+
+def test_the_start_script_hands_the_bootstrap_its_arguments_through_a_real_shell(stack: Stack) -> None:
+    script = launch.start_script(stack, RUN, 2, "import sys\nprint(sys.argv[1:])\nprint('$HOME `id` \\\\')\n")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    argv, literal = done.stdout.splitlines()
+
+    assert ast.literal_eval(argv) == [
+        stack.outputs.bucket, stack.outputs.agent_digest, "us-east-1",
+        "start", "--bucket", stack.outputs.bucket, "--run", RUN, "--attempt", "2", "--region", "us-east-1",
+    ]  # fmt: skip
+    assert literal == "$HOME `id` \\"
+
+
+def test_a_host_without_a_new_enough_python_says_so(stack: Stack, tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    script = launch.start_script(stack, RUN, 1, "")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 69
+    assert "no Python 3.10 or newer" in done.stderr
+
+
+def test_what_is_no_run_id_never_reaches_a_shell(stack: Stack) -> None:
+    with pytest.raises(InputMissing):
+        launch.start_script(stack, "$(reboot)", 1, "")
+
+
+def test_a_host_whose_record_is_fresh_is_busy_and_one_whose_record_is_stale_is_not() -> None:
+    record = records.HostRecord.from_mapping(golden("host"))
+
+    assert launch._fresh(record, NOW)
+    assert not launch._fresh(record, NOW + dt.timedelta(minutes=1))
+
+
+def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
+    reply = stack.aws.ec2.run_instances(
+        ImageId="ami-0c02fb55956c7d316", InstanceType="t3.small", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
+    )  # fmt: skip
+    instance_id = reply["Instances"][0]["InstanceId"]
+    assert launch.preflight(stack, instance_id, NOW).instance_id == instance_id
+    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+
+    with pytest.raises(HostBusy, match=f"busy with run {RUN}") as caught:
+        launch.preflight(stack, instance_id, NOW)
+    assert caught.value.run == RUN
+
+
+class Transport:
+    """Stands where Systems Manager is: what became of the command."""
+
+    instance_id = "i-0a1b2c3d4e5f60718"
+
+    def __init__(self, result: CommandResult | None) -> None:
+        self._result = result
+
+    def result(self, command_id: str) -> CommandResult | None:
+        return self._result
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def wait(stack: Stack, result: CommandResult | None) -> None:
+    time = Time()
+    started = launch.Start(transport=Transport(result), command_id="c-1")
+    launch.wait_until_taken(stack, RUN, started, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+
+
+def test_a_run_is_taken_when_the_agent_shows_in_the_bucket(stack: Stack) -> None:
+    stack.bucket.put_json_once(records.spec_key(RUN), golden("run_spec"))
+    stack.bucket.put_json_once(f"runs/{RUN}/attempts/001.json", {})
+
+    wait(stack, None)
+
+
+def test_a_command_that_failed_is_told_in_the_hosts_own_words(stack: Stack) -> None:
+    failed = CommandResult(status="Failed", exit_code=69, stdout="", stderr="one\nno Python 3.10 or newer\n")
+    with pytest.raises(Unavailable, match=r"did not start on i-.*: no Python 3.10 or newer"):
+        wait(stack, failed)
+
+
+def test_an_agent_that_gives_no_sign_is_given_up_after_a_while(stack: Stack) -> None:
+    with pytest.raises(Unavailable, match="no sign for 20 s"):
+        wait(stack, None)
+
+
+def test_a_spec_written_by_the_laptop_has_the_golden_shape() -> None:
+    assert set(RunSpec.from_mapping(golden("run_spec")).to_mapping()) == set(golden("run_spec"))

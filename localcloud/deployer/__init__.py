@@ -1,0 +1,25 @@
+"""Runs an unmodified Pulumi program against the local cloud, with state, preview, update and destroy, without the CLI.
+
+Light to import: Pulumi and boto3 are loaded in a process of the deployment's own.
+"""
+
+from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, UnknownType
+from localcloud.deployer.events import Event, EventKind, Operation, Result
+from localcloud.deployer.leftovers import Leftover, leftovers
+from localcloud.deployer.run import destroy, outputs, up
+
+__all__ = [
+    "ConfigMissing",
+    "DeployError",
+    "Event",
+    "EventKind",
+    "Leftover",
+    "Operation",
+    "Result",
+    "StackBusy",
+    "UnknownType",
+    "destroy",
+    "leftovers",
+    "outputs",
+    "up",
+]

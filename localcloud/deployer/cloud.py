@@ -1,0 +1,114 @@
+"""AWS clients of one deployment, aimed at the local cloud and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from localcloud.deployer.errors import DeployError
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+WAIT_SECONDS = 600.0
+FIRST_POLL_SECONDS = 0.05
+LAST_POLL_SECONDS = 2.0
+# The credentials are made up and the same for everybody: the local cloud takes any.
+ACCESS_KEY = "local"
+# One retry at most: an action that the local cloud lacks answers 500, and retrying makes that look like slowness.
+CLIENT_CONFIG = Config(
+    retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=10, read_timeout=60, s3={"addressing_style": "path"}
+)
+
+
+class Cloud:
+    """Clients for one endpoint and region, made once each; safe to use from several threads.
+
+    Args:
+        endpoint: base URL of the local cloud.
+        region: region of every client.
+        clock: seconds, only their differences matter.
+        sleep: waits for so many seconds.
+
+    Raises:
+        DeployError: the endpoint is not on this machine; only the Pulumi CLI deploys to a real account.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        region: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if urlsplit(endpoint).hostname not in LOOPBACK:
+            raise DeployError(
+                f"{endpoint} is not on this machine; the embedded deployer serves the local cloud only",
+                next_step="use the Pulumi CLI for a real account",
+            )
+        self.endpoint = endpoint
+        self.region = region
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """Give the client of a service; making clients is slow and not thread-safe, using them is neither."""
+        with self._lock:
+            if service not in self._clients:
+                self._session = self._session or boto3.Session(
+                    aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
+                )
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self.endpoint, config=CLIENT_CONFIG
+                )
+            return self._clients[service]
+
+    def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+        """Ask again and again, ever more slowly, until `reached` is true.
+
+        Raises:
+            DeployError: it was not within `seconds`.
+        """
+        deadline = self._clock() + seconds
+        pause = FIRST_POLL_SECONDS
+        while not reached():
+            if self._clock() >= deadline:
+                raise DeployError(f"{what} did not happen within {seconds:.0f} s")
+            self._sleep(pause)
+            pause = min(pause * 2, LAST_POLL_SECONDS)
+
+
+def is_absence(error: ClientError) -> bool:
+    """Tell whether AWS said that the thing is not there; each service has words of its own for it."""
+    code = str(error.response["Error"]["Code"])
+    return "NotFound" in code or "NoSuch" in code or code == "404"
+
+
+@contextmanager
+def absence_is_fine() -> Iterator[None]:
+    """Take "it is not there" for an answer, as when deleting."""
+    try:
+        yield
+    except ClientError as error:
+        if not is_absence(error):
+            raise
+
+
+def tag_list(tags: dict[str, str] | None) -> list[dict[str, str]]:
+    """Give tags in the list form that most services take."""
+    return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
+
+
+def tag_mapping(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    """Give tags as a mapping, without those that AWS itself sets."""
+    return {tag["Key"]: tag["Value"] for tag in tags or [] if not tag["Key"].startswith("aws:")}

@@ -1,0 +1,28 @@
+"""The resource types that the embedded deployer knows, by their Pulumi token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from localcloud.deployer.errors import UnknownType
+from localcloud.deployer.types import ebs, ec2, ecr, iam, s3
+from localcloud.deployer.types.base import ResourceType
+
+KNOWN: Mapping[str, ResourceType] = {
+    kind.token: kind() for module in (iam, s3, ecr, ec2, ebs) for kind in module.TYPES
+}
+
+
+def type_of(token: str) -> ResourceType:
+    """Give the type for a token such as `aws:s3/bucket:Bucket`.
+
+    Raises:
+        UnknownType: the local cloud has no such type.
+    """
+    try:
+        return KNOWN[token]
+    except KeyError:
+        raise UnknownType(
+            f"the local cloud cannot make {token}",
+            next_step="add a class for it under localcloud/deployer/types/, or deploy to a real account",
+        ) from None

@@ -1,0 +1,255 @@
+"""Which files of a project travel to the host: exactly those that git would commit, and the folders that are empty.
+
+Inside a git work tree git itself is asked (tracked files, and untracked ones that no rule ignores; the repositories of
+submodules by their own rules). `.runctlignore`, in gitignore syntax and in any folder, takes more away, tracked files
+included; it cannot bring back what git ignores. Outside git, or where git is not installed, the folder is walked:
+`.gitignore` and `.runctlignore` count, over the defaults in `DEFAULT_RULES`, which a rule with `!` takes back.
+Never part of it: `.git`, sockets, pipes, devices, and files that are tracked but deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from remote.errors import ConfigError, PermissionDenied
+from remote.ignore import IgnoreFiles, Rule, parse
+
+log = logging.getLogger(__name__)
+
+RUNCTL_IGNORE = ".runctlignore"
+DEFAULT_RULES = b"""\
+__pycache__/
+*.py[cod]
+.venv/
+venv/
+.tox/
+.nox/
+.mypy_cache/
+.pytest_cache/
+.ruff_cache/
+.hypothesis/
+.ipynb_checkpoints/
+.cache/
+node_modules/
+.DS_Store
+"""
+DEFAULTS = parse(DEFAULT_RULES, "runctl's defaults")
+VENV_MARKER = b"pyvenv.cfg"  # a virtual environment under any name
+
+# Set by git for its hooks; they would point our questions at another repository.
+FOREIGN = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"}
+
+Found = tuple[bytes, os.stat_result]
+
+
+class NotGit(Exception):  # caught here and in snapshot.py; never reaches a user
+    """The folder lies in no git work tree, or git is not installed."""
+
+
+def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int] = (0,)) -> bytes:
+    """What git prints when asked in a folder.
+
+    Raises:
+        NotGit: there is no work tree here, or no git.
+        ConfigError: git refuses, for instance because the folder belongs to somebody else.
+        PermissionDenied: git had to pass over a folder, so its answer is not whole.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    # No lock is taken for a question, and messages are in the language that is looked for below.
+    environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise NotGit("git is not installed") from error
+    said = done.stderr.decode(errors="replace").strip()
+    if b"could not open directory" in done.stderr:
+        raise PermissionDenied(f"git cannot read all of {os.fsdecode(folder)}: {said}")
+    if done.returncode in accept:
+        return done.stdout
+    if "not a git repository" in said or "must be run in a work tree" in said:
+        raise NotGit(said)
+    raise ConfigError(f"git refuses to list {os.fsdecode(folder)}: {said}", next_step="git status")
+
+
+def select(root: Path) -> Iterator[Found]:
+    """Every file, link and empty folder that travels, by its name below `root`, in no order, with its lstat.
+
+    Raises:
+        ConfigError, PermissionDenied: what is there cannot be told for sure.
+    """
+    top = os.fsencode(root)
+    try:
+        found = dict(_select_repository(top, b""))
+    except NotGit as reason:
+        log.debug("%s: walked, as git cannot be asked: %s", root, reason)
+        yield from _walk(top, b"", IgnoreFiles(top, (".gitignore", RUNCTL_IGNORE), DEFAULTS))
+        return
+    yield from _without_ignored(top, found)
+
+
+def why(root: Path, path: str) -> str | None:
+    """Why a path (below `root`, or absolute) does not travel, in words that name the rule; None when it does."""
+    root = root.resolve()
+    top, wanted = os.fsencode(root), root / path
+    name = os.fsencode(os.path.relpath(wanted, root))
+    if name == b".":
+        return None
+    if name.split(b"/")[0] == b"..":
+        return f"it lies outside the project {root}"
+    status = _lstat(top + b"/" + name)
+    if status is None:
+        return f"there is no {wanted}"
+    if b".git" in name.split(b"/"):
+        return "it is git's own"
+    folder = stat.S_ISDIR(status.st_mode)
+    if not (folder or _kept(status)):
+        return "it is neither a file, a link nor a folder"
+    rule = _rule_against(top, name, folder=folder)
+    return f"left out by {rule}" if rule else None
+
+
+def _rule_against(top: bytes, name: bytes, *, folder: bool) -> str | None:
+    place, _, last = (top + b"/" + name).rpartition(b"/")
+    try:
+        answer = git(place, "check-ignore", "-v", "-z", "--stdin", stdin=last + b"\0", accept=(0, 1))
+    except NotGit:
+        if venv := _venv_around(top, name):
+            return f"{os.fsdecode(venv)}/{VENV_MARKER.decode()}: a virtual environment"
+        return _spoken(IgnoreFiles(top, (".gitignore", RUNCTL_IGNORE), DEFAULTS).rule_against(name, folder=folder))
+    if answer:
+        source, line, pattern, _ = os.fsdecode(answer).split("\0", 3)
+        if not pattern.startswith("!"):
+            return f"{source}:{line}: {pattern}"
+    return _spoken(IgnoreFiles(top, (RUNCTL_IGNORE,)).rule_against(name, folder=folder))
+
+
+def _spoken(rule: Rule | None) -> str | None:
+    return str(rule) if rule else None
+
+
+def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
+    """What travels of one repository, and of those inside it; `prefix` is empty or ends in a slash."""
+    place = top + b"/" + prefix
+    listed = git(place, "ls-files", "-c", "-o", "--exclude-standard", "-z").split(b"\0")
+    own: set[bytes] = set()
+    repositories: set[bytes] = set()
+    for name in {name.rstrip(b"/") for name in listed if name}:  # a conflict is listed once for each side
+        status = _lstat(place + name)
+        if status is None:
+            continue
+        if _kept(status):
+            own.add(name)
+            yield prefix + name, status
+        elif stat.S_ISDIR(status.st_mode) and _lstat(place + name + b"/.git"):
+            repositories.add(name)
+            yield from _select_repository(top, prefix + name + b"/")
+    yield from ((prefix + name, status) for name, status in _empty_folders(place, own, repositories))
+
+
+def _empty_folders(place: bytes, own: set[bytes], repositories: set[bytes]) -> Iterator[Found]:
+    """The folders that git does not list because nothing is in them. Names are relative to `place`."""
+    occupied = _parents(own | repositories)
+    unlisted = [
+        name
+        for folder in occupied
+        for name in _folders_in(place, folder)[1]
+        if name not in occupied and name not in repositories
+    ]
+    while unlisted:
+        looked = {name: _folders_in(place, name) for name in unlisted}
+        # A folder with files alone holds only what git ignores; one of folders alone must be asked about.
+        open_ones = {name: inside for name, (bare, inside) in looked.items() if bare or inside}
+        ignored = _ignored(place, open_ones)
+        for name in open_ones.keys() - ignored:
+            if looked[name][0] and (status := _lstat(place + name)):
+                yield name, status
+        unlisted = [inner for name in open_ones.keys() - ignored for inner in open_ones[name]]
+
+
+def _parents(names: set[bytes]) -> set[bytes]:
+    parents = {b""}
+    for name in names:
+        folder = name.rpartition(b"/")[0]
+        while folder not in parents:
+            parents.add(folder)
+            folder = folder.rpartition(b"/")[0]
+    return parents
+
+
+def _folders_in(place: bytes, folder: bytes) -> tuple[bool, list[bytes]]:
+    """Whether a folder is empty, and the folders in it but `.git`."""
+    start = folder + b"/" if folder else b""
+    try:
+        with os.scandir(place + folder) as entries:
+            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except FileNotFoundError:
+        return False, []
+    except PermissionError as error:
+        raise PermissionDenied(f"cannot read the folder {os.fsdecode(place + folder)}") from error
+    return not inside, [start + name for name, is_folder in inside if is_folder and name != b".git"]
+
+
+def _ignored(place: bytes, names: Iterable[bytes]) -> set[bytes]:
+    asked = b"\0".join(names)
+    if not asked:
+        return set()
+    answer = git(place, "check-ignore", "-z", "--stdin", stdin=asked + b"\0", accept=(0, 1))
+    return set(answer.split(b"\0"))
+
+
+def _without_ignored(top: bytes, found: dict[bytes, os.stat_result]) -> Iterator[Found]:
+    ignore_file = RUNCTL_IGNORE.encode()
+    if not any(name.rpartition(b"/")[2] == ignore_file for name in found) and not _lstat(top + b"/" + ignore_file):
+        yield from found.items()
+        return
+    rules = IgnoreFiles(top, (RUNCTL_IGNORE,))
+    for name, status in found.items():
+        if not rules.rule_against(name, folder=stat.S_ISDIR(status.st_mode)):
+            yield name, status
+
+
+def _walk(top: bytes, folder: bytes, rules: IgnoreFiles) -> Iterator[Found]:
+    for name in _names_in(top, folder):
+        status = _lstat(top + b"/" + name)
+        if status is None or rules.rule_against(name, folder=stat.S_ISDIR(status.st_mode)):
+            continue
+        if _kept(status):
+            yield name, status
+        elif stat.S_ISDIR(status.st_mode) and _lstat(top + b"/" + name + b"/" + VENV_MARKER) is None:
+            if _folders_in(top + b"/", name)[0]:
+                yield name, status
+            yield from _walk(top, name, rules)
+
+
+def _names_in(top: bytes, folder: bytes) -> list[bytes]:
+    """What is in a folder but `.git`, by names below `top`."""
+    start = folder + b"/" if folder else b""
+    try:
+        with os.scandir(top + b"/" + folder) as entries:
+            return [start + entry.name for entry in entries if entry.name != b".git"]
+    except PermissionError as error:
+        raise PermissionDenied(f"cannot read the folder {os.fsdecode(top + b'/' + folder)}") from error
+
+
+def _venv_around(top: bytes, name: bytes) -> bytes | None:
+    parts = name.split(b"/")
+    places = (b"/".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return next((place for place in places if _lstat(top + b"/" + place + b"/" + VENV_MARKER)), None)
+
+
+def _kept(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
+
+
+def _lstat(path: bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, print_table
+from commands.runs import choose_run
 
 if TYPE_CHECKING:
     from remote.checkpoints import Checkpoint
@@ -19,11 +20,10 @@ def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
     Example: inv checkpoint.list
     """
     from remote.checkpoints import list_checkpoints
-    from remote.runs import latest_run, read_run
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
-    chosen = read_run(opened.bucket, run) if run else latest_run(opened.bucket, now)
+    chosen = choose_run(opened, run)
     found = list_checkpoints(opened.bucket, chosen.id)
     if json:
         emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
+from commands.following import as_item
 from commands.frame import command, emit, print_facts, print_table, say
-from commands.runs import as_item
 
 if TYPE_CHECKING:
     from remote.host import Host

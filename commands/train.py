@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
+from commands.following import follow_run, summary
 from commands.frame import command, emit, say
-from commands.runs import follow, summary
 from commands.stack import ensure_local_stack
 from remote.errors import ConfigError, UsageError
 
@@ -53,6 +53,7 @@ def train(
     from remote.arguments import after_double_dash, script_arguments
     from remote.launch import Request
     from remote.project import find_script
+    from remote.runs import Run
 
     rest = after_double_dash(sys.argv)
     arguments = script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=rest)
@@ -68,7 +69,7 @@ def train(
     if not wait:
         _show_started(spec, as_json=json)
         return
-    code = follow(opened, spec.run, log_to=sys.stderr if json else sys.stdout)
+    code = follow_run(opened, Run(spec=spec), sys.stderr if json else sys.stdout)
     summary(opened, spec.run, as_json=json)
     if code:
         raise Exit(code=code)

@@ -78,6 +78,10 @@ class Bucket:
                     key=item["Key"], size=item["Size"], etag=item["ETag"].strip('"'), modified_at=item["LastModified"]
                 )
 
+    def level(self, prefix: str) -> list[str]:
+        """The keys directly below `prefix`, without those in deeper folders; one call per page."""
+        return [item["Key"] for page in self._pages(Prefix=prefix, Delimiter="/") for item in page.get("Contents", [])]
+
     def folders(self, prefix: str, after: str = "") -> list[str]:
         """The names one level below `prefix`, in order: `runs/` gives run ids."""
         found = [

@@ -44,6 +44,7 @@ class Follower:
     Args:
         bucket: where the run lies.
         run: its id.
+        attempt: the attempt whose outcome ends it; the log begins with the first.
         clock: monotonic seconds, for the silence of an agent.
         sleep: waits between two looks.
     """
@@ -53,11 +54,13 @@ class Follower:
         bucket: Bucket,
         run: str,
         *,
+        attempt: int = 1,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._bucket = bucket
         self._run = run
+        self._attempt = attempt
         self._clock = clock
         self._sleep = sleep
         self._last_key = records.log_prefix(run)
@@ -71,7 +74,7 @@ class Follower:
         for entry in self._bucket.keys(records.run_prefix(self._run), after=self._last_key):
             if entry.key.startswith(records.log_prefix(self._run)):
                 yield from self._chunk(entry)
-            elif entry.key == records.outcome_key(self._run):
+            elif entry.key == records.outcome_key(self._run, self._attempt):
                 ended = True
             elif entry.key == records.status_key(self._run):
                 status = entry
@@ -110,7 +113,7 @@ class Follower:
         """The outcome, after the chunks that came between the listing and it: it is written last of all."""
         for entry in self._bucket.keys(records.log_prefix(self._run), after=self._last_key):
             yield from self._chunk(entry)
-        found = self._bucket.get_json(records.outcome_key(self._run))
+        found = self._bucket.get_json(records.outcome_key(self._run, self._attempt))
         if found is not None:
             yield Outcome.from_mapping(found)
 

@@ -215,9 +215,9 @@ def run_prefix(run: str) -> str:
     return f"runs/{run}/"
 
 
-def spec_key(run: str) -> str:
-    """The key of the RunSpec."""
-    return f"runs/{run}/spec.json"
+def spec_key(run: str, attempt: int = 1) -> str:
+    """The key of an attempt's RunSpec: a later attempt may have another host, price and limits."""
+    return f"runs/{run}/{_numbered('spec', attempt)}"
 
 
 def status_key(run: str) -> str:
@@ -225,9 +225,19 @@ def status_key(run: str) -> str:
     return f"runs/{run}/status.json"
 
 
-def outcome_key(run: str) -> str:
-    """The key of the Outcome."""
-    return f"runs/{run}/outcome.json"
+def outcome_key(run: str, attempt: int = 1) -> str:
+    """The key of an attempt's Outcome; the last attempt's is the run's."""
+    return f"runs/{run}/{_numbered('outcome', attempt)}"
+
+
+def _numbered(name: str, attempt: int) -> str:
+    return f"{name}.json" if attempt == 1 else f"{name}-{attempt:03d}.json"
+
+
+def attempt_of(key: str, name: str) -> int | None:
+    """The attempt whose `spec` or `outcome` lies at `key`, or None when it is another object."""
+    found = re.fullmatch(rf"runs/[^/]+/{name}(?:-(\d{{3,}}))?\.json", key)
+    return int(found[1] or 1) if found else None
 
 
 def log_prefix(run: str) -> str:

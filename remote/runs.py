@@ -24,6 +24,7 @@ class Run:
     """A run as far as the bucket tells: what was asked, where it is, how it ended."""
 
     spec: RunSpec
+    attempt: int = 1
     status: Status | None = None
     outcome: Outcome | None = None
 
@@ -81,19 +82,23 @@ def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
 
 
 def read_run(bucket: Bucket, run: str) -> Run:
-    """Everything known of one run.
+    """Everything known of one run, in its last attempt: one listing, and only what is there is read.
 
     Raises:
         InputMissing: the stack has no such run.
     """
-    spec = bucket.get_json(records.spec_key(records.check_run_id(run)))
+    keys = bucket.level(records.run_prefix(records.check_run_id(run)))
+    attempt = max((records.attempt_of(key, "spec") or 0 for key in keys), default=0)
+    spec = bucket.get_json(records.spec_key(run, attempt)) if attempt else None
     if spec is None:
         raise InputMissing(f"there is no run {run} in bucket {bucket.name}", next_step="inv runs")
-    status = bucket.get_json(records.status_key(run))
-    outcome = bucket.get_json(records.outcome_key(run))
+    status = bucket.get_json(records.status_key(run)) if records.status_key(run) in keys else None
+    ended = records.outcome_key(run, attempt)
+    outcome = bucket.get_json(ended) if ended in keys else None
     return Run(
         spec=RunSpec.from_mapping(spec),
-        status=Status.from_mapping(status) if status else None,
+        attempt=attempt,
+        status=Status.from_mapping(status) if status and status.get("attempt") == attempt else None,
         outcome=Outcome.from_mapping(outcome) if outcome else None,
     )
 

@@ -13,6 +13,7 @@ from remote.errors import Unavailable
 
 DOCUMENT = "AWS-RunShellScript"
 DELIVERY_SECONDS = 60
+AGENT_SAYS = "failed to run commands:"  # what the host's SSM agent adds to the standard error of a failed command
 FINISHED = {"Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Terminated"}
 
 
@@ -28,7 +29,8 @@ class CommandResult:
     @property
     def last_words(self) -> str:
         """What the command said last, for an error message."""
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        said = [line for line in self.stderr.splitlines() if line.strip() and not line.startswith(AGENT_SAYS)]
+        lines = said or self.stdout.strip().splitlines()
         return lines[-1] if lines else f"{self.status}, exit code {self.exit_code}"
 
 

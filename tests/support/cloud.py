@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,10 +33,15 @@ def local_cloud(state_dir: Path) -> Iterator[daemon.Address]:
 
 def client(address: daemon.Address, service: str) -> Any:
     """A boto3 client of the cloud; it does not retry, so that what moto lacks fails at once."""
+    return _client(address.url, service)
+
+
+@cache
+def _client(url: str, service: str) -> Any:
     return boto3.session.Session().client(
         service,
         region_name=REGION,
-        endpoint_url=address.url,
+        endpoint_url=url,
         aws_access_key_id="test",
         aws_secret_access_key="test",
         config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
@@ -65,6 +71,18 @@ def launch(address: daemon.Address, *, spot: bool = False, **more: Any) -> str:
     instance_id = client(address, "ec2").run_instances(**request)["Instances"][0]["InstanceId"]
     until(lambda: is_online(address, instance_id), f"{instance_id} is not online")
     return instance_id
+
+
+def describe(address: daemon.Address, instance_id: str) -> dict[str, Any]:
+    """An instance as describe_instances shows it."""
+    found = client(address, "ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
+    return next(instance for reservation in found for instance in reservation["Instances"])
+
+
+def state_of(address: daemon.Address, instance_id: str) -> str:
+    """The name of an instance's state."""
+    name: str = describe(address, instance_id)["State"]["Name"]
+    return name
 
 
 def is_online(address: daemon.Address, instance_id: str) -> bool:

@@ -89,8 +89,8 @@ class _Reader:
             raise SpecError(f"the run's spec: {self._path}{key} is {found!r}, which is not above zero")
         return None if found is None else float(found)
 
-    def money(self, key: str, *, default: object = ...) -> Decimal | None:
-        found = self.value(key, (str,), default=default)
+    def money(self, key: str) -> Decimal | None:
+        found = self.value(key, (str,), default=None)
         try:
             amount = None if found is None else Decimal(found)
         except InvalidOperation:
@@ -147,7 +147,7 @@ def _limits(reader: _Reader) -> Limits:
     return Limits(
         timeout_seconds=reader.positive("timeout_seconds"),
         hang_timeout_seconds=reader.positive("hang_timeout_seconds"),
-        max_cost_usd=reader.money("max_cost_usd", default=None),
+        max_cost_usd=reader.money("max_cost_usd"),
         grace_seconds=max(0.0, float(reader.value("grace_seconds", (int, float), default=90))),
     )
 

@@ -85,7 +85,13 @@ class Supervisor:
                 return False
             ending = self._work()
         except AgentError as error:
+            logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
+            self._delivery.say(str(error))
             ending = Ending(failure=str(error))
+        except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
+            logger.exception("a bug of the agent")
+            ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
+        self._delivery.finish_log()
         self._close(ending)
         return True
 
@@ -122,19 +128,6 @@ class Supervisor:
     def _work(self) -> Ending:
         """Everything between claim and outcome, with log and status going out beside it."""
         self._delivery.start()
-        try:
-            return self._train()
-        except AgentError as error:
-            logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
-            self._delivery.say(str(error))
-            return Ending(failure=str(error))
-        except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
-            logger.exception("a bug of the agent")
-            return self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
-        finally:
-            self._delivery.finish_log()
-
-    def _train(self) -> Ending:
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
         process = TrainingProcess.find(self._layout.state) or self._launch(spec)

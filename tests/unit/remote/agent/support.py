@@ -112,6 +112,7 @@ class Host:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )
 
     def start(self, run: str, *, attempt: int = 1) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from localcloud.settings import parse
 
 def main() -> int:
     """Serve until told to stop; 69 (EX_UNAVAILABLE) when it cannot begin."""
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # a role can have AmazonSSMManagedInstanceCore, as on AWS
     try:
         serve(parse(sys.argv[1:], dict(os.environ)), dict(os.environ))
     except LocalCloudError as error:

@@ -104,8 +104,12 @@ class HostRole(pulumi.ComponentResource):
                 policy_arn=f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
                 opts=mine,
             ),
-            self._policy("bucket", pulumi.Output.from_input(bucket_arn).apply(lambda arn: json.dumps(bucket_policy(arn)))),
-            self._policy("images", pulumi.Output.from_input(repository_arn).apply(lambda arn: json.dumps(image_policy(arn)))),
+            self._policy(
+                "bucket", pulumi.Output.from_input(bucket_arn).apply(lambda arn: json.dumps(bucket_policy(arn)))
+            ),
+            self._policy(
+                "images", pulumi.Output.from_input(repository_arn).apply(lambda arn: json.dumps(image_policy(arn)))
+            ),
         ]
         self.profile = aws.iam.InstanceProfile(name, name=name, role=self.role.name, opts=mine)
         self.register_outputs({"role_arn": self.role.arn, "profile_name": self.profile.name})

@@ -45,7 +45,9 @@ class WorkerSettings:
         """
         name = str(values.get("name", ""))
         if unknown := sorted(set(values) - _WORKER_KEYS):
-            raise SettingsError(f"worker {name!r}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_WORKER_KEYS))}")
+            raise SettingsError(
+                f"worker {name!r}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_WORKER_KEYS))}"
+            )
         worker = cls(
             name=name,
             instance_type=str(values.get("instanceType", "")),

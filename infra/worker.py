@@ -89,7 +89,8 @@ class HostTemplate(pulumi.ComponentResource):
             # A provider's default tags stop at the template; what is launched from it takes these. They equal the
             # default tags, so that an instance of the stack shows no drift.
             tag_specifications=[
-                {"resource_type": kind, "tags": dict(shape.tags)} for kind in ("instance", "volume", "network-interface")
+                {"resource_type": kind, "tags": dict(shape.tags)}
+                for kind in ("instance", "volume", "network-interface")
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -143,9 +144,7 @@ class Worker(pulumi.ComponentResource):
             ),
         )
         self.volume = self._data_volume(name, worker, zone, settled, protect) if worker.volume_gib else None
-        self.register_outputs(
-            {"instance_id": self.instance.id, "volume_id": self.volume.id if self.volume else None}
-        )
+        self.register_outputs({"instance_id": self.instance.id, "volume_id": self.volume.id if self.volume else None})
 
     def _data_volume(
         self, name: str, worker: WorkerSettings, zone: str, settled: list[str], protect: bool
@@ -157,9 +156,7 @@ class Worker(pulumi.ComponentResource):
             type="gp3",
             encrypted=True,
             tags={"Name": f"{name}-data", "runctl:host": worker.name},
-            opts=pulumi.ResourceOptions(
-                parent=self, protect=protect, retain_on_delete=protect, ignore_changes=settled
-            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect, ignore_changes=settled),
         )
         spot = worker.market == "spot"
         aws.ec2.VolumeAttachment(

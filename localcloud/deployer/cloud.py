@@ -23,7 +23,10 @@ LAST_POLL_SECONDS = 2.0
 ACCESS_KEY = "local"
 # One retry at most: an action that the local cloud lacks answers 500, and retrying makes that look like slowness.
 CLIENT_CONFIG = Config(
-    retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=10, read_timeout=60, s3={"addressing_style": "path"}
+    retries={"max_attempts": 1, "mode": "standard"},
+    connect_timeout=10,
+    read_timeout=60,
+    s3={"addressing_style": "path"},
 )
 
 
@@ -68,9 +71,7 @@ class Cloud:
                 self._session = self._session or boto3.Session(
                     aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
                 )
-                self._clients[service] = self._session.client(
-                    service, endpoint_url=self.endpoint, config=CLIENT_CONFIG
-                )
+                self._clients[service] = self._session.client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
             return self._clients[service]
 
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:

@@ -38,9 +38,7 @@ def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
     return found
 
 
-def dragged_along(
-    resources: Mapping[str, Resource], urn: str, replace_keys: Mapping[str, Collection[str]]
-) -> set[str]:
+def dragged_along(resources: Mapping[str, Resource], urn: str, replace_keys: Mapping[str, Collection[str]]) -> set[str]:
     """Give the urns that must go before `urn` can: those in which its id lands where a change means replacement.
 
     Args:

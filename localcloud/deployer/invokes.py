@@ -21,7 +21,9 @@ def call(cloud: Cloud, token: str, arguments: Values) -> dict[str, Any]:
     """
     function = FUNCTIONS.get(token)
     if function is None:
-        raise UnknownType(f"the local cloud cannot answer {token}", next_step="add it to localcloud/deployer/invokes.py")
+        raise UnknownType(
+            f"the local cloud cannot answer {token}", next_step="add it to localcloud/deployer/invokes.py"
+        )
     return function(cloud, arguments)
 
 
@@ -75,8 +77,10 @@ def subnet(cloud: Cloud, arguments: Values) -> dict[str, Any]:
 
 def instance_type_offerings(cloud: Cloud, arguments: Values) -> dict[str, Any]:
     """aws.ec2.get_instance_type_offerings"""
-    pages = cloud.client("ec2").get_paginator("describe_instance_type_offerings").paginate(
-        LocationType=arguments.get("locationType", "region"), Filters=_given(arguments)
+    pages = (
+        cloud.client("ec2")
+        .get_paginator("describe_instance_type_offerings")
+        .paginate(LocationType=arguments.get("locationType", "region"), Filters=_given(arguments))
     )
     found = [entry for page in pages for entry in page["InstanceTypeOfferings"]]
     return {

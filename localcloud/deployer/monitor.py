@@ -124,7 +124,9 @@ class Console:
         """Pass a line on."""
         severity = SEVERITIES.get(request.severity, "info")
         if severity != "debug":
-            self._emit(Event(kind=EventKind.DIAGNOSTIC, operation="", urn=request.urn, detail=request.message, name=severity))
+            self._emit(
+                Event(kind=EventKind.DIAGNOSTIC, operation="", urn=request.urn, detail=request.message, name=severity)
+            )
         return empty_pb2.Empty()
 
     def GetRootResource(self, _request: object) -> engine_pb2.GetRootResourceResponse:  # noqa: N802  the protocol's name

@@ -19,7 +19,9 @@ from localcloud.deployer.project import Project
 PARALLEL = 8
 
 
-def run(project: Project, stack: str, config: Mapping[str, str], monitor: Monitor, console: Console, *, preview: bool) -> None:
+def run(
+    project: Project, stack: str, config: Mapping[str, str], monitor: Monitor, console: Console, *, preview: bool
+) -> None:
     """Run the program to its end; what it raises is raised here, after steps under way have finished.
 
     Changes this process's working directory and import path, as the language host does, so it needs a process of its

@@ -69,7 +69,13 @@ def destroy(stack: str, *, endpoint: str, state_dir: Path, on_event: Listener = 
     Raises:
         DeployError: something is protected (then nothing was deleted) or could not be deleted (it is kept).
     """
-    job = {"action": "destroy", "stack": stack, "endpoint": endpoint, "state_dir": str(state_dir.absolute()), "config": {}}
+    job = {
+        "action": "destroy",
+        "stack": stack,
+        "endpoint": endpoint,
+        "state_dir": str(state_dir.absolute()),
+        "config": {},
+    }
     return _perform(job, on_event)
 
 

@@ -49,9 +49,7 @@ class Resource:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Read a resource as the file has it."""
-        return cls(
-            **{**values, "secrets": tuple(values["secrets"]), "dependencies": tuple(values["dependencies"])}
-        )
+        return cls(**{**values, "secrets": tuple(values["secrets"]), "dependencies": tuple(values["dependencies"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,9 +51,7 @@ class Repository(ResourceType):
 
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
         with absence_is_fine():
-            cloud.client("ecr").delete_repository(
-                repositoryName=resource_id, force=bool(outputs.get("forceDelete"))
-            )
+            cloud.client("ecr").delete_repository(repositoryName=resource_id, force=bool(outputs.get("forceDelete")))
 
     def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
         del token

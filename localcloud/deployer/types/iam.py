@@ -123,9 +123,9 @@ class InstanceProfile(ResourceType):
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
         del token
         iam = cloud.client("iam")
-        made = iam.create_instance_profile(
-            InstanceProfileName=inputs["name"], Tags=tag_list(inputs.get("tagsAll"))
-        )["InstanceProfile"]
+        made = iam.create_instance_profile(InstanceProfileName=inputs["name"], Tags=tag_list(inputs.get("tagsAll")))[
+            "InstanceProfile"
+        ]
         self._carry(iam, inputs["name"], None, inputs.get("role"))
         return _profile(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -58,7 +59,11 @@ class Bucket(ResourceType):
         name = inputs["bucket"]
         return Made(
             id=name,
-            computed={"arn": f"arn:aws:s3:::{name}", "bucketDomainName": f"{name}.s3.amazonaws.com", "region": cloud.region},
+            computed={
+                "arn": f"arn:aws:s3:::{name}",
+                "bucketDomainName": f"{name}.s3.amazonaws.com",
+                "region": cloud.region,
+            },
         )
 
     def _tag(self, cloud: Cloud, inputs: Values) -> None:
@@ -155,7 +160,7 @@ class BucketPolicy(BucketSetting):
     deleter = "delete_bucket_policy"
 
     def put(self, s3: Any, inputs: Values) -> None:
-        s3.put_bucket_policy(Bucket=inputs["bucket"], Policy=inputs["policy"])
+        s3.put_bucket_policy(Bucket=inputs["bucket"], Policy=loopback_policy(inputs["policy"]))
 
 
 class BucketPublicAccessBlock(BucketSetting):
@@ -179,9 +184,7 @@ class BucketOwnershipControls(BucketSetting):
     deleter = "delete_bucket_ownership_controls"
 
     def put(self, s3: Any, inputs: Values) -> None:
-        s3.put_bucket_ownership_controls(
-            Bucket=inputs["bucket"], OwnershipControls={"Rules": [pascal(inputs["rule"])]}
-        )
+        s3.put_bucket_ownership_controls(Bucket=inputs["bucket"], OwnershipControls={"Rules": [pascal(inputs["rule"])]})
 
 
 class BucketLifecycle(BucketSetting):
@@ -236,6 +239,22 @@ class BucketObject(ResourceType):
             Tagging=tags,
         )
         return {"etag": made["ETag"].strip('"'), "versionId": made.get("VersionId", "")}
+
+
+def loopback_policy(policy: str) -> str:
+    """Leave out what a policy denies to requests without TLS.
+
+    moto applies a statement whatever its condition says, and a loopback address has no TLS: a bucket for TLS only
+    would refuse everybody, for good.
+    """
+    document = json.loads(policy)
+    document["Statement"] = [statement for statement in document["Statement"] if not _denies_plain_http(statement)]
+    return json.dumps(document)
+
+
+def _denies_plain_http(statement: Values) -> bool:
+    condition = statement.get("Condition", {}).get("Bool", {})
+    return statement["Effect"] == "Deny" and str(condition.get("aws:SecureTransport")).lower() == "false"
 
 
 def _content(source: Values) -> bytes:

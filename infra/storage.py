@@ -1,4 +1,4 @@
-"""The environment's one bucket: code, runs, checkpoints and the agent live here, so it is guarded like the data it is."""
+"""The environment's one bucket: code, runs, checkpoints and the agent, guarded like the data that they are."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def tls_only_policy(bucket_arn: str) -> dict[str, Any]:
     }
 
 
-def lifecycle_rules(noncurrent_version_days: int) -> list[dict[str, Any]]:
+def lifecycle_rules(noncurrent_version_days: int) -> list[aws.s3.BucketLifecycleConfigurationRuleArgsDict]:
     """Give the rules that keep an old bucket from growing: unfinished uploads and superseded versions go."""
     return [
         {

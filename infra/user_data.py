@@ -37,7 +37,8 @@ install_python() {
     if command -v dnf >/dev/null; then
         dnf install -y -q python3.11 python3.11-pip
     elif command -v apt-get >/dev/null; then
-        DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3.11
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq && apt-get install -y -qq python3.11
     fi || say "no Python 3.10 or newer could be installed"
 }
 
@@ -79,7 +80,8 @@ mount_data() {
     esac
     uuid=$(blkid -p -o value -s UUID "$device")
     [ -n "$uuid" ] || { say "$device has no filesystem to mount: left alone"; return 1; }
-    grep -q "$uuid" /etc/fstab || echo "UUID=$uuid @MOUNT@ auto defaults,nofail,x-systemd.device-timeout=30 0 2" >>/etc/fstab
+    # nofail: a host whose volume is gone still boots, so that somebody can reach it and see.
+    grep -q "$uuid" /etc/fstab || echo "UUID=$uuid @MOUNT@ auto defaults,nofail 0 2" >>/etc/fstab
     mount @MOUNT@ && say "$device is at @MOUNT@"
 }
 

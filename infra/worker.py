@@ -36,17 +36,19 @@ def metadata_options() -> dict[str, Any]:
     return {"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1}
 
 
-def market_options(market: str) -> dict[str, Any] | None:
+def market_options(market: str) -> aws.ec2.InstanceInstanceMarketOptionsArgs | None:
     """Give what an instance asks of the spot market; None on demand.
 
     One-time: a persistent request outlives its stack and starts instances that nobody owns.
     """
     if market != "spot":
         return None
-    return {
-        "market_type": "spot",
-        "spot_options": {"spot_instance_type": "one-time", "instance_interruption_behavior": "terminate"},
-    }
+    return aws.ec2.InstanceInstanceMarketOptionsArgs(
+        market_type="spot",
+        spot_options=aws.ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
+            spot_instance_type="one-time", instance_interruption_behavior="terminate"
+        ),
+    )
 
 
 class HostTemplate(pulumi.ComponentResource):
@@ -71,25 +73,15 @@ class HostTemplate(pulumi.ComponentResource):
             description="A runctl host",
             image_id=image.id,
             update_default_version=True,
-            block_device_mappings=[
-                {
-                    "device_name": image.root_device,
-                    "ebs": {
-                        "volume_size": shape.root_volume_gib,
-                        "volume_type": "gp3",
-                        "encrypted": "true",
-                        "delete_on_termination": "true",
-                    },
-                }
-            ],
-            iam_instance_profile={"name": shape.instance_profile},
+            block_device_mappings=[_root_volume(image, shape)],
+            iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(name=shape.instance_profile),
             vpc_security_group_ids=[shape.security_group_id],
-            metadata_options=metadata_options(),
+            metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(**metadata_options()),
             user_data=base64.b64encode(user_data().encode()).decode(),
             # A provider's default tags stop at the template; what is launched from it takes these. They equal the
             # default tags, so that an instance of the stack shows no drift.
             tag_specifications=[
-                {"resource_type": kind, "tags": dict(shape.tags)}
+                aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=dict(shape.tags))
                 for kind in ("instance", "volume", "network-interface")
             ],
             opts=pulumi.ResourceOptions(parent=self),
@@ -130,9 +122,9 @@ class Worker(pulumi.ComponentResource):
             availability_zone=zone,
             subnet_id=shape.subnet_id,
             iam_instance_profile=shape.instance_profile,
-            metadata_options=metadata_options(),
+            metadata_options=aws.ec2.InstanceMetadataOptionsArgs(**metadata_options()),
             instance_market_options=market_options(worker.market),
-            launch_template={"id": template.id, "version": "$Latest"},
+            launch_template=aws.ec2.InstanceLaunchTemplateArgs(id=template.id, version="$Latest"),
             tags={"Name": name, "runctl:host": worker.name},
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -171,3 +163,12 @@ class Worker(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         return volume
+
+
+def _root_volume(image: Image, shape: HostShape) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
+    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+        device_name=image.root_device,
+        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+            volume_size=shape.root_volume_gib, volume_type="gp3", encrypted="true", delete_on_termination="true"
+        ),
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,14 +94,27 @@ def is_absence(error: ClientError) -> bool:
     return "NotFound" in code or "NoSuch" in code or code == "404"
 
 
-@contextmanager
-def absence_is_fine() -> Iterator[None]:
-    """Take "it is not there" for an answer, as when deleting."""
-    try:
-        yield
-    except ClientError as error:
-        if not is_absence(error):
-            raise
+def is_there(ask: Callable[[], Any]) -> bool:
+    """Tell whether AWS answers the question, rather than that the thing is not there."""
+    with absence_is_fine():
+        ask()
+        return True
+    return False
+
+
+def absence_is_fine() -> AbsenceIsFine:
+    """Take "it is not there" for an answer inside a `with`, as when deleting; other errors pass."""
+    return AbsenceIsFine()
+
+
+class AbsenceIsFine:
+    """What `absence_is_fine` gives; a class, because only so can the type checker see that it swallows."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        return isinstance(error, ClientError) and is_absence(error)
 
 
 def tag_list(tags: dict[str, str] | None) -> list[dict[str, str]]:

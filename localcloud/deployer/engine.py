@@ -21,7 +21,7 @@ from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Operation
 from localcloud.deployer.graph import deletion_order, dragged_along
-from localcloud.deployer.plan import Declaration, Decision, checked_inputs, decide, generated_name
+from localcloud.deployer.plan import Decision, Declaration, checked_inputs, decide, generated_name
 from localcloud.deployer.state import Pending, Resource, StackState
 from localcloud.deployer.types import KNOWN, type_of
 from localcloud.deployer.types.base import ResourceType
@@ -247,8 +247,7 @@ class Engine:
             self._recreate |= dragged
             return self._create(kind, cloud, declaration, inputs, token)
         self._refuse_protected([old], because=f"{', '.join(decision.changed)} changed, which means replacement")
-        resource = self._create(kind, cloud, declaration, inputs, token, condemned=old)
-        return resource
+        return self._create(kind, cloud, declaration, inputs, token, condemned=old)
 
     def _create(
         self,

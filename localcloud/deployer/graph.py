@@ -32,7 +32,7 @@ def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> li
 def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
     """Give for each urn the urns of those that name it as a dependency, the youngest first."""
     found: dict[str, list[str]] = {}
-    for resource in reversed(resources.values()):
+    for resource in reversed([*resources.values()]):
         for dependency in resource.dependencies:
             found.setdefault(dependency, []).append(resource.urn)
     return found

@@ -4,6 +4,8 @@ The SDK sends the same protocol messages either way. Only what is implemented is
 the rest by itself (output values, transforms, hooks). Messages: pulumi's resource.proto and engine.proto.
 """
 
+# ruff: noqa: N802  the protocol's names
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -40,20 +42,20 @@ class Monitor:
         self._stack = stack
         self.outputs: dict[str, Any] = {}
 
-    def GetDeploymentInfo(self, _request: object) -> resource_pb2.DeploymentInfo:  # noqa: N802  the protocol's name
+    def GetDeploymentInfo(self, _request: object) -> resource_pb2.DeploymentInfo:
         """Say what this monitor can do."""
         names = (f"RESOURCE_MONITOR_FEATURE_{feature}" for feature in FEATURES)
         return resource_pb2.DeploymentInfo(supportedFeatures=[getattr(resource_pb2, name) for name in names])
 
-    def RegisterPackage(self, request: Any) -> resource_pb2.RegisterPackageResponse:  # noqa: N802  the protocol's name
+    def RegisterPackage(self, request: Any) -> resource_pb2.RegisterPackageResponse:
         """Accept any package; types are known by token."""
         return resource_pb2.RegisterPackageResponse(ref=str(request.name))
 
-    def SignalAndWaitForShutdown(self, _request: object) -> empty_pb2.Empty:  # noqa: N802  the protocol's name
+    def SignalAndWaitForShutdown(self, _request: object) -> empty_pb2.Empty:
         """Let the program end at once: there are no hooks to wait for."""
         return empty_pb2.Empty()
 
-    def Invoke(self, request: Any) -> resource_pb2.ResourceInvokeResponse:  # noqa: N802  the protocol's name
+    def Invoke(self, request: Any) -> resource_pb2.ResourceInvokeResponse:
         """Answer a function of the provider; what is not known yet has no answer."""
         arguments = plain(json_format.MessageToDict(request.args))
         if has_unknown(arguments):
@@ -65,18 +67,18 @@ class Monitor:
             found = invokes.call(self._engine.cloud(request.provider), request.tok, arguments)
         return resource_pb2.ResourceInvokeResponse(**{"return": _struct(found)})
 
-    def ReadResource(self, request: Any) -> None:  # noqa: N802  the protocol's name
+    def ReadResource(self, request: Any) -> None:
         """Refuse `Resource.get`, which infra/ does not use."""
         raise UnknownType(f"the local cloud cannot read {request.type} {request.name!r} into a program")
 
-    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:  # noqa: N802  the protocol's name
+    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
         """Carry one registration out, and answer with what the program may know of it."""
         declaration = self._declaration(request)
         resource = self._engine.register(declaration)
         outputs = answer(declaration, resource.outputs) if declaration.custom else declaration.declared
         return resource_pb2.RegisterResourceResponse(urn=resource.urn, id=resource.id, object=_struct(outputs))
 
-    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802  the protocol's name
+    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:
         """Take the stack's exports; outputs of components are for display only."""
         if request.urn.split("::")[2] == STACK_TYPE:
             self.outputs = json_format.MessageToDict(request.outputs)
@@ -120,7 +122,7 @@ class Console:
         self._emit = emit
         self._root = ""
 
-    def Log(self, request: Any) -> empty_pb2.Empty:  # noqa: N802  the protocol's name
+    def Log(self, request: Any) -> empty_pb2.Empty:
         """Pass a line on."""
         severity = SEVERITIES.get(request.severity, "info")
         if severity != "debug":
@@ -129,16 +131,16 @@ class Console:
             )
         return empty_pb2.Empty()
 
-    def GetRootResource(self, _request: object) -> engine_pb2.GetRootResourceResponse:  # noqa: N802  the protocol's name
+    def GetRootResource(self, _request: object) -> engine_pb2.GetRootResourceResponse:
         """Give the stack's urn."""
         return engine_pb2.GetRootResourceResponse(urn=self._root)
 
-    def SetRootResource(self, request: Any) -> engine_pb2.SetRootResourceResponse:  # noqa: N802  the protocol's name
+    def SetRootResource(self, request: Any) -> engine_pb2.SetRootResourceResponse:
         """Take the stack's urn."""
         self._root = request.urn
         return engine_pb2.SetRootResourceResponse()
 
-    def RequirePulumiVersion(self, _request: object) -> engine_pb2.RequirePulumiVersionResponse:  # noqa: N802  the protocol's name
+    def RequirePulumiVersion(self, _request: object) -> engine_pb2.RequirePulumiVersionResponse:
         """Accept any version that a program asks for."""
         return engine_pb2.RequirePulumiVersionResponse()
 

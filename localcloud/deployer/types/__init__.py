@@ -8,7 +8,9 @@ from localcloud.deployer.errors import UnknownType
 from localcloud.deployer.types import ebs, ec2, ecr, iam, s3
 from localcloud.deployer.types.base import ResourceType
 
-KNOWN: Mapping[str, ResourceType] = {kind.token: kind() for module in (iam, s3, ecr, ec2, ebs) for kind in module.TYPES}
+KNOWN: Mapping[str, ResourceType] = {
+    kind.pulumi_type: kind() for module in (iam, s3, ecr, ec2, ebs) for kind in module.TYPES
+}
 
 
 def type_of(token: str) -> ResourceType:

@@ -39,7 +39,7 @@ class ResourceType(ABC):
     `replace` names the properties that cannot change in place; `taggable` types take the provider's default tags.
     """
 
-    token: ClassVar[str]
+    pulumi_type: ClassVar[str]
     replace: ClassVar[frozenset[str]] = frozenset()
     taggable: ClassVar[bool] = False
     autoname: ClassVar[AutoName | None] = None
@@ -54,7 +54,7 @@ class ResourceType(ABC):
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         """Change it in place; gives computed properties that changed. `old` is empty after an adoption."""
-        raise NotImplementedError(f"{self.token} cannot change in place")
+        raise NotImplementedError(f"{self.pulumi_type} cannot change in place")
 
     @abstractmethod
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:

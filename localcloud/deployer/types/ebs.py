@@ -1,5 +1,7 @@
 """EBS: a data volume, and that it is attached to an instance."""
 
+# ruff: noqa: D102  the base class says what each of these methods promises
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,7 +18,7 @@ RELEASE_SECONDS = 120.0
 class Volume(ResourceType):
     """aws.ebs.Volume"""
 
-    token = "aws:ebs/volume:Volume"
+    pulumi_type = "aws:ebs/volume:Volume"
     replace = frozenset({"availabilityZone", "encrypted", "kmsKeyId", "snapshotId"})
     taggable = True
 
@@ -76,7 +78,7 @@ class Volume(ResourceType):
 class VolumeAttachment(ResourceType):
     """aws.ec2.VolumeAttachment"""
 
-    token = "aws:ec2/volumeAttachment:VolumeAttachment"
+    pulumi_type = "aws:ec2/volumeAttachment:VolumeAttachment"
     replace = frozenset({"deviceName", "instanceId", "volumeId"})
 
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:

@@ -1,5 +1,7 @@
 """EC2: security group, launch template and instance."""
 
+# ruff: noqa: D102  the base class says what each of these methods promises
+
 from __future__ import annotations
 
 from typing import Any
@@ -38,7 +40,7 @@ def tag_filters(inputs: Values) -> list[dict[str, Any]]:
 class SecurityGroup(ResourceType):
     """aws.ec2.SecurityGroup with its rules inline: what is not declared is taken away"""
 
-    token = "aws:ec2/securityGroup:SecurityGroup"
+    pulumi_type = "aws:ec2/securityGroup:SecurityGroup"
     replace = frozenset({"name", "namePrefix", "description", "vpcId"})
     taggable = True
     autoname = AutoName(key="name", limit=255)
@@ -106,7 +108,7 @@ class SecurityGroup(ResourceType):
 class LaunchTemplate(ResourceType):
     """aws.ec2.LaunchTemplate: a change makes a new version"""
 
-    token = "aws:ec2/launchTemplate:LaunchTemplate"
+    pulumi_type = "aws:ec2/launchTemplate:LaunchTemplate"
     replace = frozenset({"name", "namePrefix"})
     taggable = True
     autoname = AutoName(key="name", limit=128)
@@ -171,7 +173,7 @@ class LaunchTemplate(ResourceType):
 class Instance(ResourceType):
     """aws.ec2.Instance, launched from a template or by itself; made when it runs, deleted when it is terminated"""
 
-    token = "aws:ec2/instance:Instance"
+    pulumi_type = "aws:ec2/instance:Instance"
     replace = frozenset(
         {"ami", "availabilityZone", "subnetId", "launchTemplate", "instanceMarketOptions", "keyName", "userData"}
     )

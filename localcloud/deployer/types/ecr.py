@@ -1,5 +1,7 @@
 """ECR: the repository and its lifecycle policy."""
 
+# ruff: noqa: D102  the base class says what each of these methods promises
+
 from __future__ import annotations
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapping
@@ -9,7 +11,7 @@ from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values,
 class Repository(ResourceType):
     """aws.ecr.Repository"""
 
-    token = "aws:ecr/repository:Repository"
+    pulumi_type = "aws:ecr/repository:Repository"
     replace = frozenset({"name", "encryptionConfigurations"})
     taggable = True
     autoname = AutoName(key="name", limit=256)
@@ -79,7 +81,7 @@ class Repository(ResourceType):
 class LifecyclePolicy(ResourceType):
     """aws.ecr.LifecyclePolicy"""
 
-    token = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
+    pulumi_type = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
     replace = frozenset({"repository"})
 
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:

@@ -1,19 +1,19 @@
 """IAM: role, its policies, and the profile that carries it to an instance."""
 
+# ruff: noqa: D102  the base class says what each of these methods promises
+
 from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from localcloud.deployer.cloud import Cloud, absence_is_fine, is_absence, tag_list, tag_mapping
+from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list, tag_mapping
 from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values, changed, same_tags
 
 
 class Role(ResourceType):
     """aws.iam.Role"""
 
-    token = "aws:iam/role:Role"
+    pulumi_type = "aws:iam/role:Role"
     replace = frozenset({"name", "path"})
     taggable = True
     autoname = AutoName(key="name", limit=64)
@@ -30,7 +30,7 @@ class Role(ResourceType):
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
         del outputs
-        return _answers(lambda: cloud.client("iam").get_role(RoleName=resource_id))
+        return is_there(lambda: cloud.client("iam").get_role(RoleName=resource_id))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         iam = cloud.client("iam")
@@ -57,7 +57,7 @@ class Role(ResourceType):
 class RolePolicy(ResourceType):
     """aws.iam.RolePolicy: a policy written into one role"""
 
-    token = "aws:iam/rolePolicy:RolePolicy"
+    pulumi_type = "aws:iam/rolePolicy:RolePolicy"
     replace = frozenset({"name", "role"})
     autoname = AutoName(key="name", limit=128)
 
@@ -68,7 +68,7 @@ class RolePolicy(ResourceType):
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
         del resource_id
-        return _answers(
+        return is_there(
             lambda: cloud.client("iam").get_role_policy(RoleName=outputs["role"], PolicyName=outputs["name"])
         )
 
@@ -91,7 +91,7 @@ class RolePolicy(ResourceType):
 class RolePolicyAttachment(ResourceType):
     """aws.iam.RolePolicyAttachment: a managed policy on one role"""
 
-    token = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+    pulumi_type = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
     replace = frozenset({"role", "policyArn"})
 
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
@@ -115,7 +115,7 @@ class RolePolicyAttachment(ResourceType):
 class InstanceProfile(ResourceType):
     """aws.iam.InstanceProfile: carries at most one role"""
 
-    token = "aws:iam/instanceProfile:InstanceProfile"
+    pulumi_type = "aws:iam/instanceProfile:InstanceProfile"
     replace = frozenset({"name", "path"})
     taggable = True
     autoname = AutoName(key="name", limit=128)
@@ -131,7 +131,7 @@ class InstanceProfile(ResourceType):
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
         del outputs
-        return _answers(lambda: cloud.client("iam").get_instance_profile(InstanceProfileName=resource_id))
+        return is_there(lambda: cloud.client("iam").get_instance_profile(InstanceProfileName=resource_id))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         iam = cloud.client("iam")
@@ -170,16 +170,6 @@ def _role(found: Values) -> Made:
 def _profile(found: Values) -> Made:
     name = found["InstanceProfileName"]
     return Made(id=name, computed={"arn": found["Arn"], "uniqueId": found["InstanceProfileId"]})
-
-
-def _answers(ask: Any) -> bool:
-    try:
-        ask()
-    except ClientError as error:
-        if is_absence(error):
-            return False
-        raise
-    return True
 
 
 def _retag(iam: Any, kind: str, key: str, name: str, old: Values, new: Values) -> None:

@@ -1,15 +1,14 @@
 """S3: the bucket, the settings that Pulumi keeps as resources of their own, and objects."""
 
+# ruff: noqa: D102  the base class says what each of these methods promises
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from botocore.exceptions import ClientError
-
-from localcloud.deployer.cloud import Cloud, absence_is_fine, is_absence, tag_list
+from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list
 from localcloud.deployer.types.base import NAME_SUFFIX_LENGTH, AutoName, Made, ResourceType, Values, changed, pascal
 
 DELETE_BATCH = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -19,7 +18,7 @@ HOME_REGION = "us-east-1"  # the one region that CreateBucket wants not to be to
 class Bucket(ResourceType):
     """aws.s3.Bucket"""
 
-    token = "aws:s3/bucket:Bucket"
+    pulumi_type = "aws:s3/bucket:Bucket"
     replace = frozenset({"bucket", "bucketPrefix", "objectLockEnabled"})
     taggable = True
     autoname = AutoName(key="bucket", limit=63)
@@ -35,7 +34,7 @@ class Bucket(ResourceType):
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
         del outputs
-        return _answers(lambda: cloud.client("s3").head_bucket(Bucket=resource_id))
+        return is_there(lambda: cloud.client("s3").head_bucket(Bucket=resource_id))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         del resource_id
@@ -92,7 +91,7 @@ class BucketSetting(ResourceType):
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
         del resource_id
-        return _answers(lambda: getattr(cloud.client("s3"), self.getter)(Bucket=outputs["bucket"]))
+        return is_there(lambda: getattr(cloud.client("s3"), self.getter)(Bucket=outputs["bucket"]))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         del resource_id, old
@@ -109,7 +108,7 @@ class BucketSetting(ResourceType):
 class BucketVersioning(BucketSetting):
     """aws.s3.BucketVersioning; deleting it suspends versioning, as the real provider does"""
 
-    token = "aws:s3/bucketVersioning:BucketVersioning"
+    pulumi_type = "aws:s3/bucketVersioning:BucketVersioning"
     getter = "get_bucket_versioning"
     deleter = None
 
@@ -117,11 +116,13 @@ class BucketVersioning(BucketSetting):
         self._status(s3, inputs["bucket"], inputs["versioningConfiguration"]["status"])
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
+        del outputs
         with absence_is_fine():
             return "Status" in cloud.client("s3").get_bucket_versioning(Bucket=resource_id)
         return False
 
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
+        del outputs
         with absence_is_fine():
             self._status(cloud.client("s3"), resource_id, "Suspended")
 
@@ -132,7 +133,7 @@ class BucketVersioning(BucketSetting):
 class BucketEncryption(BucketSetting):
     """aws.s3.BucketServerSideEncryptionConfiguration"""
 
-    token = (
+    pulumi_type = (
         "aws:s3/bucketServerSideEncryptionConfiguration:"  # one token, in two parts for its length
         "BucketServerSideEncryptionConfiguration"
     )
@@ -155,7 +156,7 @@ class BucketEncryption(BucketSetting):
 class BucketPolicy(BucketSetting):
     """aws.s3.BucketPolicy"""
 
-    token = "aws:s3/bucketPolicy:BucketPolicy"
+    pulumi_type = "aws:s3/bucketPolicy:BucketPolicy"
     getter = "get_bucket_policy"
     deleter = "delete_bucket_policy"
 
@@ -166,7 +167,7 @@ class BucketPolicy(BucketSetting):
 class BucketPublicAccessBlock(BucketSetting):
     """aws.s3.BucketPublicAccessBlock"""
 
-    token = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+    pulumi_type = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
     getter = "get_public_access_block"
     deleter = "delete_public_access_block"
 
@@ -179,7 +180,7 @@ class BucketPublicAccessBlock(BucketSetting):
 class BucketOwnershipControls(BucketSetting):
     """aws.s3.BucketOwnershipControls"""
 
-    token = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
+    pulumi_type = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
     getter = "get_bucket_ownership_controls"
     deleter = "delete_bucket_ownership_controls"
 
@@ -190,7 +191,7 @@ class BucketOwnershipControls(BucketSetting):
 class BucketLifecycle(BucketSetting):
     """aws.s3.BucketLifecycleConfiguration"""
 
-    token = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+    pulumi_type = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
     getter = "get_bucket_lifecycle_configuration"
     deleter = "delete_bucket_lifecycle"
 
@@ -208,7 +209,7 @@ class BucketLifecycle(BucketSetting):
 class BucketObject(ResourceType):
     """aws.s3.BucketObjectv2, from a file"""
 
-    token = "aws:s3/bucketObjectv2:BucketObjectv2"
+    pulumi_type = "aws:s3/bucketObjectv2:BucketObjectv2"
     replace = frozenset({"bucket", "key"})
     taggable = True
 
@@ -217,7 +218,7 @@ class BucketObject(ResourceType):
         return Made(id=inputs["key"], computed=self._put(cloud, inputs))
 
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        return _answers(lambda: cloud.client("s3").head_object(Bucket=outputs["bucket"], Key=resource_id))
+        return is_there(lambda: cloud.client("s3").head_object(Bucket=outputs["bucket"], Key=resource_id))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         del resource_id, old
@@ -259,16 +260,6 @@ def _denies_plain_http(statement: Values) -> bool:
 
 def _content(source: Values) -> bytes:
     return Path(source["path"]).read_bytes() if "path" in source else str(source["text"]).encode()
-
-
-def _answers(ask: Callable[[], Any]) -> bool:
-    try:
-        ask()
-    except ClientError as error:
-        if is_absence(error):
-            return False
-        raise
-    return True
 
 
 def _empty(s3: Any, bucket: str, key: str | None = None) -> None:

@@ -30,7 +30,9 @@ from typing import Any
 
 from localcloud.errors import LocalCloudError, NotAnswering, PortTaken, Refused, StartFailed
 
-ANSWER_SECONDS = 3.0
+ANSWER_SECONDS = 2.0
+DYING_SECONDS = 1.0
+"""A process that was killed answers no more, but holds its lock until its memory is gone."""
 POLL_SECONDS = 0.02
 STOP_SECONDS = 30.0
 LOG_TAIL_BYTES = 2_000
@@ -87,7 +89,7 @@ def find(state_dir: Path) -> Address | None:
     try:
         health = _request(f"{record['url']}/_local/health", "GET", None, ANSWER_SECONDS)
     except (OSError, ValueError) as error:
-        if not _is_locked(state_dir / "server.lock"):
+        if _await_unlocked(state_dir, DYING_SECONDS):
             return None
         raise NotAnswering(
             f"the local cloud (process {record['pid']}, {record['url']}) does not answer: {error}",

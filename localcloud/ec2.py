@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import Any
 from xml.sax.saxutils import escape
 
 from localcloud import prices, wsgi
@@ -106,6 +107,8 @@ class Ec2:
         own = before(call) if before else None
         if own is not None:
             return own
+        if call.operation == "DetachVolume" and "InstanceId" not in call.form:
+            wsgi.replace_form(environ, {**call.form, "InstanceId": self._holder(call.form.get("VolumeId", ""))})
         previous = {instance_id: self._state_of(instance_id) for instance_id in _numbered(call, "InstanceId")}
         reply = wsgi.capture(self._moto, environ)
         if reply.status == OK and call.operation in BETWEEN:
@@ -128,19 +131,31 @@ class Ec2:
     def _check_attach(self, call: Call) -> None:
         """A volume goes to one instance at a time, and only to one in its own zone."""
         volume_id, instance_id = call.form.get("VolumeId", ""), call.form.get("InstanceId", "")
-        ec2 = self._clients.get("ec2")
-        found = ec2.describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume_id]}])["Volumes"]
-        instance = self._state.instance(instance_id)
-        if not found or instance is None:
+        volume, instance = self._volume(volume_id), self._state.instance(instance_id)
+        if volume is None or instance is None:
             return  # moto has the right words for what is not there
-        if found[0]["Attachments"]:
+        if volume["Attachments"]:
             raise AwsError("VolumeInUse", f"{volume_id} is already attached to an instance")
-        zone = instance.placement.availability_zone
-        if found[0]["AvailabilityZone"] != zone:
+        if volume["AvailabilityZone"] != instance.placement.availability_zone:
             raise AwsError(
                 "InvalidVolume.ZoneMismatch",
                 f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
             )
+
+    def _volume(self, volume_id: str) -> dict[str, Any] | None:
+        filters = [{"Name": "volume-id", "Values": [volume_id]}]
+        found = self._clients.get("ec2").describe_volumes(Filters=filters)["Volumes"]
+        return found[0] if found else None
+
+    def _holder(self, volume_id: str) -> str:
+        """The instance that has a volume: AWS infers it when a detachment does not name it, moto fails."""
+        volume = self._volume(volume_id)
+        if volume is None:
+            raise AwsError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+        if not volume["Attachments"]:
+            raise AwsError("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
+        holder: str = volume["Attachments"][0]["InstanceId"]
+        return holder
 
     def _check_stop(self, call: Call) -> None:
         """A spot instance of a one-time request cannot be stopped."""

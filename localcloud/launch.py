@@ -28,7 +28,7 @@ class Launches:
         instance = self._state.instance(instance_id)
         if instance is None:
             return
-        template = self._template(instance_id)
+        template = self._template(instance_id, form)
         self._give_profile(instance_id, form, template)
         market = template.get("InstanceMarketOptions") or {}
         if "spot" in (form.get("InstanceMarketOptions.MarketType"), market.get("MarketType")):
@@ -48,15 +48,27 @@ class Launches:
         if not ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"]:
             ec2.associate_iam_instance_profile(InstanceId=instance_id, IamInstanceProfile=profile)
 
-    def _template(self, instance_id: str) -> dict[str, Any]:
-        """The data of the launch template that an instance came from, empty when there was none."""
+    def _template(self, instance_id: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """The data of the launch template that an instance came from, empty when there was none.
+
+        moto tags an instance with its template, but not one of a fleet; of a fleet the first template counts.
+        """
         ec2 = self._clients.get("ec2")
         described = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
         tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
-        if TEMPLATE_ID not in tags:
+        version = tags.get(TEMPLATE_VERSION) or _ending(form, "Version") or "$Default"
+        template_id, name = (
+            tags.get(TEMPLATE_ID) or _ending(form, "LaunchTemplateId"),
+            _ending(form, "LaunchTemplateName"),
+        )
+        if not template_id and not name:
             return {}
-        versions = ec2.describe_launch_template_versions(
-            LaunchTemplateId=tags[TEMPLATE_ID], Versions=[tags[TEMPLATE_VERSION]]
-        )["LaunchTemplateVersions"]
+        named = {"LaunchTemplateId": template_id} if template_id else {"LaunchTemplateName": name}
+        versions = ec2.describe_launch_template_versions(**named, Versions=[version])["LaunchTemplateVersions"]
         data: dict[str, Any] = versions[0]["LaunchTemplateData"] if versions else {}
         return data
+
+
+def _ending(form: Mapping[str, str], name: str) -> str:
+    """The first field of a request whose last part is `name`, wherever it stands."""
+    return next((value for key, value in sorted(form.items()) if key.rpartition(".")[2] == name and "." in key), "")

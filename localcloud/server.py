@@ -19,7 +19,7 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -157,18 +157,17 @@ def serve(settings: Settings, environment: dict[str, str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("werkzeug", "botocore", "boto3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    held = _hold(settings.state_dir / "server.lock")
+    _hold(settings.state_dir / "server.lock")
     server = Server(settings, token=environment.get("LOCALCLOUD_SERVER_TOKEN") or secrets.token_hex(16))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.run()
-    held.close()
 
 
-def _hold(path: Path) -> IO[str]:
+def _hold(path: Path) -> None:
     """Take the lock for life. Waits a little: a `find` holds it for an instant when it looks."""
-    file = path.open("a")
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # never closed: the kernel does, at the end
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -178,7 +177,7 @@ def _hold(path: Path) -> IO[str]:
                 raise LocalCloudError(f"{path} is held by another local cloud") from None
             time.sleep(POLL_SECONDS)
         else:
-            return file
+            return
 
 
 def _listen(port: int, *, fall_back: bool) -> BaseWSGIServer:

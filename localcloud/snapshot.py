@@ -20,6 +20,7 @@ import threading
 import time
 import types
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -29,7 +30,9 @@ from typing import IO, Any, cast
 import dill
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
+from moto.core.constants import MISSING
 from moto.s3.models import FakeKey
+from moto.s3.utils import _VersionedKeyStore
 from moto.ssm.models import ParameterDict
 
 from localcloud.gate import Gate
@@ -161,20 +164,34 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._folder = folder
         self.blobs: set[str] = set()
+        self._reducers: dict[type, Callable[[Any], Any]] = {
+            type(threading.Lock()): lambda _: (threading.Lock, ()),
+            type(threading.RLock()): lambda _: (threading.RLock, ()),
+            types.FunctionType: self._function,
+            ParameterDict: self._parameters,
+            _VersionedKeyStore: self._versions,
+            FakeKey: self._key,
+            type(MISSING): lambda _: "MISSING",
+        }
 
     def reducer_override(self, value: Any) -> Any:
         """The hook that pickle asks first."""
-        if isinstance(value, type(threading.Lock())):
-            return threading.Lock, ()
-        if isinstance(value, type(threading.RLock())):
-            return threading.RLock, ()
-        if isinstance(value, FakeKey):
-            return object.__new__, (FakeKey,), self._key_state(value), None, None, restore_key
-        if isinstance(value, ParameterDict):
-            return ParameterDict, (value.account_id, value.region_name), value.__dict__, None, iter(value.items())
-        if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
-            return dill.loads, (dill.dumps(value),)
-        return NotImplemented
+        reduce = self._reducers.get(type(value))
+        return reduce(value) if reduce else NotImplemented
+
+    def _function(self, function: types.FunctionType) -> Any:
+        return (dill.loads, (dill.dumps(function),)) if "<locals>" in function.__qualname__ else NotImplemented
+
+    def _parameters(self, value: ParameterDict) -> Any:
+        return ParameterDict, (value.account_id, value.region_name), value.__dict__, None, iter(value.items())
+
+    def _versions(self, value: _VersionedKeyStore) -> Any:
+        """Its items() shows only the newest version of each key, so they are taken past it, and put back past it."""
+        versions = {key: dict.__getitem__(value, key) for key in dict.keys(value)}
+        return _VersionedKeyStore, (), versions, None, None, dict.update
+
+    def _key(self, key: FakeKey) -> Any:
+        return object.__new__, (FakeKey,), self._key_state(key), None, None, restore_key
 
     def _key_state(self, key: FakeKey) -> dict[str, Any]:
         state = {name: value for name, value in key.__dict__.items() if name not in ("_value_buffer", "lock")}

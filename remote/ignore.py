@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 NEVER = re.compile(rb"(?!)")
+WILDCARD = re.compile(rb"[*?\[\\]")
 CLASSES = {
     b"alnum": string.ascii_letters + string.digits,
     b"alpha": string.ascii_letters,
@@ -138,8 +139,10 @@ def _without_trailing_spaces(line: bytes) -> bytes:
 
 
 def _regex(pattern: bytes) -> re.Pattern[bytes]:
+    # git compares what stands before the first wildcard by itself, so that `a**/b` reads as `a` and then `**/b`.
+    literal = WILDCARD.split(pattern, maxsplit=1)[0]
     try:
-        return re.compile(b"".join(_translate(pattern)), re.DOTALL)
+        return re.compile(re.escape(literal) + b"".join(_translate(pattern[len(literal) :])), re.DOTALL)
     except IndexError:  # a class that is never closed, or a backslash at the very end: git matches nothing
         return NEVER
 

@@ -118,7 +118,7 @@ def why(root: Path, path: str) -> str | None:
 def _rule_against(top: bytes, name: bytes, *, folder: bool) -> str | None:
     place, _, last = (top + b"/" + name).rpartition(b"/")
     try:
-        answer = git(place, "check-ignore", "-v", "-z", "--stdin", stdin=last + b"\0", accept=(0, 1))
+        answer = git(place, "check-ignore", "-v", "-z", "--stdin", stdin=_literal(last), accept=(0, 1))
     except NotGit:
         if venv := _venv_around(top, name):
             return f"{os.fsdecode(venv)}/{VENV_MARKER.decode()}: a virtual environment"
@@ -197,11 +197,15 @@ def _folders_in(place: bytes, folder: bytes) -> tuple[bool, list[bytes]]:
 
 
 def _ignored(place: bytes, names: Iterable[bytes]) -> set[bytes]:
-    asked = b"\0".join(names)
+    asked = b"".join(_literal(name) for name in names)
     if not asked:
         return set()
-    answer = git(place, "check-ignore", "-z", "--stdin", stdin=asked + b"\0", accept=(0, 1))
-    return set(answer.split(b"\0"))
+    answer = git(place, "check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1))
+    return {name.removeprefix(b"./") for name in answer.split(b"\0")}
+
+
+def _literal(name: bytes) -> bytes:
+    return b"./" + name + b"\0"  # a leading `:` would be git's pathspec magic
 
 
 def _without_ignored(top: bytes, found: dict[bytes, os.stat_result]) -> Iterator[Found]:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.frame import command, emit, print_table
+from commands.frame import command, emit, print_facts, print_table
 from commands.runs import choose_run
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
 
     Example: inv checkpoint.list
     """
+    from remote import records
     from remote.checkpoints import list_checkpoints
 
     opened = environment.open_stack(stack)
@@ -28,8 +29,14 @@ def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
     if json:
         emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])
         return
-    rows = [[str(one.step), wording.size(one.manifest.size), _age(one, now), _metrics(one), one.key] for one in found]
-    print_table(["STEP", "SIZE", "AGE", "METRICS", "MANIFEST"], rows)
+    print_facts({"run": chosen.id, "where": f"s3://{opened.bucket.name}/{records.checkpoints_prefix(chosen.id)}"})
+    print_table(["STEP", "SIZE", "AGE", "METRICS", "FILES"], [_row(one, now) for one in found])
+
+
+def _row(one: Checkpoint, now: dt.datetime) -> list[str]:
+    names = [file["path"] for file in one.manifest.files]
+    shown = names[0] if len(names) == 1 else f"{len(names)} files"
+    return [str(one.step), wording.size(one.manifest.size), _age(one, now), _metrics(one), shown]
 
 
 def _item(one: Checkpoint, now: dt.datetime) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from commands.positional import Command
 from remote import errors
 
 SCHEMA = 1
+WIDTH = 100
 # A followed run exits with the training process's own code; everything else with one of these.
 EXIT_CODES: dict[str, int] = {
     "done": 0,
@@ -157,7 +158,6 @@ def console() -> Any:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table that fits 100 columns on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -165,17 +165,22 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    screen = Console(highlight=False)
-    width = min(screen.width, 100) if screen.is_terminal else 100
-    screen.print(table, width=width)
+    _screen().print(table)
 
 
 def print_facts(facts: Mapping[str, str], *, to_stderr: bool = False) -> None:
     """Print aligned name and value lines."""
-    from rich.console import Console
     from rich.text import Text
 
-    screen = console() if to_stderr else Console(highlight=False)
+    screen = console() if to_stderr else _screen()
+    width = max(len(name) for name in facts) + 2
     for name, value in facts.items():
-        line = Text.assemble((f"{name:<16}", "dim"), Text.from_markup(value))
+        line = Text.assemble((f"{name:<{width}}", "dim"), Text.from_markup(value))
         screen.print(line, soft_wrap=True, highlight=False)
+
+
+def _screen() -> Any:
+    """Standard output for people: as wide as the terminal, 100 columns where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)

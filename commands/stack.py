@@ -30,6 +30,7 @@ def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
         _build_agent()
         _pulumi("up", name, *(["--yes"] if yes else []))
         return
+    ensure_local_cloud()
     result = deploy_local()
     if json:
         emit("up", stack=name, changes=dict(result.changes), outputs=dict(result.outputs))
@@ -120,8 +121,7 @@ def ensure_local_stack() -> None:
 
 
 def deploy_local() -> Result:
-    """Bring the local stack up and say what changed."""
-    ensure_local_cloud()
+    """Bring the local stack up and say what changed; the local cloud must be up."""
     with _progress("deploying") as on_event:
         result = environment.deploy_local(on_event)
     say("environment", f"stack local: {changes_in_words(result.changes)}")

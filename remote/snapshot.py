@@ -308,7 +308,7 @@ def _guard(root: Path, sizes: list[tuple[int, bytes]], max_bytes: int) -> None:
     largest = sorted(sizes, reverse=True)[:LARGEST_SHOWN]
     listed = "\n".join(f"  {size / 1e6:10.1f} MB  {_shown(name)}" for size, name in largest)
     raise UsageError(
-        f"the project {root} has {total / 1e6:.0f} MB in {len(sizes)} files, more than {max_bytes / 1e6:.0f} MB; "
+        f"the project {root} has {total / 1e6:.1f} MB in {len(sizes)} files, more than {max_bytes / 1e6:.1f} MB; "
         f"the largest:\n{listed}",
         next_step=_leave_out(largest[0][1]),
     )

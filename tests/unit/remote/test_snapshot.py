@@ -1,0 +1,348 @@
+"""A tree's picture: its digest says what matters and nothing else, and its pack unpacks to the same digest."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remote import snapshot
+from remote.agent.snapshot import tree_digest, unpack
+from remote.errors import InputMissing, Interrupted, UsageError
+from remote.snapshot import Provenance, Tree, pack, plan, provenance, require
+
+LATER_NS = 10**19  # a clock so late that no file is too young to be remembered
+NAMES = [b"a", b"b", b"c.py", b"d d", b"e\ne", b"\xff\xfe", b"-n", "é".encode(), b"x" * 255]
+names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(b"/".join)
+contents = st.one_of(st.binary(max_size=40), st.sampled_from([b"y" * 511, b"y" * 512, b"y" * 513]))
+thing = st.one_of(
+    st.tuples(st.just("file"), contents, st.booleans()),
+    st.tuples(st.just("link"), st.sampled_from([b"a", b"b/c.py", b"\xff", b"no\nwhere"]), st.just(value=False)),
+    st.tuples(st.just("folder"), st.just(b""), st.just(value=False)),
+)
+things = st.dictionaries(names, thing, max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def git_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+def write(root: Path, things: dict[bytes, tuple[str, bytes, bool]]) -> Path:
+    for name, (kind, content, executable) in things.items():
+        path = root / os.fsdecode(name)
+        with contextlib.suppress(OSError):  # two names of one place: the first one stays
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "file":
+                path.write_bytes(content)
+                path.chmod(0o755 if executable else 0o644)
+            elif kind == "link":
+                path.symlink_to(os.fsdecode(content))
+            else:
+                path.mkdir()
+    return root
+
+
+def packed(tree: Tree) -> bytes:
+    out = io.BytesIO()
+    pack(tree, out)
+    return out.getvalue()
+
+
+def by_hand(root: Path) -> dict[str, tuple[str, bytes]]:
+    """What is below a folder, said without our code: kind and executable bit, and content."""
+    found = {}
+    for path in root.rglob("*"):
+        if path.is_symlink():
+            found[str(path.relative_to(root))] = ("l", os.fsencode(path.readlink()))
+        elif path.is_file():
+            found[str(path.relative_to(root))] = (f"f{path.stat().st_mode & 0o100}", path.read_bytes())
+        elif not any(path.iterdir()):
+            found[str(path.relative_to(root))] = ("d", b"")
+    return found
+
+
+def test_the_digest_is_the_one_that_the_contract_spells_out(tmp_path: Path) -> None:
+    write(tmp_path, {b"b": ("file", b"hi\n", True), b"a/l": ("link", b"../b", False), b"a/e": ("folder", b"", False)})
+    sha = {text: hashlib.sha256(text).hexdigest().encode() for text in (b"hi\n", b"../b", b"")}
+
+    tree = plan(tmp_path)
+
+    lines = b"d 000 0 %b a/e\0l 000 4 %b a/l\0f 755 3 %b b\0" % (sha[b""], sha[b"../b"], sha[b"hi\n"])
+    assert tree.digest == hashlib.sha256(lines).hexdigest()
+    assert (tree.bytes, tree.root) == (7, tmp_path.resolve())
+
+
+@settings(max_examples=60, deadline=None)
+@given(things=things)
+def test_a_pack_unpacked_on_the_host_is_the_same_tree(tmp_path_factory: pytest.TempPathFactory, things: dict) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    (folder / "there").mkdir()
+    root = write(folder / "here", {b"0": ("file", b"", False)} | things)
+    tree = plan(root)
+    (folder / "pack").write_bytes(packed(tree))
+
+    unpack(folder / "pack", folder / "there")
+
+    assert tree_digest(folder / "there") == tree.digest
+    assert by_hand(folder / "there") == by_hand(root)
+
+
+@settings(max_examples=80, deadline=None)
+@given(one=things, other=things)
+def test_two_trees_have_one_digest_exactly_when_they_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, one: dict, other: dict
+) -> None:
+    folder = tmp_path_factory.mktemp("pair")
+    first, second = (
+        write(folder / "1", {b"0": ("file", b"", False)} | one),
+        write(folder / "2", {b"0": ("file", b"", False)} | other),
+    )
+
+    same = by_hand(first) == by_hand(second)
+
+    assert (plan(first).digest == plan(second).digest) == same
+    assert (packed(plan(first)) == packed(plan(second))) == same
+
+
+def changes(root: Path) -> Iterator[tuple[str, bool]]:
+    """Change one thing after the other; gives what it was, and whether the digest has to follow."""
+    (root / "a.py").write_text("2\n")
+    yield "content", True
+    os.utime(root / "a.py", (1, 1))
+    yield "time", False
+    (root / "a.py").chmod(0o600)
+    yield "rights of others", False
+    (root / "a.py").chmod(0o700)
+    yield "executable bit", True
+    (root / "a.py").rename(root / "A.py")
+    yield "name", True
+    (root / "link").unlink()
+    (root / "link").symlink_to("A.py")
+    yield "a link's target", True
+    (root / "empty").rmdir()
+    yield "an empty folder", True
+
+
+def test_the_digest_follows_what_matters_and_nothing_else(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "r",
+        {b"a.py": ("file", b"1\n", False), b"link": ("link", b"a.py", False), b"empty": ("folder", b"", False)},
+    )
+    before = plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS).digest
+
+    for change, matters in changes(root):
+        after = plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS).digest
+        assert (after != before) == matters, change
+        before = after
+
+
+def test_a_pack_says_nothing_of_when_and_by_whom_it_was_made(tmp_path: Path) -> None:
+    root = write(tmp_path, {b"a.py": ("file", b"1\n", True)})
+    pack_of_it = packed(plan(root))
+    os.utime(root / "a.py", (1, 1))
+
+    assert packed(plan(root)) == pack_of_it
+    assert pack_of_it[4:8] == bytes(4), "gzip's own time"
+    with tarfile.open(fileobj=io.BytesIO(pack_of_it)) as tar:
+        (entry,) = tar.getmembers()
+    assert (entry.uid, entry.gid, entry.uname, entry.gname, entry.mtime, entry.mode) == (0, 0, "", "", 0, 0o755)
+
+
+def test_a_file_larger_than_any_block_comes_through(tmp_path: Path) -> None:
+    content = os.urandom(3 * snapshot.BLOCK_BYTES + 17)
+    root = write(tmp_path, {b"big.bin": ("file", content, False)})
+
+    with tarfile.open(fileobj=io.BytesIO(packed(plan(root)))) as tar:
+        assert tar.extractfile("big.bin").read() == content
+
+
+def test_hashes_are_remembered_and_only_what_changed_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path / "r", {b"a.py": ("file", b"1\n", False), b"\xff\n b": ("file", b"2\n", False)})
+    read: list[bytes] = []
+    hash_file = snapshot._hash_file
+    monkeypatch.setattr(snapshot, "_hash_file", lambda path, name: (read.append(name), hash_file(path, name))[1])
+
+    def look() -> list[bytes]:
+        read.clear()
+        plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS)
+        return sorted(read)
+
+    assert look() == [b"a.py", b"\xff\n b"]
+    assert look() == []
+    (root / "a.py").write_text("3\n")
+    assert look() == [b"a.py"]
+    (cache,) = (tmp_path / "cache").iterdir()
+    written = cache.stat().st_mtime_ns
+    assert look() == []
+    assert cache.stat().st_mtime_ns == written, "nothing new: nothing written"
+    content = bytearray(cache.read_bytes())
+    content[-70] ^= 1
+    cache.write_bytes(content)
+    assert look() == [b"a.py", b"\xff\n b"], "a damaged cache is not believed"
+
+
+def test_a_change_that_keeps_size_and_times_is_seen(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", {b"a.py": ("file", b"1\n", False)})
+    status = (root / "a.py").stat()
+    before = plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS)
+
+    (root / "a.py").write_text("2\n")
+    os.utime(root / "a.py", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS).digest != before.digest
+
+
+def test_a_file_too_young_for_its_times_to_tell_is_not_remembered(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", {b"a.py": ("file", b"1\n", False)})
+    changed = (root / "a.py").stat().st_ctime_ns
+
+    def remembered(now_ns: int) -> bool:
+        plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: now_ns)
+        return any(b"a.py" in path.read_bytes() for path in (tmp_path / "cache").glob("*"))
+
+    assert not remembered(changed + snapshot.RACY_NS)
+    assert remembered(changed + snapshot.RACY_NS + 1)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", {b"a.py": ("file", b"1\n", False)})
+    (tmp_path / "file").touch()
+
+    assert plan(root, cache_dir=tmp_path / "file", now_ns=lambda: LATER_NS).digest == plan(root).digest
+
+
+def writing(monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
+    """Let another program append to a file, each of the first times that it is hashed."""
+    left = [times]
+    file_digest = hashlib.file_digest
+
+    def digest(file: io.BufferedReader, name: str) -> object:
+        found = file_digest(file, name)
+        if left[0]:
+            left[0] -= 1
+            with path.open("ab") as other:
+                other.write(b"more")
+        return found
+
+    monkeypatch.setattr(snapshot.hashlib, "file_digest", digest)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path, {b"log": ("file", b"1\n", False)})
+    writing(monkeypatch, root / "log", snapshot.READ_TRIES - 1)
+
+    (entry,) = plan(root).entries
+
+    assert entry.size == (root / "log").stat().st_size == 10
+    assert entry.sha256 == hashlib.sha256((root / "log").read_bytes()).hexdigest()
+
+
+def test_a_file_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path, {b"my log": ("file", b"1\n", False)})
+    writing(monkeypatch, root / "my log", 100)
+
+    with pytest.raises(Interrupted, match="my log changes while it is read") as caught:
+        plan(root)
+    assert caught.value.next_step == "echo '/my\\ log' >> .runctlignore"
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone", "link"])
+def test_a_file_that_changed_since_the_plan_is_never_packed(tmp_path: Path, change: str) -> None:
+    root = write(tmp_path, {b"a.py": ("file", b"12\n", False), b"b.py": ("file", b"x", False)})
+    tree = plan(root)
+    path = root / "a.py"
+    if change in {"gone", "link"}:
+        path.unlink()
+    if change == "link":
+        path.symlink_to("b.py")
+    if change in {"longer", "shorter", "other"}:
+        path.write_text({"longer": "12\n3", "shorter": "1", "other": "21\n"}[change])
+
+    with pytest.raises(Interrupted, match=r"a\.py changes while it is read"):
+        packed(tree)
+
+
+def test_too_large_a_tree_is_refused_with_its_ten_largest_files(tmp_path: Path) -> None:
+    root = write(tmp_path, {b"f%d.bin" % size: ("file", bytes(size * 1000), False) for size in range(100, 112)})
+
+    with pytest.raises(UsageError) as caught:
+        plan(root, max_bytes=1_200_000)
+
+    first, *listed = caught.value.message.splitlines()
+    assert first == f"the project {root.resolve()} has 1.3 MB in 12 files, more than 1.2 MB; the largest:"
+    assert [line.split()[-1] for line in listed] == [f"f{size}.bin" for size in range(111, 101, -1)]
+    assert listed[0].split()[:2] == ["0.1", "MB"]
+    assert caught.value.next_step == "echo /f111.bin >> .runctlignore"
+    assert plan(root, max_bytes=sum(range(100, 112)) * 1000).entries
+
+
+@pytest.mark.parametrize("target", ["/etc/hosts", "../outside", "in/../../outside"])
+def test_a_link_out_of_the_project_is_refused_here_and_not_on_the_host(tmp_path: Path, target: str) -> None:
+    root = write(tmp_path / "r", {b"in/x": ("file", b"", False), b"data": ("link", target.encode(), False)})
+
+    with pytest.raises(UsageError, match=f"the link data -> {target} leads out of the project") as caught:
+        plan(root)
+    assert caught.value.next_step == "echo /data >> .runctlignore"
+    (root / ".runctlignore").write_text("/data\n")
+    assert len(plan(root).entries) == 2
+
+
+def test_a_script_that_does_not_travel_is_an_error_with_the_rule(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {b"a.py": ("file", b"", False), b"b.py": ("file", b"", False), b".runctlignore": ("file", b"b.py", False)},
+    )
+    tree = plan(root)
+
+    require(tree, "a.py")
+    with pytest.raises(InputMissing, match=r"b\.py does not travel to the host: left out by \.runctlignore:1: b\.py"):
+        require(tree, "b.py")
+
+
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_provenance_is_commit_branch_and_whether_anything_else_travels(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", {b"a.py": ("file", b"1", False)})
+    git(root, "init", "-q", "-b", "topic/x")
+    assert provenance(root) == Provenance(commit=None, branch="topic/x", dirty=True)
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "x")
+    commit = git(root, "rev-parse", "HEAD")
+    assert provenance(root) == Provenance(commit=commit, branch="topic/x", dirty=False)
+    (root / "new.py").touch()
+    assert provenance(root) == Provenance(commit=commit, branch="topic/x", dirty=True)
+    (root / "new.py").unlink()
+    (root / "a.py").write_text("2")
+    git(root, "checkout", "-q", "--detach")
+    assert provenance(root) == Provenance(commit=commit, branch=None, dirty=True)
+
+
+def test_provenance_outside_git_or_without_git_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert provenance(tmp_path) == Provenance(commit=None, branch=None, dirty=None)
+    git(tmp_path, "init", "-q")
+    monkeypatch.setenv("PATH", "")
+    assert provenance(tmp_path) == Provenance(commit=None, branch=None, dirty=None)
+
+
+def test_a_pack_is_plain_gzip_and_ends_as_a_tar_must(tmp_path: Path) -> None:
+    content = gzip.decompress(packed(plan(write(tmp_path, {b"a": ("file", b"1", False)}))))
+
+    assert len(content) == 4 * 512
+    assert content.endswith(bytes(1024))

@@ -88,6 +88,8 @@ class ProcessExecutor:
         self, instance_id: str, argv: list[str], *, directory: str, stdout: int | IO[bytes], stderr: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
         """Start a program in the host's environment; without a directory it starts in the host's root."""
+        if instance_id not in self._metadata_urls:
+            raise OSError(f"{instance_id} is not up")
         return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

@@ -292,7 +292,7 @@ class Hosts:
                 self._executor.spawn(
                     instance_id, [str(script)], directory="", stdout=console, stderr=subprocess.STDOUT
                 ).wait()
-            except (OSError, KeyError) as error:  # no such interpreter; or the host went away meanwhile
+            except OSError as error:  # no such interpreter; or the host went away meanwhile
                 console.write(f"user data could not be run: {error}\n".encode())
 
 

@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, local, runs, stack, status, train
+from commands import checkpoint, hosts, local, runs, stack, status, train
 
 namespace = Collection(
     stack.up,
@@ -13,7 +13,10 @@ namespace = Collection(
     runs.monitor,
     runs.runs,
     status.status,
-    status.start,
-    checkpoint=Collection(checkpoint.list_),
+    hosts.hosts,
+    hosts.start,
+    checkpoint=Collection(
+        checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
+    ),
     local=Collection(local.up, local.down, local.status),
 )

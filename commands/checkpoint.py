@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.frame import command, emit, print_facts, print_table
+from commands.frame import command, emit, print_facts, print_table, say
 from commands.runs import choose_run
+from remote.errors import InputMissing
 
 if TYPE_CHECKING:
-    from remote.checkpoints import Checkpoint
+    from remote.checkpoints import Checkpoint, Verdict
+    from remote.runs import Run
+    from remote.stack import Stack
+
+STEP = "The step (default: the newest)"
 
 
 @command(noun="run")
@@ -20,17 +26,134 @@ def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
     Example: inv checkpoint.list
     """
     from remote import records
-    from remote.checkpoints import list_checkpoints
 
-    opened = environment.open_stack(stack)
+    opened, chosen, found = _open(stack, run)
     now = dt.datetime.now(dt.UTC)
-    chosen = choose_run(opened, run)
-    found = list_checkpoints(opened.bucket, chosen.id)
     if json:
         emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])
         return
     print_facts({"run": chosen.id, "where": f"s3://{opened.bucket.name}/{records.checkpoints_prefix(chosen.id)}"})
     print_table(["STEP", "SIZE", "AGE", "METRICS", "FILES"], [_row(one, now) for one in found])
+
+
+@command(noun="run", step=STEP)
+def show(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = False) -> None:
+    """Show one checkpoint: its files, their hashes, its metrics.
+
+    Example: inv checkpoint.show --step 3
+    """
+    opened, chosen, found = _open(stack, run)
+    one = _choose(found, chosen, step)
+    now = dt.datetime.now(dt.UTC)
+    if json:
+        emit("checkpoint", run=chosen.id, bucket=opened.bucket.name, **_item(one, now))
+        return
+    metrics = " ".join(f"{name}={value}" for name, value in one.manifest.metrics.items())
+    facts = {"run": chosen.id, "step": str(one.step), "age": _age(one, now), "metrics": metrics or "none"}
+    print_facts({**facts, "manifest": f"s3://{opened.bucket.name}/{one.key}"})
+    print_table(
+        ["FILE", "SIZE", "SHA256"],
+        [[file["path"], wording.size(file["size"]), file["sha256"]] for file in one.manifest.files],
+    )
+
+
+@command(noun="run", step="The step (default: all of them)")
+def verify(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = False) -> None:
+    """Read checkpoints back, hash them again and look whether they are whole.
+
+    Example: inv checkpoint.verify
+    """
+    from remote.checkpoints import verify as verify_one
+
+    opened, chosen, found = _open(stack, run)
+    wanted = [_choose(found, chosen, step)] if step or not found else found
+    verdicts = [verify_one(opened.bucket, one) for one in wanted]
+    if json:
+        emit("verification", run=chosen.id, items=[_verdict(one) for one in verdicts])
+    else:
+        rows = [[str(one.checkpoint.step), _word(one), "; ".join(one.problems) or "-"] for one in verdicts]
+        print_table(["STEP", "STATE", "PROBLEMS"], rows)
+    bad = [one for one in verdicts if not one.valid]
+    if bad:
+        raise InputMissing(
+            f"run {chosen.id}: {len(bad)} of {len(verdicts)} checkpoints are not what was committed",
+            next_step=f"inv checkpoint.list {chosen.id}",
+        )
+
+
+@command(noun="run", step=STEP, to="The folder to put the files into (default: RUN/STEP here)")
+def pull(c: Any, run: str = "", step: str = "", to: str = "", stack: str = "", json: bool = False) -> None:
+    """Bring a checkpoint's files here, verified.
+
+    Example: inv checkpoint.pull --step 3 --to best
+    """
+    from remote.checkpoints import pull as pull_one
+
+    opened, chosen, found = _open(stack, run)
+    one = _choose(found, chosen, step)
+    paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"))
+    if json:
+        emit("pulled", run=chosen.id, step=one.step, files=[str(path) for path in paths])
+        return
+    for path in paths:
+        print(path)
+
+
+@command(path="The file or folder to push", step="The step (default: the last number in the name)")
+def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: bool = False) -> None:
+    """Commit a local file or folder as a checkpoint of a run.
+
+    Example: inv checkpoint.push 20261122-160000-7f3a9c checkpoint_epoch_9.npz
+    """
+    from remote.checkpoints import push as push_one
+    from remote.runs import read_run
+
+    opened = environment.open_stack(stack)
+    chosen = read_run(opened.bucket, run)
+    number = int(step) if step else None
+    manifest = push_one(opened.bucket, chosen.id, Path(path), number, dt.datetime.now(dt.UTC))
+    say("pushed", f"step {manifest.step} of run {run}, {wording.size(manifest.size)}")
+    if json:
+        emit("pushed", run=run, step=manifest.step, files=manifest.files)
+
+
+@command(noun="run", keep="How many of the newest to keep")
+def prune(
+    c: Any, run: str = "", keep: int = 5, dry_run: bool = False, yes: bool = False, stack: str = "", json: bool = False
+) -> None:
+    """Remove old checkpoints of a run, never its last valid one.
+
+    Example: inv checkpoint.prune --keep 3 --dry-run
+    """
+    from remote.checkpoints import plan_prune
+    from remote.checkpoints import prune as carry_out
+    from remote.checkpoints import verify as verify_one
+
+    opened, chosen, found = _open(stack, run)
+    plan = plan_prune(found, keep, lambda one: verify_one(opened.bucket, one).valid)
+    steps = {"keep": [one.step for one in plan.keep], "remove": [one.step for one in plan.remove]}
+    say("plan" if dry_run else "prune", f"run {chosen.id}: keep {_steps(plan.keep)}; remove {_steps(plan.remove)}")
+    if not dry_run:
+        environment.confirm(f"Remove {len(plan.remove)} checkpoints?", yes=yes or not plan.remove)
+        carry_out(opened.bucket, plan)
+    if json:
+        emit("prune", run=chosen.id, done=not dry_run, **steps)
+
+
+def _open(stack: str, run: str) -> tuple[Stack, Run, list[Checkpoint]]:
+    from remote.checkpoints import list_checkpoints
+
+    opened = environment.open_stack(stack)
+    chosen = choose_run(opened, run)
+    return opened, chosen, list_checkpoints(opened.bucket, chosen.id)
+
+
+def _choose(found: list[Checkpoint], run: Run, step: str) -> Checkpoint:
+    from remote.checkpoints import choose
+
+    if step and not step.isdigit():
+        raise InputMissing(f"{step!r} is no step", next_step=f"inv checkpoint.list {run.id}")
+    return choose(found, run.id, int(step) if step else None)
 
 
 def _row(one: Checkpoint, now: dt.datetime) -> list[str]:
@@ -49,6 +172,18 @@ def _item(one: Checkpoint, now: dt.datetime) -> dict[str, Any]:
         "files": one.manifest.files,
         "manifest": one.key,
     }
+
+
+def _verdict(one: Verdict) -> dict[str, Any]:
+    return {"step": one.checkpoint.step, "valid": one.valid, "problems": list(one.problems)}
+
+
+def _word(one: Verdict) -> str:
+    return "[green]valid[/green]" if one.valid else "[red]corrupt[/red]"
+
+
+def _steps(found: tuple[Checkpoint, ...]) -> str:
+    return ", ".join(str(one.step) for one in found) or "none"
 
 
 def _age(one: Checkpoint, now: dt.datetime) -> str:

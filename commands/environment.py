@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote.errors import Unavailable
+from remote.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from localcloud.daemon import Address
@@ -44,6 +45,22 @@ def checkout() -> Path:
 def stack_name(option: str) -> str:
     """The stack a command means: `--stack`, else $RUNCTL_STACK, else `local`."""
     return option or os.environ.get("RUNCTL_STACK") or LOCAL
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone.
+
+    Raises:
+        UsageError: the answer is no, or there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is no terminal to ask at", next_step="the same with --yes")
+    from commands.frame import console
+
+    if console().input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise UsageError("nothing was done", next_step="the same with --yes")
 
 
 def open_stack(option: str) -> Stack:

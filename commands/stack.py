@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment
 from commands.frame import command, console, emit, print_facts, say
-from remote.errors import CannotCreate, ConfigError, Error, UsageError
+from remote.errors import CannotCreate, ConfigError, Error
 
 if TYPE_CHECKING:
     from localcloud.daemon import Address
@@ -72,8 +72,9 @@ def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None
     from localcloud import deployer
 
     address = environment.require_local()
-    if not yes and sys.stdin.isatty():
-        _confirm("Remove stack local with all its runs and checkpoints?")
+    # The local stack costs nothing to make again, so a script need not say --yes.
+    question = "Remove stack local with all its runs and checkpoints?"
+    environment.confirm(question, yes=yes or not sys.stdin.isatty())
     environment.forget_inputs()
     with _progress("removing") as on_event:
         result = deployer.destroy(name, endpoint=address.url, state_dir=environment.local_dir(), on_event=on_event)
@@ -187,12 +188,6 @@ def _pulumi(verb: str, stack: str, *flags: str) -> None:
         ) from None
     if done.returncode:
         raise CannotCreate(f"pulumi {verb} ended with exit code {done.returncode}", next_step=f"pulumi {verb}")
-
-
-def _confirm(question: str) -> None:
-    answer = console().input(f"{question} [y/N] ")
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise UsageError("nothing was removed", next_step="inv down --yes")
 
 
 def _plain(step: Any) -> dict[str, Any]:

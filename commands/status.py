@@ -1,14 +1,15 @@
-"""`status` and the life of hosts."""
+"""`status`: the stack, its hosts, and the current or last run at a glance."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.following import as_item
-from commands.frame import command, emit, print_facts, print_table, say
+from commands.frame import command, emit, print_facts
+from commands.hosts import print_hosts, see_hosts
 
 if TYPE_CHECKING:
     from remote.host import Host
@@ -26,7 +27,7 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
-    hosts = _hosts(opened)
+    hosts = see_hosts(opened)
     newest = run_ids(opened.bucket, now, limit=1)
     run = read_run(opened.bucket, newest[0]) if newest else None
     if json:
@@ -41,31 +42,10 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
     _print(opened, hosts, run, now)
 
 
-def _hosts(stack: Stack) -> list[Host]:
-    from remote.host import list_hosts, online_ids
-
-    hosts = list_hosts(stack)
-    online = online_ids(stack, [host.instance_id for host in hosts if host.running])
-    return [replace(host, online=host.instance_id in online) for host in hosts]
-
-
 def _print(stack: Stack, hosts: list[Host], run: Run | None, now: dt.datetime) -> None:
     where = stack.endpoint_url or f"AWS {stack.outputs.region}"
     print_facts({"stack": f"{stack.name} ({where})", "bucket": stack.bucket.name})
-    print_table(
-        ["HOST", "INSTANCE", "TYPE", "MARKET", "STATE", "SSM"],
-        [
-            [
-                host.name,
-                host.instance_id,
-                host.instance_type,
-                host.market,
-                wording.state(host.state),
-                wording.state("online") if host.online else "offline",
-            ]
-            for host in hosts
-        ],
-    )
+    print_hosts(hosts)
     if run is None:
         print_facts({"run": "none yet; inv train"})
         return
@@ -79,18 +59,3 @@ def _print(stack: Stack, hosts: list[Host], run: Run | None, now: dt.datetime) -
             "last line": (run.status.last_line if run.status else None) or "-",
         }
     )
-
-
-@command(wait="Return only when Systems Manager reaches the host (default)")
-def start(c: Any, host: str, wait: bool = True, stack: str = "", json: bool = False) -> None:
-    """Start a stopped host and wait until it answers.
-
-    Example: inv start trainer
-    """
-    from remote.host import find_host, start_host
-
-    opened = environment.open_stack(stack)
-    started = start_host(opened, find_host(opened, host), wait=wait)
-    say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
-    if json:
-        emit("host", **asdict(replace(started, online=True if wait else None)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from remote.aws import error_code, is_already_there, is_missing
 from remote.errors import Unavailable
+
+DELETE_KEYS = 1000  # what one DeleteObjects call takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,16 @@ class Bucket:
                 return None
             raise self._explain(error) from error
 
+    def blocks(self, key: str, block_bytes: int) -> Iterator[bytes] | None:
+        """The object's bytes block by block, for what need not fit into memory; None when it is not there."""
+        try:
+            body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
+        except self._s3.exceptions.ClientError as error:
+            if is_missing(error):
+                return None
+            raise self._explain(error) from error
+        return cast("Iterator[bytes]", body.iter_chunks(block_bytes))
+
     def get_json(self, key: str) -> dict[str, Any] | None:
         """The decoded object, or None when it is not there."""
         body = self.get(key)
@@ -65,6 +77,28 @@ class Bucket:
                 return False
             raise self._explain(error) from error
         return True
+
+    def put(self, key: str, body: BinaryIO) -> None:
+        """Write an object of any size, in parts when it is large."""
+        try:
+            self._s3.upload_fileobj(body, self.name, key)
+        except self._s3.exceptions.ClientError as error:
+            raise self._explain(error) from error
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are not there do not matter.
+
+        Raises:
+            Unavailable: S3 kept some of them; the message names the first.
+        """
+        for start in range(0, len(keys), DELETE_KEYS):
+            batch = {"Objects": [{"Key": key} for key in keys[start : start + DELETE_KEYS]], "Quiet": True}
+            try:
+                failed = self._s3.delete_objects(Bucket=self.name, Delete=batch).get("Errors", [])
+            except self._s3.exceptions.ClientError as error:
+                raise self._explain(error) from error
+            if failed:
+                raise Unavailable(f"{failed[0]['Key']} was not deleted: {failed[0]['Message']}", next_step="inv status")
 
     def put_json_once(self, key: str, data: dict[str, Any]) -> bool:
         """Write a record unless the key exists; True when this call wrote it."""

@@ -16,7 +16,7 @@ ALLOWED = {
     "commands": {"commands", "tasks", "remote", "infra.outputs", "localcloud"},
     "infra": {"infra"},
     "remote/agent": {"remote.agent"},
-    "remote": {"remote", "infra.outputs"},
+    "remote": {"remote", "infra.outputs"},  # but see test_the_laptop_takes_from_the_agent_only_pure_functions
     "training": {"training"},
     "localcloud": {"localcloud"},
 }
@@ -73,6 +73,13 @@ def test_the_agent_needs_nothing_but_the_standard_library_and_boto3(path: Path) 
     tops = {module.split(".")[0] for module in imports_of(path)}
 
     assert tops - set(sys.stdlib_module_names) - {"boto3", "botocore", "s3transfer", "remote"} == set()
+
+
+def test_the_laptop_takes_from_the_agent_only_pure_functions() -> None:
+    laptop = [path for path in SOURCES if room_of(path) in {"remote", "commands"}]
+    taken = {module for path in laptop for module in imports_of(path) if is_under(module, {"remote.agent"})}
+
+    assert {module for module in taken if not is_under(module, {"remote.agent.completeness", "remote.agent.candidates"})} == set()
 
 
 def test_the_outputs_contract_is_importable_without_pulumi() -> None:

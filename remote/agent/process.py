@@ -19,18 +19,25 @@ from .clock import Clock
 from .errors import LaunchError
 from .lock import FileLock, is_held
 from .records import read_record, write_record
+from .shim import birth
 
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.02
+# A killed process that is in uninterruptible sleep (a dead disk, a GPU driver) may take its time.
+KILL_SECONDS = 10.0
 SHIM = Path(__file__).with_name("shim.py")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExitStatus:
-    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it."""
+    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it.
+
+    `out_of_memory`: the kernel killed some process for want of memory while this one ran.
+    """
 
     returncode: int | None
     seconds: float
+    out_of_memory: bool = False
 
     @property
     def exit_code(self) -> int | None:
@@ -58,10 +65,10 @@ class Launch:
 class TrainingProcess:
     """A started process; made by `launch` or `find`."""
 
-    def __init__(self, state: Path, *, pid: int, started: float) -> None:
+    def __init__(self, state: Path, *, pid: int, birth: str | None) -> None:
         self._state = state
+        self._birth = birth
         self.pid = pid
-        self.started = started
 
     @classmethod
     def launch(cls, state: Path, launch: Launch, *, host_lock: FileLock | None, clock: Clock) -> TrainingProcess:
@@ -79,6 +86,7 @@ class TrainingProcess:
         write_record(
             state / "launch.json", {"argv": list(launch.argv), "cwd": str(launch.cwd), "spool": str(launch.spool)}
         )
+        (state / "exit.json").unlink(missing_ok=True)
         shim_lock = FileLock.acquire(state / "shim.lock")
         if shim_lock is None:
             raise LaunchError(f"a process of this attempt is already there ({state})")
@@ -97,20 +105,39 @@ class TrainingProcess:
     def find(cls, state: Path) -> TrainingProcess | None:
         """Find the process that an attempt has started, running or ended; None when it has not started any."""
         record = read_record(state / "process.json")
-        return cls(state, pid=int(record["pid"]), started=float(record["started"])) if record else None
+        return cls(state, pid=int(record["pid"]), birth=record["birth"]) if record else None
 
     def poll(self) -> ExitStatus | None:
         """How it ended; None while it runs."""
         # The lock is looked at first: a shim that let go of it before this line has written its record before.
         alive = is_held(self._state / "shim.lock")
         if record := read_record(self._state / "exit.json"):
-            return ExitStatus(returncode=int(record["returncode"]), seconds=float(record["seconds"]))
+            return ExitStatus(
+                returncode=int(record["returncode"]),
+                seconds=float(record["seconds"]),
+                out_of_memory=int(record["oom_kills"]) > 0,
+            )
         return None if alive else ExitStatus(returncode=None, seconds=0.0)
 
     def send(self, number: signal.Signals) -> bool:
         """Send a signal to the whole group; False when it has ended already."""
-        if self.poll() is not None:
-            return False
+        return self.poll() is None and self._signal_group(number)
+
+    @property
+    def is_orphan(self) -> bool:
+        """True when the script still runs, but its shim, the only one that could have seen its end, is gone."""
+        return self._birth is not None and self._birth == birth(self.pid) and not is_held(self._state / "shim.lock")
+
+    def end_orphan(self, *, grace_seconds: float, clock: Clock) -> None:
+        """End a script whose shim is gone: let it save, then kill its group."""
+        for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
+            deadline = clock.monotonic() + seconds
+            if self.is_orphan:
+                self._signal_group(number)
+            while self.is_orphan and clock.monotonic() < deadline:
+                clock.sleep(LOOK_SECONDS)
+
+    def _signal_group(self, number: signal.Signals) -> bool:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
             return True

@@ -32,17 +32,31 @@ def main(state: Path) -> int:
         signal.signal(number, lambda *_: None)
     _adopt_orphans()
     launch = json.loads((state / "launch.json").read_bytes())
-    begin = time.monotonic()
+    begin, oom_kills = time.monotonic(), _oom_kills()
     try:
         script = _start(launch)
     except OSError as error:
         _record(state / "exit.json", {"error": f"{launch['argv'][0]}: {error.strerror or error}"})
         return 1
-    _record(state / "process.json", {"pid": script.pid, "shim": os.getpid(), "started": time.time()})
+    started = {"pid": script.pid, "shim": os.getpid(), "started": time.time(), "birth": birth(script.pid)}
+    _record(state / "process.json", started)
     usage = _wait(script)
-    seconds = time.monotonic() - begin
-    _record(state / "exit.json", {"returncode": script.returncode, "seconds": seconds, "ended": time.time(), **usage})
+    ended = {"seconds": time.monotonic() - begin, "ended": time.time(), "oom_kills": _oom_kills() - oom_kills}
+    _record(state / "exit.json", {"returncode": script.returncode, **ended, **usage})
     return 0
+
+
+def birth(pid: int) -> str | None:
+    """What tells this process from a later one with the same number: the boot, and the tick at which it started.
+
+    None when there is no such process, when it is a zombie, or on a system without /proc.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot} {fields[19]}"
 
 
 def _start(launch: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -64,30 +78,32 @@ def _start(launch: dict[str, Any]) -> subprocess.Popen[bytes]:
 def _wait(script: subprocess.Popen[bytes]) -> dict[str, Any]:
     if hasattr(os, "waitid"):
         # Without reaping it: as long as it is a zombie, its number cannot be given to another process group.
-        os.waitid(os.P_PID, script.pid, os.WEXITED | os.WNOWAIT)
-        _end_stragglers(script.pid)
+        end = os.waitid(os.P_PID, script.pid, os.WEXITED | os.WNOWAIT)
+        # A script that was killed has had its time; so have its children.
+        killed = end is not None and end.si_code == os.CLD_KILLED and end.si_status == signal.SIGKILL
+        _end_stragglers(script.pid, linger_seconds=0.0 if killed else LINGER_SECONDS)
     _, status, usage = os.wait4(script.pid, 0)
     script.returncode = os.waitstatus_to_exitcode(status)
     if not hasattr(os, "waitid"):
-        _end_stragglers(script.pid)
+        _end_stragglers(script.pid, linger_seconds=LINGER_SECONDS)
     return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_kib": usage.ru_maxrss}
 
 
-def _end_stragglers(group: int) -> None:
+def _end_stragglers(group: int, *, linger_seconds: float) -> None:
     """End what the script left running, so that nothing of it writes checkpoints or holds the GPU afterwards."""
-    deadline = time.monotonic() + LINGER_SECONDS
-    number = signal.SIGTERM
+    kill_at = time.monotonic() + linger_seconds
     while _others(group):
+        now = time.monotonic()
+        if now > kill_at + LINGER_SECONDS:
+            return  # in uninterruptible sleep: the kernel will end them when it can
+        number = signal.SIGKILL if now >= kill_at else signal.SIGTERM
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
         for child in _children() - {group}:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(child, number)
-        if number == signal.SIGKILL and time.monotonic() > deadline + LINGER_SECONDS:
-            return  # in uninterruptible sleep: the kernel will end them when it can
         time.sleep(LOOK_SECONDS)
         _reap(group)
-        number = signal.SIGKILL if time.monotonic() > deadline else signal.SIGTERM
 
 
 def _others(group: int) -> bool:
@@ -123,6 +139,15 @@ def _reap(group: int) -> None:
     for child in [pid for pid, fields in _processes().items() if fields[1] == str(os.getpid()) and pid != group]:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(child, os.WNOHANG)
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started, in any cgroup."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _adopt_orphans() -> None:

@@ -162,6 +162,8 @@ class Supervisor:
         while (status := process.poll()) is None:
             self._stopper.drive(process)
             self._clock.sleep(WATCH_SECONDS)
+        if process.is_orphan:
+            process.end_orphan(grace_seconds=self._stopper.grace_seconds, clock=self._clock)
         return status
 
     def _ending(self, status: ExitStatus | None) -> Ending:
@@ -170,6 +172,7 @@ class Supervisor:
             status=status,
             asked=request.cause if request else None,
             asked_detail=request.detail if request else "",
+            out_of_memory=status is not None and status.out_of_memory,
             said_done=self._delivery.metrics.said_done,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent.bucket import RunKeys
+from remote.agent.shim import birth
 from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
 from tests.unit.remote.agent.support import Host, golden, sha256, wait_until
 
@@ -217,7 +218,7 @@ def test_a_script_that_ignores_sigterm_is_killed_with_its_children_after_the_gra
     outcome = host.outcome(run)
 
     assert (outcome["cause"], outcome["exit_code"], outcome["signal"]) == ("stopped", 137, 9)
-    assert not Path(f"/proc/{child}").exists(), "a child in a session of its own is ended too"
+    assert birth(child) is None, "a child in a session of its own is ended too"
 
 
 def test_children_that_linger_are_ended_and_do_not_hold_up_the_outcome(host: Host) -> None:
@@ -232,7 +233,7 @@ def test_children_that_linger_are_ended_and_do_not_hold_up_the_outcome(host: Hos
 
     assert (outcome["cause"], outcome["exit_code"]) == ("failed", 3)
     child = int((host.folder(run) / "code/child").read_text())
-    assert not Path(f"/proc/{child}").exists()
+    assert birth(child) is None
 
 
 def test_an_agent_killed_while_training_is_succeeded_by_one_that_tells_the_truth(host: Host) -> None:
@@ -247,7 +248,7 @@ def test_an_agent_killed_while_training_is_succeeded_by_one_that_tells_the_truth
     wait_until(lambda: host.bucket.find_json(RunKeys(run=run).manifest(1)))
     first = host.supervisor(run)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{first}/cmdline").exists() or not Path(f"/proc/{first}/cmdline").read_bytes())
+    wait_until(lambda: birth(first) is None)
     refused = host.start(host.place({"train.py": ""}))
 
     answer = host.start(run)
@@ -268,7 +269,7 @@ def test_an_agent_killed_before_the_scripts_end_learns_the_exit_code_afterwards(
     pid = host.pid(run)
     os.kill(host.supervisor(run), signal.SIGKILL)
     (host.folder(run) / "code/go").touch()
-    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    wait_until(lambda: birth(pid) is None)
 
     host.start(run)
 
@@ -278,7 +279,7 @@ def test_an_agent_killed_before_the_scripts_end_learns_the_exit_code_afterwards(
 def test_a_script_whose_end_nobody_saw_is_infra_and_not_completed(host: Host) -> None:
     run = host.place({"train.py": WAIT})
     host.start(run)
-    host.pid(run)
+    pid = host.pid(run)
     shim = json.loads((host.folder(run) / "state/001/process.json").read_text())["shim"]
     os.kill(shim, signal.SIGKILL)
 
@@ -286,6 +287,7 @@ def test_a_script_whose_end_nobody_saw_is_infra_and_not_completed(host: Host) ->
 
     assert (outcome["cause"], outcome["exit_code"]) == ("infra", None)
     assert "not known" in outcome["detail"]
+    assert birth(pid) is None, "a script that nobody can watch is not left running"
 
 
 def test_the_script_sees_the_contracts_environment_and_no_lock(host: Host) -> None:

@@ -16,6 +16,8 @@ from localcloud.ssm import RunCommand
 from localcloud.wsgi import AwsError, Call, Environ, Reply, StartResponse
 
 CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
+OF_BROWSERS = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE")
+"""Headers that every browser sends and no AWS client does: a web page must not run commands on this machine."""
 WRITES = frozenset({"PutObject", "CompleteMultipartUpload", "DeleteObject"})
 
 
@@ -34,6 +36,8 @@ class Dispatch:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if any(name in environ for name in OF_BROWSERS):
+            return wsgi.json_reply({"message": "requests from web pages are refused"}, status=403).send(start_response)
         if environ.get("PATH_INFO", "").startswith(control.PREFIX):
             return self._control.answer(environ).send(start_response)
         call = environ["localcloud.call"] = wsgi.identify(environ)

@@ -73,6 +73,7 @@ class Ec2:
             "AttachVolume": self._check_attach,
             "DescribeSpotPriceHistory": self._spot_prices,
             "GetConsoleOutput": self._console_output,
+            "StartInstances": self._check_start,
             "StopInstances": self._check_stop,
         }
 
@@ -87,7 +88,8 @@ class Ec2:
         except AwsError as error:
             return wsgi.ec2_error(error)
         if call.operation in MUTATIONS:
-            self._hosts.kick(wait_seconds=0 if self._delayed else SETTLE_SECONDS)
+            wait = 0.0 if self._delayed else SETTLE_SECONDS
+            self._hosts.kick(wait_seconds=wait, instance_ids=instance_ids(reply.body))
         return reply
 
     def _repeated(self, token: str, call: Call) -> Reply | None:
@@ -107,13 +109,19 @@ class Ec2:
         own = before(call) if before else None
         if own is not None:
             return own
-        if call.operation == "DetachVolume" and "InstanceId" not in call.form:
-            wsgi.replace_form(environ, {**call.form, "InstanceId": self._holder(call.form.get("VolumeId", ""))})
+        self._amend(call, environ)
         previous = {instance_id: self._state_of(instance_id) for instance_id in _numbered(call, "InstanceId")}
         reply = wsgi.capture(self._moto, environ)
         if reply.status == OK and call.operation in BETWEEN:
             self._follow(call, reply, previous)
         return reply
+
+    def _amend(self, call: Call, environ: Environ) -> None:
+        """Say to moto what AWS would infer."""
+        if call.operation == "DetachVolume" and "InstanceId" not in call.form:
+            wsgi.replace_form(environ, {**call.form, "InstanceId": self._holder(call.form.get("VolumeId", ""))})
+        if call.operation == "RunInstances" and "MaxCount" in call.form:  # capacity is never short; moto makes MinCount
+            wsgi.replace_form(environ, {**call.form, "MinCount": call.form["MaxCount"]})
 
     def _follow(self, call: Call, reply: Reply, previous: dict[str, str]) -> None:
         """Put instances that moto moved at once into the state in between; the hosts move them on."""
@@ -157,9 +165,23 @@ class Ec2:
         holder: str = volume["Attachments"][0]["InstanceId"]
         return holder
 
-    def _check_stop(self, call: Call) -> None:
-        """A spot instance of a one-time request cannot be stopped."""
+    def _check_start(self, call: Call) -> None:
+        """Only an instance that has stopped can be started."""
         for instance_id in _numbered(call, "InstanceId"):
+            if self._state_of(instance_id) in ("stopping", "shutting-down", "terminated"):
+                raise AwsError(
+                    "IncorrectInstanceState",
+                    f"The instance '{instance_id}' is not in a state from which it can be started.",
+                )
+
+    def _check_stop(self, call: Call) -> None:
+        """An instance that is going away cannot be stopped, nor can a spot instance of a one-time request."""
+        for instance_id in _numbered(call, "InstanceId"):
+            if self._state_of(instance_id) in ("shutting-down", "terminated"):
+                raise AwsError(
+                    "IncorrectInstanceState",
+                    f"This instance '{instance_id}' is not in a state from which it can be stopped.",
+                )
             instance = self._state.instance(instance_id)
             spot = instance is not None and instance.lifecycle == "spot"
             if spot and getattr(instance, "spot_type", "one-time") == "one-time":

@@ -14,8 +14,8 @@ import logging
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,30 +82,36 @@ class Hosts:
         self._hosts: dict[str, Host] = {}
         self._agents: dict[str, dict[str, Any]] = {}
         self._since: dict[str, tuple[str, float]] = {}
-        self._leaving: dict[str, Future[None]] = {}
+        self._leaving: set[str] = set()
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="host")
         self._wake = threading.Condition()
         self._asked = 0
         self._done = 0
         self._closing = False
+        self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
 
     def start(self) -> None:
         """Begin to reconcile, in a thread of its own."""
-        threading.Thread(target=self._loop, name="reconciler", daemon=True).start()
+        self._thread.start()
 
-    def kick(self, *, wait_seconds: float = 0.0) -> None:
-        """Ask for a pass now; wait up to `wait_seconds` for one that began after this call to end."""
+    def kick(self, *, wait_seconds: float = 0.0, instance_ids: Collection[str] = ()) -> None:
+        """Ask for a pass now.
+
+        Waits up to `wait_seconds` until one that began after this call has ended, and until none of `instance_ids` is
+        still being taken down.
+        """
         with self._wake:
             self._asked += 1
             ticket = self._asked
             self._wake.notify_all()
-            self._wake.wait_for(lambda: self._done >= ticket or self._closing, timeout=wait_seconds)
+            self._wake.wait_for(lambda: self._closing or self._settled(ticket, instance_ids), timeout=wait_seconds)
 
     def close(self) -> None:
         """Stop reconciling and shut every host down, as the machine underneath going away would."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
+        self._thread.join(PERIOD_SECONDS)
         with self._lock:
             hosts = list(self._hosts)
             endings = [self._workers.submit(self._take_down, i, self._delays.shutdown_grace_seconds) for i in hosts]
@@ -163,6 +169,9 @@ class Hosts:
             if (instance_id in gone or instance_id not in ids) and instance_id not in self._leaving:
                 self._forget(instance_id)
 
+    def _settled(self, ticket: int, instance_ids: Collection[str]) -> bool:
+        return self._done >= ticket and not any(instance_id in self._leaving for instance_id in instance_ids)
+
     def _loop(self) -> None:
         while not self._closing:
             with self._wake:
@@ -187,14 +196,16 @@ class Hosts:
     def _move(self, facts: dict[str, Any]) -> None:
         """One step of one instance towards what its state asks for."""
         instance_id, state = facts["InstanceId"], facts["State"]["Name"]
+        if instance_id in self._leaving:
+            return
         if state in ("pending", "running"):
             if state == "running" or self._lasted(instance_id, state, self._delays.pending_seconds):
                 self._bring_up(facts)
                 self._state.move(instance_id, to="running", only_from=("pending",))
         elif state in LEAVING:
             self._leave(instance_id, state)
-        elif self.get(instance_id):  # stopped or terminated without our noticing the way there
-            self.cut(instance_id)
+        elif self.get(instance_id):  # seen in the instant between moto's change and the state in between
+            self._leave(instance_id, "stopping" if state == "stopped" else "shutting-down")
 
     def _lasted(self, instance_id: str, state: str, seconds: float) -> bool:
         seen, since = self._since.get(instance_id, ("", 0.0))
@@ -204,10 +215,9 @@ class Hosts:
         return self._clock() - since >= seconds
 
     def _leave(self, instance_id: str, state: str) -> None:
-        ending = self._leaving.get(instance_id)
-        if ending is None:
-            grace = self._delays.shutdown_grace_seconds if state == "stopping" else 0.0
-            self._leaving[instance_id] = self._workers.submit(self._end, instance_id, state, grace)
+        grace = self._delays.shutdown_grace_seconds if state == "stopping" else 0.0
+        self._leaving.add(instance_id)
+        self._workers.submit(self._end, instance_id, state, grace)
 
     def _end(self, instance_id: str, state: str, grace_seconds: float) -> None:
         began = self._clock()
@@ -218,7 +228,7 @@ class Hosts:
             log.exception("%s could not be ended", instance_id)
         finally:
             self._state.move(instance_id, to=LEAVING[state], only_from=(state,))
-            self._leaving.pop(instance_id, None)
+            self._leaving.discard(instance_id)
             self.kick()
 
     def _take_down(self, instance_id: str, grace_seconds: float) -> None:
@@ -236,35 +246,36 @@ class Hosts:
 
     def _bring_up(self, facts: dict[str, Any]) -> None:
         instance_id = facts["InstanceId"]
-        host = self.get(instance_id)
-        if host:
-            host.facts.update(facts)
-        else:
-            host = self._boot(facts)
+        host = self.get(instance_id) or self._boot(facts)
+        if host.facts.get("IamInstanceProfile") != facts.get("IamInstanceProfile"):
+            host.metadata.tree = self._tree(facts, host.notices)
+        host.facts = facts
         if facts.get("IamInstanceProfile"):
             with self._lock:
                 self._agents[instance_id] = facts
 
     def _boot(self, facts: dict[str, Any]) -> Host:
-        instance_id = facts["InstanceId"]
-        notices = imds.Notices()
+        instance_id, notices = facts["InstanceId"], imds.Notices()
+        metadata = imds.MetadataServer(self._tree(facts, notices))
+        host = Host(instance_id=instance_id, facts=facts, metadata=metadata, notices=notices)
+        first = self._executor.boot(instance_id, metadata_url=metadata.url)
+        with self._lock:
+            self._hosts[instance_id] = host
+        user_data = self._user_data(instance_id) if first else ""
+        if user_data.startswith("#!"):
+            threading.Thread(target=self._run_user_data, args=(instance_id, user_data), daemon=True).start()
+        return host
+
+    def _tree(self, facts: dict[str, Any], notices: imds.Notices) -> dict[str, imds.Leaf]:
         role = self._role(facts)
-        user_data = self._user_data(instance_id)
-        tree = imds.build_tree(
+        return imds.build_tree(
             facts,
             region=self._region,
             role=role["RoleName"] if role else "",
-            credentials=RoleCredentials(self._clients, role, instance_id) if role else str,
+            credentials=RoleCredentials(self._clients, role, facts["InstanceId"]) if role else str,
             notices=notices,
-            user_data=user_data,
+            user_data=self._user_data(facts["InstanceId"]),
         )
-        host = Host(instance_id=instance_id, facts=dict(facts), metadata=imds.MetadataServer(tree), notices=notices)
-        first = self._executor.boot(instance_id, metadata_url=host.metadata.url)
-        with self._lock:
-            self._hosts[instance_id] = host
-        if first and user_data.startswith("#!"):
-            threading.Thread(target=self._run_user_data, args=(instance_id, user_data), daemon=True).start()
-        return host
 
     def _role(self, facts: dict[str, Any]) -> dict[str, Any] | None:
         arn = (facts.get("IamInstanceProfile") or {}).get("Arn", "")

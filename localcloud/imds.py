@@ -148,7 +148,7 @@ def identity_document(facts: Mapping[str, Any], region: str) -> str:
 
 
 class MetadataServer:
-    """Serves one host's tree on 127.0.0.1 until closed."""
+    """Serves one host's tree on 127.0.0.1 until closed; the tree may be replaced meanwhile."""
 
     def __init__(self, tree: Mapping[str, Leaf]) -> None:
         self._http = _Http(("127.0.0.1", 0), _Handler)
@@ -156,6 +156,15 @@ class MetadataServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         arguments = {"poll_interval": POLL_SECONDS}
         threading.Thread(target=self._http.serve_forever, kwargs=arguments, daemon=True).start()
+
+    @property
+    def tree(self) -> Mapping[str, Leaf]:
+        """What is served."""
+        return self._http.tree
+
+    @tree.setter
+    def tree(self, tree: Mapping[str, Leaf]) -> None:
+        self._http.tree = tree
 
     def close(self) -> None:
         """Stop answering within POLL_SECONDS, without waiting for it."""

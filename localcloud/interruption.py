@@ -60,6 +60,8 @@ class Interruptions:
     def _take(self, instance_id: str, action: str) -> None:
         log.info("%s: spot interruption (%s)", instance_id, action)
         try:
+            between = "shutting-down" if action == "terminate" else "stopping"
+            self._state.move(instance_id, to=between, only_from=("pending", "running"))
             self._hosts.cut(instance_id)
             ec2 = self._clients.get("ec2")
             (ec2.terminate_instances if action == "terminate" else ec2.stop_instances)(InstanceIds=[instance_id])

@@ -80,9 +80,8 @@ class Invocation:
         """Run the script to its end; returns when the status may be made final by `finish`."""
         self.started = time.time()
         self.status, self.details = Status.IN_PROGRESS, Status.IN_PROGRESS
-        path = self._executor.place(self.instance_id, f"{self.command_id}.sh", self._script.text + "\n")
         try:
-            self._start(path)
+            self._start(self._executor.place(self.instance_id, f"{self.command_id}.sh", self._script.text + "\n"))
         except OSError as error:
             self.stderr.write_text(f"failed to run commands: {error}", encoding="utf-8")
             self.response_code, self.details = NOT_STARTED, Status.FAILED

@@ -15,6 +15,7 @@ import stat
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from remote.errors import ConfigError, PermissionDenied
 from remote.ignore import IgnoreFiles, Rule, parse
@@ -44,7 +45,27 @@ VENV_MARKER = b"pyvenv.cfg"  # a virtual environment under any name
 # Set by git for its hooks; they would point our questions at another repository.
 FOREIGN = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
-Found = tuple[bytes, os.stat_result]
+# Without --no-index git would take a name with a `*` in it for a pattern, and look whether that matches a tracked file.
+CHECK_IGNORE = ("check-ignore", "--no-index", "-z", "--stdin")
+
+
+class Status(NamedTuple):
+    """What lstat says of an entry, cut down to what a snapshot needs: a tree has tens of thousands of them.
+
+    Args:
+        mode: kind and rights, as in `st_mode`.
+        size: in bytes.
+        changed_ns: when content or status last changed, in ns since 1970.
+        stamp: all that tells one state of the file from another; equal stamps mean an unchanged file.
+    """
+
+    mode: int
+    size: int
+    changed_ns: int
+    stamp: bytes
+
+
+Found = tuple[bytes, Status]
 
 
 class NotGit(Exception):  # caught here and in snapshot.py; never reaches a user
@@ -108,7 +129,7 @@ def why(root: Path, path: str) -> str | None:
         return f"there is no {wanted}"
     if b".git" in name.split(b"/"):
         return "it is git's own"
-    folder = stat.S_ISDIR(status.st_mode)
+    folder = stat.S_ISDIR(status.mode)
     if not (folder or _kept(status)):
         return "it is neither a file, a link nor a folder"
     rule = _rule_against(top, name, folder=folder)
@@ -118,7 +139,8 @@ def why(root: Path, path: str) -> str | None:
 def _rule_against(top: bytes, name: bytes, *, folder: bool) -> str | None:
     place, _, last = (top + b"/" + name).rpartition(b"/")
     try:
-        answer = git(place, "check-ignore", "-v", "-z", "--stdin", stdin=_literal(last), accept=(0, 1))
+        tracked = git(place, "--literal-pathspecs", "ls-files", "-c", "-z", "--", os.fsdecode(last))
+        answer = b"" if tracked else git(place, *CHECK_IGNORE, "-v", stdin=_literal(last), accept=(0, 1))
     except NotGit:
         if venv := _venv_around(top, name):
             return f"{os.fsdecode(venv)}/{VENV_MARKER.decode()}: a virtual environment"
@@ -147,7 +169,7 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
         if _kept(status):
             own.add(name)
             yield prefix + name, status
-        elif stat.S_ISDIR(status.st_mode) and _lstat(place + name + b"/.git"):
+        elif stat.S_ISDIR(status.mode) and _lstat(place + name + b"/.git"):
             repositories.add(name)
             yield from _select_repository(top, prefix + name + b"/")
     yield from ((prefix + name, status) for name, status in _empty_folders(place, own, repositories))
@@ -200,7 +222,7 @@ def _ignored(place: bytes, names: Iterable[bytes]) -> set[bytes]:
     asked = b"".join(_literal(name) for name in names)
     if not asked:
         return set()
-    answer = git(place, "check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1))
+    answer = git(place, *CHECK_IGNORE, stdin=asked, accept=(0, 1))
     return {name.removeprefix(b"./") for name in answer.split(b"\0")}
 
 
@@ -208,25 +230,25 @@ def _literal(name: bytes) -> bytes:
     return b"./" + name + b"\0"  # a leading `:` would be git's pathspec magic
 
 
-def _without_ignored(top: bytes, found: dict[bytes, os.stat_result]) -> Iterator[Found]:
+def _without_ignored(top: bytes, found: dict[bytes, Status]) -> Iterator[Found]:
     ignore_file = RUNCTL_IGNORE.encode()
     if not any(name.rpartition(b"/")[2] == ignore_file for name in found) and not _lstat(top + b"/" + ignore_file):
         yield from found.items()
         return
     rules = IgnoreFiles(top, (RUNCTL_IGNORE,))
     for name, status in found.items():
-        if not rules.rule_against(name, folder=stat.S_ISDIR(status.st_mode)):
+        if not rules.rule_against(name, folder=stat.S_ISDIR(status.mode)):
             yield name, status
 
 
 def _walk(top: bytes, folder: bytes, rules: IgnoreFiles) -> Iterator[Found]:
     for name in _names_in(top, folder):
         status = _lstat(top + b"/" + name)
-        if status is None or rules.rule_against(name, folder=stat.S_ISDIR(status.st_mode)):
+        if status is None or rules.rule_against(name, folder=stat.S_ISDIR(status.mode)):
             continue
         if _kept(status):
             yield name, status
-        elif stat.S_ISDIR(status.st_mode) and _lstat(top + b"/" + name + b"/" + VENV_MARKER) is None:
+        elif stat.S_ISDIR(status.mode) and _lstat(top + b"/" + name + b"/" + VENV_MARKER) is None:
             if _folders_in(top + b"/", name)[0]:
                 yield name, status
             yield from _walk(top, name, rules)
@@ -248,12 +270,22 @@ def _venv_around(top: bytes, name: bytes) -> bytes | None:
     return next((place for place in places if _lstat(top + b"/" + place + b"/" + VENV_MARKER)), None)
 
 
-def _kept(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
+def status_of(found: os.stat_result) -> Status:
+    """The part of a stat result that counts; the inode's change time is in it, which no program can set back."""
+    return Status(
+        found.st_mode,
+        found.st_size,
+        max(found.st_mtime_ns, found.st_ctime_ns),
+        b"%d %d %d %d %o " % (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode),
+    )
 
 
-def _lstat(path: bytes) -> os.stat_result | None:
+def _kept(status: Status) -> bool:
+    return stat.S_ISREG(status.mode) or stat.S_ISLNK(status.mode)
+
+
+def _lstat(path: bytes) -> Status | None:
     try:
-        return os.lstat(path)
+        return status_of(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from remote.errors import ConfigError, InputMissing, Interrupted, PermissionDenied, UsageError
-from remote.selection import RUNCTL_IGNORE, NotGit, git, select, why
+from remote.selection import RUNCTL_IGNORE, NotGit, Status, git, select, status_of, why
 
 __all__ = ["Entry", "Provenance", "Tree", "pack", "plan", "provenance", "require", "why"]
 
@@ -32,7 +32,7 @@ READ_TRIES = 3
 BLOCK_BYTES = 1 << 20
 COMPRESSION = 6
 NOTHING = hashlib.sha256(b"").hexdigest()
-CACHE_FORMAT = b"runctl stat cache 1\n"
+CACHE_FORMAT = b"runctl stat cache 1 "
 # A file as young as this may change once more without a change of its times: FAT counts in 2 s, others in a few ms.
 RACY_NS = 2_000_000_000
 
@@ -108,10 +108,10 @@ def plan(
     """
     root = root.resolve()
     found = sorted(select(root), key=lambda item: item[0])
-    _guard(root, [(status.st_size, name) for name, status in found if stat.S_ISREG(status.st_mode)], max_bytes)
+    _guard(root, [(status.size, name) for name, status in found if stat.S_ISREG(status.mode)], max_bytes)
     hashes = StatCache(root, cache_dir, now_ns)
     top = os.fsencode(root) + b"/"
-    _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.st_mode)])
+    _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.mode)])
     entries = [_entry(top, name, status, hashes) for name, status in found]
     hashes.save()
     return tree_of(root, entries)
@@ -175,8 +175,8 @@ def provenance(root: Path) -> Provenance:
 class StatCache:
     """Remembers the hash of a file under its status, and trusts it as long as that status is the same.
 
-    The status has the inode's change time, which no program can set back. A file younger than two seconds is not
-    remembered, since it could change once more within a tick of its file system's clock (git calls this "racy").
+    A file younger than two seconds is not remembered, since it could change once more within a tick of its file
+    system's clock, with no trace in its status (git calls this "racy").
     """
 
     def __init__(self, root: Path, folder: Path | None, now_ns: Callable[[], int]) -> None:
@@ -186,19 +186,19 @@ class StatCache:
         self._known = self._load()
         self._next: dict[bytes, bytes] = {}
 
-    def get(self, name: bytes, status: os.stat_result) -> str | None:
+    def get(self, name: bytes, status: Status) -> str | None:
         """The SHA-256 that the file had when its status was this one."""
-        key = _stamp(status) + name
+        key = status.stamp + name
         known = self._known.get(key)
         if known is None:
             return None
         self._next[key] = known
         return known.decode()
 
-    def put(self, name: bytes, status: os.stat_result, sha256: str) -> None:
+    def put(self, name: bytes, status: Status, sha256: str) -> None:
         """Remember a hash just computed, unless the file is too young for that."""
-        if max(status.st_mtime_ns, status.st_ctime_ns) < self._racy_from:
-            self._next[_stamp(status) + name] = sha256.encode()
+        if status.changed_ns < self._racy_from:
+            self._next[status.stamp + name] = sha256.encode()
 
     def save(self) -> None:
         """Write it for the next time; a cache that cannot be written costs time and nothing else."""
@@ -208,7 +208,7 @@ class StatCache:
         temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(CACHE_FORMAT + hashlib.sha256(body).digest() + body)
+            temporary.write_bytes(_cache_head(body) + b"\0" + body)
             temporary.replace(self._file)
 
     def _load(self) -> dict[bytes, bytes]:
@@ -216,22 +216,20 @@ class StatCache:
             content = self._file.read_bytes() if self._file else b""
         except OSError:
             return {}
-        start = len(CACHE_FORMAT)
-        check, body = content[start : start + 32], content[start + 32 :]
-        if content[:start] != CACHE_FORMAT or hashlib.sha256(body).digest() != check:
+        head, *records = content.split(b"\0")
+        if head != _cache_head(memoryview(content)[len(head) + 1 :]):
             return {}
-        return {record[64:]: record[:64] for record in body.split(b"\0") if record}
+        return {record[64:]: record[:64] for record in records if record}
 
 
-def _stamp(status: os.stat_result) -> bytes:
-    fields = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode)
-    return b"%d %d %d %d %o " % fields
+def _cache_head(body: bytes | memoryview) -> bytes:
+    return CACHE_FORMAT + hashlib.sha256(body).hexdigest().encode()
 
 
-def _entry(top: bytes, name: bytes, status: os.stat_result, hashes: StatCache) -> Entry:
-    if stat.S_ISDIR(status.st_mode):
+def _entry(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry:
+    if stat.S_ISDIR(status.mode):
         return Entry("d", "000", 0, NOTHING, name)
-    if stat.S_ISLNK(status.st_mode):
+    if stat.S_ISLNK(status.mode):
         with _named(name):
             target = os.readlink(top + name)  # noqa: PTH115  a Path holds no bytes
         return Entry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
@@ -240,17 +238,17 @@ def _entry(top: bytes, name: bytes, status: os.stat_result, hashes: StatCache) -
         with _named(name):
             status, sha256 = _hash_file(top + name, name)
         hashes.put(name, status, sha256)
-    mode = "755" if status.st_mode & stat.S_IXUSR else "644"
-    return Entry("f", mode, status.st_size, sha256, name)
+    mode = "755" if status.mode & stat.S_IXUSR else "644"
+    return Entry("f", mode, status.size, sha256, name)
 
 
-def _hash_file(path: bytes, name: bytes) -> tuple[os.stat_result, str]:
+def _hash_file(path: bytes, name: bytes) -> tuple[Status, str]:
     """A file's status and the hash of the content it had under that very status."""
     for _ in range(READ_TRIES):
         with open(_open(path), "rb") as file:
-            before = os.fstat(file.fileno())
+            before = status_of(os.fstat(file.fileno()))
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            if _stamp(os.fstat(file.fileno())) == _stamp(before):
+            if status_of(os.fstat(file.fileno())) == before:
                 return before, sha256
     raise _changed(name)
 

@@ -105,7 +105,7 @@ def make(root: Path, files: set[bytes], ignores: dict[bytes, bytes]) -> set[tupl
 
 def ignored_by_git(root: Path, asked: list[bytes]) -> set[bytes]:
     done = subprocess.run(
-        ["git", "check-ignore", "-z", "--stdin"],
+        ["git", "check-ignore", "--no-index", "-z", "--stdin"],
         cwd=root,
         input=b"".join(b"./" + name + b"\0" for name in asked),
         capture_output=True,

@@ -101,9 +101,11 @@ def test_the_selection_is_that_of_git_file_by_file(
     left = [path for path in root.rglob("*") if ".git" not in path.parts]
     asked = [os.fsencode(path.relative_to(root)) for path in left]
     answer = git(
-        root, "check-ignore", "-z", "--stdin", stdin=b"".join(b"./" + name + b"\0" for name in asked), accept=(0, 1)
+        *(root, "check-ignore", "--no-index", "-z", "--stdin"),
+        stdin=b"".join(b"./" + name + b"\0" for name in asked),
+        accept=(0, 1),
     )
-    ignored = {name.removeprefix(b"./") for name in answer.split(b"\0")}
+    ignored = {name.removeprefix(b"./") for name in answer.split(b"\0")} - set(git(root, "ls-files", "-z").split(b"\0"))
     expected = {
         os.fsencode(path.relative_to(root))
         for path, name in zip(left, asked, strict=True)
@@ -119,6 +121,16 @@ def test_a_tracked_file_travels_although_a_rule_matches_and_a_deleted_one_does_n
     (root / "gone.py").unlink()
 
     assert names(root) == [".gitignore", "kept.log"]
+
+
+def test_why_takes_names_as_they_are_and_knows_what_is_tracked(tmp_path: Path) -> None:
+    root = repository(tmp_path, "kept.log", "*", ":x", "\\")
+    git(root, "add", "kept.log")
+    write(root, ".gitignore", content="*\n!.gitignore\n")
+
+    assert names(root) == [".gitignore", "kept.log"]
+    assert why(root, "kept.log") is None
+    assert [why(root, name) for name in ("*", ":x", "\\")] == ["left out by .gitignore:1: *"] * 3
 
 
 def test_the_rules_of_info_exclude_count(tmp_path: Path) -> None:

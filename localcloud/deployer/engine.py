@@ -30,7 +30,6 @@ from localcloud.deployer.values import mark_secrets, plain
 DEFAULT_REGION = "us-east-1"
 PROVIDER_TYPE = "pulumi:providers:"
 REFRESH_THREADS = 8
-REPLACE_KEYS: Mapping[str, frozenset[str]] = {token: kind.replace for token, kind in KNOWN.items()}
 DONE_WORDS = {
     Operation.CREATE: "created",
     Operation.UPDATE: "changed",
@@ -49,6 +48,7 @@ class Engine:
         endpoint: the local cloud's base URL.
         emit: is told every event.
         preview: decide only, change nothing.
+        types: the resource types that can be made, by token.
         clock: seconds, only their differences matter.
         new_token: gives a fresh random name for one creation.
     """
@@ -60,6 +60,7 @@ class Engine:
         emit: Listener,
         *,
         preview: bool = False,
+        types: Mapping[str, ResourceType] = KNOWN,
         clock: Callable[[], float] = time.monotonic,
         new_token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
@@ -69,6 +70,7 @@ class Engine:
         self.failure: DeployError | None = None
         self._endpoint = endpoint
         self._emit = emit
+        self._types = types
         self._clock = clock
         self._new_token = new_token
         self._seen: set[str] = set()
@@ -80,7 +82,7 @@ class Engine:
         """Find what an interrupted deployment had begun to make, and take it over or forget it."""
         for pending in list(self.state.pending.values()):
             resource = pending.resource
-            kind, cloud = type_of(resource.type), self._cloud(resource.provider)
+            kind, cloud = type_of(resource.type, self._types), self._cloud(resource.provider)
             with self._explained(Operation.READ, resource):
                 made = kind.find(cloud, resource.inputs, pending.token)
                 if made is None:
@@ -171,7 +173,7 @@ class Engine:
     # --- one step
 
     def _step(self, declaration: Declaration) -> Resource:
-        kind = type_of(declaration.type)
+        kind = type_of(declaration.type, self._types)
         old = self.state.resources.get(declaration.urn)
         token = self._new_token()
         tags = self._default_tags(declaration.provider) if kind.taggable else None
@@ -290,7 +292,9 @@ class Engine:
     # --- deleting
 
     def _drag(self, old: Resource) -> set[str]:
-        dragged = dragged_along(self.state.resources, old.urn, REPLACE_KEYS)
+        dragged = dragged_along(
+            self.state.resources, old.urn, {token: kind.replace for token, kind in self._types.items()}
+        )
         doomed = [old, *(self.state.resources[urn] for urn in dragged)]
         self._refuse_protected(doomed, because="it would be deleted to be made anew")
         return dragged
@@ -325,13 +329,17 @@ class Engine:
 
     def _remove_from_cloud(self, resource: Resource) -> None:
         if _is_real(resource) and not resource.retain:
-            type_of(resource.type).delete(self._cloud(resource.provider), resource.id, plain(resource.outputs))
+            type_of(resource.type, self._types).delete(
+                self._cloud(resource.provider), resource.id, plain(resource.outputs)
+            )
 
     # --- around
 
     def _exists(self, resource: Resource) -> bool:
         with self._explained(Operation.READ, resource):
-            return type_of(resource.type).exists(self._cloud(resource.provider), resource.id, plain(resource.outputs))
+            return type_of(resource.type, self._types).exists(
+                self._cloud(resource.provider), resource.id, plain(resource.outputs)
+            )
 
     def _cloud(self, provider: str) -> Cloud:
         region = self._provider_inputs(provider).get("region") or DEFAULT_REGION

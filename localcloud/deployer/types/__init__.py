@@ -13,14 +13,14 @@ KNOWN: Mapping[str, ResourceType] = {
 }
 
 
-def type_of(token: str) -> ResourceType:
+def type_of(token: str, types: Mapping[str, ResourceType] = KNOWN) -> ResourceType:
     """Give the type for a token such as `aws:s3/bucket:Bucket`.
 
     Raises:
         UnknownType: the local cloud has no such type.
     """
     try:
-        return KNOWN[token]
+        return types[token]
     except KeyError:
         raise UnknownType(
             f"the local cloud cannot make {token}",

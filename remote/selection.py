@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -171,8 +172,17 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
             yield prefix + name, status
         elif stat.S_ISDIR(status.mode) and _lstat(place + name + b"/.git"):
             repositories.add(name)
-            yield from _select_repository(top, prefix + name + b"/")
+            yield from _select_inner(top, prefix + name + b"/")
     yield from ((prefix + name, status) for name, status in _empty_folders(place, own, repositories))
+
+
+def _select_inner(top: bytes, prefix: bytes) -> Iterator[Found]:
+    try:
+        yield from _select_repository(top, prefix)
+    except NotGit as error:  # its `.git` points nowhere: to walk the whole project for that would take in too much
+        place = os.fsdecode(top + b"/" + prefix)
+        step = shlex.join(["git", "-C", place, "status"])
+        raise ConfigError(f"the repository inside the project in {place} is broken: {error}", next_step=step) from error
 
 
 def _empty_folders(place: bytes, own: set[bytes], repositories: set[bytes]) -> Iterator[Found]:

@@ -167,6 +167,20 @@ def test_submodules_and_repositories_inside_travel_by_their_own_rules(tmp_path: 
     assert why(root, "sub/new.tmp") == "left out by .gitignore:1: *.tmp"
 
 
+def test_a_submodule_whose_repository_is_gone_is_an_error_that_names_it(tmp_path: Path) -> None:
+    root = repository(tmp_path / "work", "train.py")
+    inner = repository(root / "sub", "lib.py")
+    git(inner, "add", ".")
+    git(inner, "commit", "-qm", "x")
+    git(root, "-c", "advice.addEmbeddedRepo=false", "add", "sub")
+    (inner / ".git").rename(tmp_path / "elsewhere")
+    write(root, "sub/.git", content="gitdir: ../gone\n")
+
+    with pytest.raises(ConfigError, match=f"{root}/sub/ is broken: .*not a git repository") as caught:
+        names(root)
+    assert caught.value.next_step == f"git -C {root}/sub/ status"
+
+
 def test_a_submodule_that_was_not_fetched_is_an_empty_folder(tmp_path: Path) -> None:
     library = repository(tmp_path / "library", "lib.py")
     git(library, "add", ".")

@@ -7,18 +7,16 @@ goes to moto untouched.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable
 
 from localcloud import control, wsgi
 from localcloud.ec2 import Ec2
+from localcloud.s3 import S3
 from localcloud.ssm import RunCommand
 from localcloud.wsgi import AwsError, Call, Environ, Reply, StartResponse
 
-CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
 OF_BROWSERS = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE")
 """Headers that every browser sends and no AWS client does: a web page must not run commands on this machine."""
-WRITES = frozenset({"PutObject", "CompleteMultipartUpload", "DeleteObject"})
 
 
 class Dispatch:
@@ -32,7 +30,7 @@ class Dispatch:
         self._ssm = ssm
         self._control = control_api
         self._calls = calls
-        self._s3_writes = threading.Lock()
+        self._s3 = S3(moto)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -46,8 +44,8 @@ class Dispatch:
             return self._ec2.answer(call, environ).send(start_response)
         if call.service == "ssm" and self._ssm.handler(call.operation):
             return self._run_command(call, environ).send(start_response)
-        if call.service == "s3" and call.operation in WRITES and any(name in environ for name in CONDITIONS):
-            return self._conditional(environ).send(start_response)
+        if call.service == "s3":
+            return self._s3.answer(call, environ, start_response)
         return self._moto(environ, start_response)
 
     def _run_command(self, call: Call, environ: Environ) -> Reply:
@@ -58,9 +56,3 @@ class Dispatch:
         except AwsError as error:
             answer, status = {"__type": error.code, "message": error.message}, error.status
         return wsgi.json_reply(answer, status=status, content_type="application/x-amz-json-1.1")
-
-    def _conditional(self, environ: Environ) -> Reply:
-        """One at a time: moto checks the condition and writes in two steps. The body is read before, not within."""
-        wsgi.read_body(environ)
-        with self._s3_writes:
-            return wsgi.capture(self._moto, environ)

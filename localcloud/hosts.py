@@ -173,6 +173,7 @@ class Hosts:
         return self._done >= ticket and not any(instance_id in self._leaving for instance_id in instance_ids)
 
     def _loop(self) -> None:
+        self._state.prepare()
         while not self._closing:
             with self._wake:
                 ticket = self._asked

@@ -20,6 +20,14 @@ class MotoState:
     def __init__(self, *, region: str) -> None:
         self._region = region
 
+    @staticmethod
+    def prepare() -> None:
+        """Load moto's EC2 (about a second), and teach it the filters that it lacks."""
+        from moto.ec2.utils import filter_dict_attribute_mapping  # noqa: PLC0415  not before the server answers
+
+        filter_dict_attribute_mapping["instance-lifecycle"] = "lifecycle"
+        filter_dict_attribute_mapping["spot-instance-request-id"] = "spot_instance_request_id"
+
     def move(self, instance_id: str, *, to: str, only_from: tuple[str, ...]) -> bool:
         """Change an instance's state if it is in one of `only_from`; whether it was changed."""
         instance = self.instance(instance_id)

@@ -121,3 +121,28 @@ def test_the_answer_to_a_launch_says_pending_and_the_next_look_running(cloud):
     stopped = ec2.stop_instances(InstanceIds=[launched["InstanceId"]])["StoppingInstances"][0]
     assert (stopped["PreviousState"]["Name"], stopped["CurrentState"]["Name"]) == ("running", "stopping")
     ec2.terminate_instances(InstanceIds=[launched["InstanceId"]])
+
+
+def test_spot_hosts_can_be_filtered(cloud, host):
+    ec2, spot = client(cloud, "ec2"), launch(cloud, spot=True)
+    found = ec2.describe_instances(
+        Filters=[{"Name": "instance-lifecycle", "Values": ["spot"]}, {"Name": "instance-id", "Values": [host, spot]}]
+    )["Reservations"]
+    assert [instance["InstanceId"] for group in found for instance in group["Instances"]] == [spot]
+    ec2.terminate_instances(InstanceIds=[spot])
+
+
+def test_a_host_that_is_going_away_is_neither_started_nor_stopped(cloud):
+    ec2, host = client(cloud, "ec2"), launch(cloud)
+    ec2.terminate_instances(InstanceIds=[host])
+    for change in (ec2.start_instances, ec2.stop_instances):
+        with pytest.raises(ClientError) as caught:
+            change(InstanceIds=[host])
+        assert code_of(caught) == "IncorrectInstanceState"
+
+
+def test_a_launch_makes_as_many_as_it_may(cloud):
+    ec2 = client(cloud, "ec2")
+    launched = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=3)["Instances"]
+    assert len(launched) == 3
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"] for instance in launched])

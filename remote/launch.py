@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 from remote import records
 from remote.errors import HostBusy, Unavailable
 from remote.host import Host, find_host, require_running
+from remote.orders import Orders
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
 from remote.snapshot import Tree, pack, provenance
-from remote.ssm import SsmTransport
 from remote.stack import Stack
 
-BOOTSTRAP = Path(__file__).parent / "agent" / "bootstrap.py"
-PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
-HEREDOC = "RUNCTL_BOOTSTRAP_END"
 # A host record older than this is a dead agent's; the lock on the host has the last word.
 STALE_SECONDS = 30
+FIRST_CHECK_SECONDS = 8.0
+CHECK_SECONDS = 3.0
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,40 +114,32 @@ def upload(stack: Stack, spec: RunSpec, tree: Tree) -> int:
 
 
 def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:
-    """Write the spec and hand the run to the host's agent; returns once Systems Manager took the command."""
-    stack.bucket.put_json_once(records.spec_key(spec.run), spec.to_mapping())
-    transport = SsmTransport(stack.aws.ssm, spec.host.instance_id)
-    command = start_script(stack, spec.run, attempt, BOOTSTRAP.read_text())
-    return Start(transport=transport, command_id=transport.send(command, f"runctl start {spec.run}"))
+    """Write the spec and hand the run to the host's agent; returns once Systems Manager took the command.
 
-
-def start_script(stack: Stack, run: str, attempt: int, bootstrap: str) -> str:
-    """The shell script that finds a Python, fetches the agent if need be and starts it.
-
-    Every word of it is ours (ids that were checked, names AWS gave); what the user typed travels in the spec.
+    Raises:
+        HostBusy: somebody else has made this attempt already.
     """
-    words = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region]
-    words += ["start", "--bucket", stack.outputs.bucket, "--run", records.check_run_id(run)]
-    words += ["--attempt", str(attempt), "--region", stack.outputs.region]
-    return "\n".join(
-        [
-            f"for python in {PYTHONS}; do",
-            '  "$python" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null && break',
-            "  python=",
-            "done",
-            'if [ -z "$python" ]; then echo "this host has no Python 3.10 or newer" >&2; exit 69; fi',
-            f"exec \"$python\" - {shlex.join(words)} <<'{HEREDOC}'",
-            bootstrap.rstrip("\n"),
-            HEREDOC,
-        ]
-    )
+    if not stack.bucket.put_json_once(records.spec_key(spec.run, attempt), spec.to_mapping()):
+        raise HostBusy(
+            f"attempt {attempt} of run {spec.run} was made by somebody else",
+            run=spec.run,
+            next_step=f"inv monitor {spec.run} --follow",
+        )
+    orders = Orders(stack, spec.host.instance_id)
+    return Start(orders=orders, command_id=orders.send(start_words(stack, spec.run, attempt)))
+
+
+def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
+    """The agent's command line for an attempt."""
+    where = ["--bucket", stack.outputs.bucket, "--region", stack.outputs.region]
+    return ["start", "--run", records.check_run_id(run), "--attempt", str(attempt), *where]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """A start command on its way, for asking what became of it when the agent gives no sign in the bucket."""
 
-    transport: SsmTransport
+    orders: Orders
     command_id: str
 
     def check(self) -> None:
@@ -159,10 +148,10 @@ class Start:
         Raises:
             Unavailable: it failed; with the host's own words.
         """
-        result = self.transport.result(self.command_id)
+        result = self.orders.result(self.command_id)
         if result is not None and result.exit_code != 0:
             raise Unavailable(
-                f"the agent did not start on {self.transport.instance_id}: {result.last_words}",
+                f"the agent did not start on {self.orders.instance_id}: {result.last_words}",
                 next_step="inv status",
             )
 
@@ -172,6 +161,7 @@ def wait_until_taken(
     run: str,
     started: Start,
     *,
+    attempt: int = 1,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
     patience_seconds: float = 120,
@@ -185,25 +175,20 @@ def wait_until_taken(
     """
     begin = clock()
     next_check = begin + FIRST_CHECK_SECONDS
-    while not any(_signs_of_life(stack, run)):
+    while not _taken(stack, run, attempt):
         if clock() > next_check:
             started.check()
             next_check = clock() + CHECK_SECONDS
         if clock() - begin > patience_seconds:
             raise Unavailable(
-                f"the agent on {started.transport.instance_id} gave no sign for {patience_seconds:.0f} s "
+                f"the agent on {started.orders.instance_id} gave no sign for {patience_seconds:.0f} s "
                 f"(command {started.command_id})",
                 next_step=f"inv monitor {run} --follow",
             )
         sleep(LOOK_SECONDS)
 
 
-FIRST_CHECK_SECONDS = 8.0
-CHECK_SECONDS = 3.0
-LOOK_SECONDS = 0.2
-
-
-def _signs_of_life(stack: Stack, run: str) -> list[Any]:
-    prefix = records.run_prefix(run)
-    seen = stack.bucket.keys(prefix)
-    return [entry for entry in seen if entry.key != records.spec_key(run)]
+def _taken(stack: Stack, run: str, attempt: int) -> bool:
+    """Whether the agent has claimed the attempt, or refused it by an outcome."""
+    claimed = stack.bucket.exists(records.attempt_key(run, attempt))
+    return claimed or stack.bucket.exists(records.outcome_key(run, attempt))

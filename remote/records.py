@@ -220,6 +220,11 @@ def spec_key(run: str, attempt: int = 1) -> str:
     return f"runs/{run}/{_numbered('spec', attempt)}"
 
 
+def attempt_key(run: str, attempt: int) -> str:
+    """The key by which an agent claims an attempt."""
+    return f"runs/{run}/attempts/{attempt:03d}.json"
+
+
 def status_key(run: str) -> str:
     """The key of the Status."""
     return f"runs/{run}/status.json"

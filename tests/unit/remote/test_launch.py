@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import datetime as dt
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,34 +32,9 @@ def stack(moto_url: str, bucket: Bucket) -> Stack:
     return Stack(outputs=outputs, endpoint_url=moto_url)
 
 
-def test_the_start_script_hands_the_bootstrap_its_arguments_through_a_real_shell(stack: Stack) -> None:
-    script = launch.start_script(stack, RUN, 2, "import sys\nprint(sys.argv[1:])\nprint('$HOME `id` \\\\')\n")
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
-    argv, literal = done.stdout.splitlines()
-
-    assert ast.literal_eval(argv) == [
-        stack.outputs.bucket, stack.outputs.agent_digest, "us-east-1",
-        "start", "--bucket", stack.outputs.bucket, "--run", RUN, "--attempt", "2", "--region", "us-east-1",
-    ]  # fmt: skip
-    assert literal == "$HOME `id` \\"
-
-
-def test_a_host_without_a_new_enough_python_says_so(stack: Stack, tmp_path: Path) -> None:
-    old = tmp_path / "python3"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
-    script = launch.start_script(stack, RUN, 1, "")
-    done = subprocess.run(
-        ["/bin/sh", "-c", script], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 69
-    assert "no Python 3.10 or newer" in done.stderr
-
-
 def test_what_is_no_run_id_never_reaches_a_shell(stack: Stack) -> None:
     with pytest.raises(InputMissing):
-        launch.start_script(stack, "$(reboot)", 1, "")
+        launch.start_words(stack, "$(reboot)", 1)
 
 
 def test_a_host_whose_record_is_fresh_is_busy_and_one_whose_record_is_stale_is_not() -> None:
@@ -85,7 +58,7 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     assert caught.value.run == RUN
 
 
-class Transport:
+class Answered:
     """Stands where Systems Manager is: what became of the command."""
 
     instance_id = "i-0a1b2c3d4e5f60718"
@@ -112,7 +85,7 @@ class Time:
 
 def wait(stack: Stack, result: CommandResult | None) -> None:
     time = Time()
-    started = launch.Start(transport=Transport(result), command_id="c-1")
+    started = launch.Start(orders=Answered(result), command_id="c-1")
     launch.wait_until_taken(stack, RUN, started, clock=time.clock, sleep=time.sleep, patience_seconds=20)
 
 

@@ -243,7 +243,7 @@ def test_a_deployment_killed_at_any_moment_leaks_nothing(site: Site, tmp_path: P
             event = json.loads(line).get("event", {})
             if event.get("kind") == "step-start" and event["type"] == "aws:ec2/instance:Instance":
                 break
-        until(lambda: victim.instances(), "no instance was asked for")
+        until(victim.instances, "no instance was asked for")
         process.send_signal(signal.SIGKILL)
         process.wait()
     more = {key.removeprefix("runctl:"): value for key, value in config.items()}

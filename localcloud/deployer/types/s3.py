@@ -46,6 +46,9 @@ class Bucket(ResourceType):
         s3 = cloud.client("s3")
         with absence_is_fine():
             if outputs.get("forceDestroy"):
+                # By now versioning is suspended, and moto 5.2 cannot delete single versions of a suspended bucket.
+                if s3.get_bucket_versioning(Bucket=resource_id).get("Status") == "Suspended":
+                    s3.put_bucket_versioning(Bucket=resource_id, VersioningConfiguration={"Status": "Enabled"})
                 _empty(s3, resource_id)
             s3.delete_bucket(Bucket=resource_id)
 

@@ -19,6 +19,7 @@ from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values
 
 THING = "toy:index/thing:Thing"
 NAMED = "toy:index/named:Named"
+OPTIONS = {"protect", "retain", "delete_before_replace", "ignore_changes", "provider"}
 ENDPOINT = "http://127.0.0.1:1"
 
 
@@ -101,7 +102,13 @@ class Bench:
         state = (Scratch if preview else StackState).load(self.path, "local")
         self.events.clear()
         return Engine(
-            state, ENDPOINT, self.events.append, preview=preview, types=self.types, clock=lambda: 0.0, new_token=self.token
+            state,
+            ENDPOINT,
+            self.events.append,
+            preview=preview,
+            types=self.types,
+            clock=lambda: 0.0,
+            new_token=self.token,
         )
 
     def token(self) -> str:
@@ -127,17 +134,16 @@ class Bench:
         return StackState.load(self.path, "local")
 
 
-def declare(name: str, /, *, on: str = "", through: str = "host", type_: str = THING, **more: Any) -> Declaration:
+def declare(logical: str, /, *, on: str = "", through: str = "host", type_: str = THING, **more: Any) -> Declaration:
     """A thing labelled with its name; `on` is another one that it depends on through a property."""
-    options = {key: more.pop(key) for key in list(more) if key in Declaration.__dataclass_fields__}
-    declared = {"label": name, **more}
+    options = {key: more.pop(key) for key in list(more) if key in OPTIONS}
     urn_on = urn(on)
     return Declaration(
-        urn=urn(name),
+        urn=urn(logical),
         type=type_,
-        name=name,
+        name=logical,
         custom=True,
-        declared=declared,
+        declared={"label": logical, **more},
         dependencies=(urn_on,) if on else (),
         property_dependencies={through: [urn_on]} if on else {},
         **options,

@@ -8,7 +8,7 @@ from localcloud.deployer.errors import DeployError, UnknownType
 from localcloud.deployer.events import EventKind
 from localcloud.deployer.plan import Declaration
 from localcloud.deployer.values import SECRET, SIGNATURE
-from tests.unit.localcloud.deployer.conftest import NAMED, THING, Bench, declare, refused, urn
+from tests.unit.localcloud.deployer.conftest import NAMED, Bench, declare, refused, urn
 
 
 def test_what_is_declared_is_made_and_then_stays_the_same(bench: Bench) -> None:
@@ -125,9 +125,9 @@ def test_what_has_vanished_from_the_cloud_is_made_again_and_said(bench: Bench) -
 
 def test_what_is_protected_is_not_deleted_and_nothing_else_is_either(bench: Bench) -> None:
     bench.deploy(declare("a", protect=True), declare("b"))
-    with pytest.raises(DeployError, match="a .* is protected"):
+    with pytest.raises(DeployError, match=r"a .* is protected"):
         bench.deploy()
-    with pytest.raises(DeployError, match="a .* is protected"):
+    with pytest.raises(DeployError, match=r"a .* is protected"):
         bench.engine().destroy()
     assert len(bench.toy.things) == 2
 
@@ -143,7 +143,7 @@ def test_a_replacement_that_would_take_something_protected_along_is_refused(benc
         return [declare("a", zone=zone, delete_before_replace=True), declare("b", on="a", host="1", protect=True)]
 
     bench.deploy(*declarations("x"))
-    with pytest.raises(DeployError, match="b .* is protected"):
+    with pytest.raises(DeployError, match=r"b .* is protected"):
         bench.deploy(*declarations("y"))
     assert len(bench.toy.things) == 2
 
@@ -258,5 +258,3 @@ def test_a_stack_does_not_move_to_another_region(bench: Bench) -> None:
     bench.engine().register(provider("us-east-1"))
     with pytest.raises(DeployError, match="cannot move to eu-central-1"):
         bench.engine().register(provider("eu-central-1"))
-
-

@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, hosts, local, runs, stack, status, train
+from commands import checkpoint, hosts, local, resume, runs, stack, status, train
 
 namespace = Collection(
     stack.up,
@@ -15,6 +15,11 @@ namespace = Collection(
     status.status,
     hosts.hosts,
     hosts.start,
+    hosts.stop,
+    hosts.terminate,
+    hosts.processes,
+    resume.resume,
+    resume.cancel,
     checkpoint=Collection(
         checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
     ),

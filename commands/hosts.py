@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.frame import command, emit, print_table, say
+from commands.frame import SCHEMA, command, emit, print_facts, print_table, say
 
 if TYPE_CHECKING:
     from remote.host import Host
@@ -46,8 +47,11 @@ def _row(host: Host) -> list[str]:
     return [host.name, host.instance_id, host.instance_type, host.market, wording.state(host.state), reach]
 
 
-@command(wait="Return only when Systems Manager reaches the host (default)")
-def start(c: Any, host: str, wait: bool = True, stack: str = "", json: bool = False) -> None:
+@command(
+    wait="Return only when Systems Manager reaches the host (default)",
+    resume="Go on with the run that was stopped on it",
+)
+def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str = "", json: bool = False) -> None:
     """Start a stopped host and wait until it answers.
 
     Example: inv start trainer
@@ -55,7 +59,113 @@ def start(c: Any, host: str, wait: bool = True, stack: str = "", json: bool = Fa
     from remote.host import find_host, start_host
 
     opened = environment.open_stack(stack)
-    started = start_host(opened, find_host(opened, host), wait=wait)
+    started = start_host(opened, find_host(opened, host), wait=wait or resume)
     say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
-    if json:
+    if resume:
+        _resume(opened, started, as_json=json)
+    elif json:
         emit("host", **asdict(replace(started, online=True if wait else None)))
+
+
+def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
+    from commands.resume import go_on
+    from remote.lifecycle import last_run_on
+
+    run = last_run_on(stack, host, dt.datetime.now(dt.UTC))
+    go_on(stack, run, host.name, wait=True, as_json=as_json)
+
+
+@command(wait="Return only when EC2 says stopped", force="Do not wait for the run on it to end")
+def stop(
+    c: Any,
+    host: str,
+    wait: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    stack: str = "",
+    json: bool = False,
+) -> None:
+    """Stop a host after its run has saved a last checkpoint.
+
+    Example: inv stop trainer --wait
+    """
+    from remote.lifecycle import Pace, stop_host
+
+    opened, found = _leave(stack, host, "stop", force=force, dry_run=dry_run)
+    if not dry_run:
+        found = stop_host(opened, found, wait=wait, pace=Pace())
+        say("host", f"{found.name} ({found.instance_id}) is {found.state}")
+    if json:
+        emit("host", **asdict(found))
+
+
+@command(wait="Return only when EC2 says terminated", force="Do not wait for the run on it to end")
+def terminate(
+    c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
+    stack: str = "", json: bool = False,
+) -> None:  # fmt: skip
+    """Terminate a host for good, after its run has saved a last checkpoint.
+
+    Example: inv terminate trainer --dry-run
+    """
+    from remote.lifecycle import Pace, terminate_host
+
+    if not dry_run:
+        environment.confirm(f"Terminate host {host}?", yes=yes)
+    opened, found = _leave(stack, host, "terminate", force=force, dry_run=dry_run)
+    if not dry_run:
+        found = terminate_host(opened, found, wait=wait, pace=Pace())
+        again = "; inv up makes it anew" if opened.worker(host) else ""
+        say("host", f"{found.name} ({found.instance_id}) is {found.state}{again}")
+    if json:
+        emit("host", **asdict(found))
+
+
+def _leave(stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
+    """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
+    from remote.host import find_host
+    from remote.lifecycle import Pace, end_run, run_on
+
+    opened = environment.open_stack(stack)
+    found = find_host(opened, host)
+    run = run_on(opened, found) if found.running and not force else None
+    if dry_run:
+        first = f"end run {run.id} with a last checkpoint, then " if run else ""
+        say("plan", f"{first}{verb} host {found.name} ({found.instance_id}), which is {found.state}")
+    elif run:
+        say("run", f"{run.id} is asked to save and end ...")
+        outcome = end_run(opened, run, Pace())
+        say("run", f"{run.id} is {outcome.cause}, last step {wording.number(outcome.last_step)}")
+    return opened, found
+
+
+@command()
+def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
+    """Show what runs on a host, and how busy it is.
+
+    Example: inv processes trainer
+    """
+    from remote.host import find_host, require_running
+    from remote.orders import Orders
+
+    opened = environment.open_stack(stack)
+    found = find_host(opened, host)
+    require_running(found)
+    answer = Orders(opened, found.instance_id).give(["processes"])
+    if json:
+        emit("processes", host=found.name, instance_id=found.instance_id, **{**answer, "schema": SCHEMA})
+        return
+    print_facts(wording.load(answer["load"]))
+    print_table(
+        ["PID", "CPU %", "MEMORY", "RUNNING", "COMMAND"],
+        [
+            [
+                str(one["pid"]),
+                f"{one['cpu_percent']:.0f}",
+                wording.size(one["memory_bytes"]),
+                wording.duration(one["seconds"]),
+                one["command"],
+            ]
+            for one in answer["processes"]
+        ],
+    )

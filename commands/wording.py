@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 KILO = 1000
 THREE_DIGITS = 100
@@ -70,3 +72,16 @@ def state(word: str) -> str:
 def number(value: float | None) -> str:
     """A whole number, or a dash for None."""
     return "-" if value is None else str(value)
+
+
+def load(seen: Mapping[str, Any]) -> dict[str, str]:
+    """How busy a host is, as facts."""
+    facts = {"cpu": percent(seen.get("cpu_percent")), "memory": percent(seen.get("memory_percent"))}
+    for gpu in seen.get("gpus") or []:
+        facts[f"gpu {gpu['index']}"] = f"{percent(gpu['utilization_percent'])}, memory {percent(gpu['memory_percent'])}"
+    return facts
+
+
+def percent(value: float | None) -> str:
+    """`42 %`, or a dash when it is not known."""
+    return "-" if value is None else f"{value:.0f} %"

@@ -101,6 +101,7 @@ class Server:
         }
 
     def _assemble(self, extra: dict[str, Any]) -> None:
+        """Make the parts and join them; `extra` is what an earlier server kept beside moto's state."""
         settings, state_id = self._settings, self._identity["state_id"]
         moto = self._gate = Gate(DomainDispatcherApplication(create_backend_app))
         clients = Clients(moto, region=settings.region)
@@ -123,14 +124,13 @@ class Server:
             moto=moto,
             ec2=ec2,
             ssm=RunCommand(clients=clients, executor=executor, fleet=self._hosts, folder=self._folder / "ssm"),
-            control_api=Control(
-                health=self.health,
-                calls=calls,
-                hosts=self._hosts,
-                interruptions=Interruptions(clients=clients, hosts=self._hosts, state=state),
-                shut_down=self.stop,
-            ),
+            control_api=self._control(calls, Interruptions(clients=clients, hosts=self._hosts, state=state)),
             calls=calls,
+        )
+
+    def _control(self, calls: CallCounter, interruptions: Interruptions) -> Control:
+        return Control(
+            health=self.health, calls=calls, hosts=self._hosts, interruptions=interruptions, shut_down=self.stop
         )
 
     def _announce(self) -> None:

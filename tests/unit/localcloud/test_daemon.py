@@ -49,13 +49,13 @@ def test_a_holder_of_the_lock_that_is_not_our_server_is_never_killed(tmp_path, r
 
 def test_an_address_that_is_no_json_names_the_file(tmp_path):
     (tmp_path / "address.json").write_text("{")
-    with pytest.raises(LocalCloudError, match="address.json") as caught:
+    with pytest.raises(LocalCloudError, match=r"address\.json") as caught:
         daemon.find(tmp_path)
     assert caught.value.next_step
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_last_words(tmp_path):
     (tmp_path / "identity.json").write_text("{}")
-    with pytest.raises(StartFailed, match="state_id|port") as caught:
+    with pytest.raises(StartFailed, match=r"state_id|port") as caught:
         daemon.start(tmp_path)
     assert "server.log" in caught.value.next_step

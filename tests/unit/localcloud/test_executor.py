@@ -30,7 +30,7 @@ def test_the_environment_names_the_host_and_holds_no_keys(executor, tmp_path, mo
     assert environment["HOST_ROOT"] == str(tmp_path / "hosts" / "i-1" / "root")
     assert environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] == "http://127.0.0.1:1"
     assert environment["AWS_REGION"] == "eu-west-1"
-    assert not [name for name in environment if "KEY" in name or "TOKEN" in name and name != "LOCALCLOUD_TOKEN"]
+    assert not [name for name in environment if "KEY" in name or ("TOKEN" in name and name != "LOCALCLOUD_TOKEN")]
 
 
 def test_a_program_starts_in_the_hosts_root_in_a_session_of_its_own(executor, tmp_path):

@@ -5,19 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from moto.core.base_backend import BackendDict
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from localcloud.aws import Clients
 from localcloud.gate import Gate
 from localcloud.snapshot import Memory, Saver
-
-
-@pytest.fixture
-def clients():
-    BackendDict.reset()
-    yield Clients(Gate(DomainDispatcherApplication(create_backend_app)), region="us-east-1")
-    BackendDict.reset()
 
 
 @pytest.fixture

@@ -76,7 +76,14 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
     )
     lock = FileLock.inherited(host_lock) if host_lock is not None else None
     try:
-        Supervisor(assignment, environ=environ, host_lock=lock, stopper=stopper, clock=clock).supervise()
+        Supervisor(
+            assignment,
+            environ=environ,
+            metadata=Metadata.of(environ),
+            host_lock=lock,
+            stopper=stopper,
+            clock=clock,
+        ).supervise()
     except AgentError as error:
         logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message is the whole of it
         return EX_UNAVAILABLE

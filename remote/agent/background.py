@@ -76,3 +76,12 @@ def persist(work: Callable[[], None], *, seconds: float, clock: Clock, what: str
             return False
         clock.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def within(seconds: float, work: Callable[[], bool]) -> bool:
+    """Do `work` on a thread of its own and wait for it no longer than this; False when it failed or is not done."""
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    return results == [True]

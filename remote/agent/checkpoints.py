@@ -18,6 +18,7 @@ from .bucket import Bucket, RunKeys
 from .candidates import Candidate, Mark, at_rest, candidate, group, scan
 from .clock import Clock, stamp
 from .errors import AgentError
+from .fence import Fence
 from .metrics import Metrics
 from .records import SCHEMA, encode
 from .snapshot import file_digest
@@ -56,7 +57,12 @@ class CheckpointKeeper:
         metrics: what the script says of each step, for the manifest.
         keep: how many committed steps to keep in the bucket, at least 1.
         clock: for times.
+        fence: asked before each commit whether the run is still this attempt's.
         say: adds a line to the run's log.
+
+    Attributes:
+        upload_seconds: what sending the newest checkpoint took; None when none was sent yet.
+        first_step: the first step that this attempt committed.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class CheckpointKeeper:
         metrics: Metrics,
         keep: int,
         clock: Clock,
+        fence: Fence,
         say: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
@@ -78,7 +85,10 @@ class CheckpointKeeper:
         self._metrics = metrics
         self._keep = max(1, keep)
         self._clock = clock
+        self._fence = fence
         self._say = say
+        self.upload_seconds: float | None = None
+        self.first_step: int | None = None
         self._seen: dict[int, tuple[tuple[Mark, ...], float]] = {}
         self._done: dict[int, tuple[Mark, ...] | None] = {}
         self._counted: dict[str, tuple[int, tuple[Mark, ...]]] = {}
@@ -98,6 +108,8 @@ class CheckpointKeeper:
         Raises:
             BucketError: S3 did not take it; the next call goes on.
         """
+        if self._fence.lost:
+            return
         self._learn()
         self._metrics.look()
         for found in self._candidates():
@@ -111,6 +123,8 @@ class CheckpointKeeper:
             killed: it was ended by a signal, perhaps in the middle of a write; then a file whose format does not say
                 that it is whole counts only if it had come to rest before.
         """
+        if self._fence.lost:
+            return
         self._learn()
         self._metrics.look()
         for found in reversed(self._candidates()):
@@ -165,15 +179,13 @@ class CheckpointKeeper:
         return now - since
 
     def _commit(self, found: Candidate) -> None:
-        try:
-            files = [self._upload(found, mark) for mark in found.marks]
-        except FileNotFoundError:
-            return  # the script has removed it: its own retention
-        except OSError as error:
-            raise AgentError(f"checkpoint {', '.join(found.names)} cannot be read: {error}") from error
-        now = scan(self._folder)
-        if found.marks != tuple(mark for name in found.names for mark in now.get(name, ())):
-            return  # written to while it was read; the next look takes it up again
+        begin = self._clock.monotonic()
+        files = self._upload_all(found)
+        if files is None:
+            return
+        if self._fence.look():
+            self._complain("a later attempt has taken the run over; nothing more is committed by this one")
+            return
         manifest = {
             "schema": SCHEMA,
             "run": self._keys.run,
@@ -184,7 +196,20 @@ class CheckpointKeeper:
             "metrics": self._metrics.of_step(found.step),
         }
         self._enter(found, manifest)
+        self.upload_seconds = self._clock.monotonic() - begin
         self._prune()
+
+    def _upload_all(self, found: Candidate) -> list[dict[str, Any]] | None:
+        """Put every file; None when they are not any more what they were at the start."""
+        try:
+            files = [self._upload(found, mark) for mark in found.marks]
+        except FileNotFoundError:
+            return None  # the script has removed it: its own retention
+        except OSError as error:
+            raise AgentError(f"checkpoint {', '.join(found.names)} cannot be read: {error}") from error
+        now = scan(self._folder)
+        unchanged = found.marks == tuple(mark for name in found.names for mark in now.get(name, ()))
+        return files if unchanged else None  # the next look takes it up again
 
     def _upload(self, found: Candidate, mark: Mark) -> dict[str, Any]:
         path = self._folder / mark.path
@@ -199,6 +224,8 @@ class CheckpointKeeper:
             other = self._bucket.read_json(key).get("attempt")
             if other != self._attempt:
                 self._complain(f"step {found.step} was committed by attempt {other} already; that one stays")
+        elif self.first_step is None:
+            self.first_step = found.step
         self._done[found.step] = found.marks
         self._seen.pop(found.step, None)
         self._committed[found.step] = key

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import checkpoints, logs, status
-from .background import Repeater, persist
+from . import checkpoints, fence, logs, status
+from .background import Repeater, persist, within
 from .bucket import Bucket, RunKeys
 from .checkpoints import CheckpointKeeper, Committed, upload_output
 from .clock import Clock
+from .fence import Fence
 from .layout import RunLayout
+from .load import LoadMeter
 from .logs import LogShipper, last_line, say
 from .metrics import Metrics
 from .outcome import Progress
@@ -26,6 +28,8 @@ from .status import Identity, Phase, Reporter, Standing
 SEND_SECONDS = 600.0
 # Status and host record are worth less: the outcome says more than they do.
 STATUS_SECONDS = 30.0
+# Of the time that a host has left, what is kept for the log and the outcome.
+CLOSING_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +54,10 @@ class Delivery:
     Attributes:
         phase: what the status says the agent is at.
         pid: the script's process, for the status.
+        host_ends_at: when the host will be gone (monotonic); None while nobody says that it will.
         metrics: what the script says of itself.
         remarks: what could not be sent.
+        fence: whether the run is still this attempt's.
     """
 
     def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock) -> None:
@@ -59,15 +65,19 @@ class Delivery:
         self._clock = clock
         self._reporter = Reporter(assignment.bucket, identity, clock=clock)
         self._shipper = LogShipper(assignment.bucket, assignment.keys, assignment.attempt, assignment.layout.spool)
+        self._load = LoadMeter()
         self._keeper: CheckpointKeeper | None = None
+        self._watcher: Repeater | None = None
+        self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt)
         self._beside = [
             Repeater("log", self._shipper.ship, period_seconds=logs.SHIP_SECONDS),
             Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
+            Repeater("fence", self._look_at_fence, period_seconds=fence.LOOK_SECONDS),
         ]
-        self._watcher: Repeater | None = None
         self.phase = Phase.SYNCING
         self.pid: int | None = None
-        self.metrics = Metrics(assignment.layout.metrics)
+        self.host_ends_at: float | None = None
+        self.metrics = Metrics(assignment.layout.metrics, clock=clock)
         self.remarks: list[str] = []
 
     def start(self) -> None:
@@ -89,6 +99,7 @@ class Delivery:
             metrics=self.metrics,
             keep=spec.keep_checkpoints,
             clock=self._clock,
+            fence=self.fence,
             say=self.say,
         )
         self._watcher = Repeater("checkpoints", self._keeper.look, period_seconds=checkpoints.LOOK_SECONDS)
@@ -97,30 +108,28 @@ class Delivery:
     def finish_checkpoints(self, *, killed: bool) -> None:
         """The script has ended: send its last checkpoints and its output."""
         self.phase = Phase.UPLOADING
-        keeper, layout = self._keeper, self._assignment.layout
-        if keeper is not None and self._watcher is not None:
-            if self._watcher.stop(seconds=SEND_SECONDS):
-                self._persist("the last checkpoints", lambda: keeper.finish(killed=killed))
+        keeper, watcher = self._keeper, self._watcher
+        if keeper is not None and watcher is not None:
+            if watcher.stop(seconds=self._time_for(SEND_SECONDS)):
+                self._send("the last checkpoints", lambda: keeper.finish(killed=killed))
             else:
                 self.remarks.append("the last checkpoints could not be sent")
-        self._persist(
-            "the output", lambda: upload_output(self._assignment.bucket, self._assignment.keys, layout.output)
-        )
+        self._send("the output", self._send_output)
         self.metrics.look()
 
     def finish_log(self) -> None:
         """Nothing more will be said: send the rest of the log, and stop."""
-        for repeater in self._beside:
-            if not repeater.stop(seconds=SEND_SECONDS):
-                self.remarks.append("the end of the log could not be sent")
-                return
-        self._persist("the end of the log", self._shipper.ship)
+        stopped = [repeater.stop(seconds=self._time_for(SEND_SECONDS)) for repeater in self._beside]
+        if all(stopped):
+            self._send("the end of the log", self._shipper.ship)
+        else:
+            self.remarks.append("the end of the log could not be sent")
 
     def free_host(self) -> None:
         """Write the last status, and that the host has no run any more."""
         self.phase = Phase.ENDED
-        self._persist("the last status", self._report, seconds=STATUS_SECONDS)
-        self._persist("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
+        self._send("the last status", self._report, seconds=STATUS_SECONDS)
+        self._send("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
 
     @property
     def progress(self) -> Progress:
@@ -133,10 +142,26 @@ class Delivery:
         )
 
     @property
+    def first_step(self) -> int | None:
+        """The first step that the script reported or saved in this attempt."""
+        saved = self._keeper.first_step if self._keeper else None
+        return min((step for step in (saved, self.metrics.first_step) if step is not None), default=None)
+
+    @property
+    def upload_seconds(self) -> float | None:
+        """What sending the newest checkpoint took; None when none was sent yet."""
+        return self._keeper.upload_seconds if self._keeper else None
+
+    @property
     def _last(self) -> Committed | None:
         return self._keeper.last if self._keeper else None
 
+    def _look_at_fence(self) -> None:
+        self.fence.look()
+
     def _report(self) -> None:
+        if self.fence.lost:
+            return  # the run's status is the later attempt's
         last = self._last
         self._reporter.tell(
             Standing(
@@ -145,10 +170,28 @@ class Delivery:
                 last_line=last_line(self._assignment.layout.spool),
                 last_step=last.step if last else None,
                 log_chunks=self._shipper.chunks,
-                progress=self.metrics.newest,
+                progress=self.metrics.progress,
+                load=self._load.look(),
             )
         )
 
-    def _persist(self, what: str, work: Callable[[], None], *, seconds: float = SEND_SECONDS) -> None:
-        if not persist(work, seconds=seconds, clock=self._clock, what=what):
+    def _send_output(self) -> None:
+        if self.fence.lost:
+            return
+        upload_output(self._assignment.bucket, self._assignment.keys, self._assignment.layout.output)
+
+    def _time_for(self, seconds: float) -> float:
+        if self.host_ends_at is None:
+            return seconds
+        return max(0.0, min(seconds, self.host_ends_at - CLOSING_SECONDS - self._clock.monotonic()))
+
+    def _send(self, what: str, work: Callable[[], None], *, seconds: float = SEND_SECONDS) -> None:
+        """Do it within the time that there is; at least one try is made even when there is none."""
+        time = max(1.0, self._time_for(seconds))
+
+        def try_it() -> bool:
+            return persist(work, seconds=time, clock=self._clock, what=what)
+
+        # Only a host that is about to go is reason to leave an upload behind that is still moving.
+        if not (try_it() if self.host_ends_at is None else within(time, try_it)):
             self.remarks.append(f"{what} could not be sent")

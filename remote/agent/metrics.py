@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .clock import Clock
+
 REMEMBERED_STEPS = 1000
+PACE_LINES = 20
 READ_BYTES = 4 << 20
 LINE_BYTES = 64 << 10
 
 
 class Metrics:
-    """Follows one metrics file; `newest` is the last object seen in it."""
+    """Follows one metrics file.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; it need not be there yet.
+        clock: for the rate at which steps are done.
+
+    Attributes:
+        newest: the last object seen in it.
+        first_step: the step that its first line names.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
+        self._clock = clock
         self._offset = 0
         self._rest = b""
         self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_LINES)
         self.newest: Mapping[str, Any] | None = None
+        self.first_step: int | None = None
 
     def look(self) -> None:
         """Read what is new."""
@@ -43,9 +58,28 @@ class Metrics:
         return {key: value for key, value in found.items() if key not in {"step", "steps"}}
 
     @property
+    def last_step(self) -> int | None:
+        """The step that the newest line names."""
+        return _whole((self.newest or {}).get("step"))
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """The newest line, with the steps done in a second and the seconds to the last step where that can be told."""
+        if self.newest is None:
+            return None
+        found = dict(self.newest)
+        step, steps = self.last_step, _whole(found.get("steps"))
+        if len(self._pace) > 1 and (seconds := self._pace[-1][0] - self._pace[0][0]) > 0:
+            rate = (self._pace[-1][1] - self._pace[0][1]) / seconds
+            found["per_second"] = round(rate, 6)
+            if rate > 0 and step is not None and steps is not None:
+                found["eta_seconds"] = round(max(0, steps - step) / rate, 1)
+        return found
+
+    @property
     def said_done(self) -> bool:
         """True when the newest line says that the last of all steps is done."""
-        step, steps = (_whole((self.newest or {}).get(key)) for key in ("step", "steps"))
+        step, steps = self.last_step, _whole((self.newest or {}).get("steps"))
         return step is not None and steps is not None and step >= steps > 0
 
     def _read(self) -> bytes:
@@ -68,6 +102,8 @@ class Metrics:
         self.newest = found
         step = _whole(found.get("step"))
         if step is not None:
+            self.first_step = step if self.first_step is None else self.first_step
+            self._pace.append((self._clock.monotonic(), step))
             self._by_step[step] = found
             self._by_step.move_to_end(step)
             if len(self._by_step) > REMEMBERED_STEPS:

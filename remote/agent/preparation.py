@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 
@@ -39,4 +40,7 @@ def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[s
         "RUNCTL_DATA_DIR": str(layout.data),
         "RUNCTL_METRICS_FILE": str(layout.metrics),
     }
-    return {"PYTHONUNBUFFERED": "1", **environ, **spec.environment, **ours}
+    merged = {"PYTHONUNBUFFERED": "1", **environ, **spec.environment, **ours}
+    # What is installed on the host may be another state of this very project; the code that was sent comes first.
+    merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(layout.code), merged.get("PYTHONPATH")]))
+    return merged

@@ -7,7 +7,7 @@ change and at least every five seconds; to miss one of them is no harm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -40,6 +40,7 @@ class Standing:
     last_step: int | None
     log_chunks: int
     progress: Mapping[str, Any] | None
+    load: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ def status_record(identity: Identity, standing: Standing, *, now: datetime) -> d
         "last_step": standing.last_step,
         "log_chunks": standing.log_chunks,
         "progress": dict(standing.progress) if standing.progress is not None else None,
+        "load": dict(standing.load) if standing.load is not None else None,
     }
 
 
@@ -98,7 +100,7 @@ class Reporter:
             BucketError: S3 did not take it.
         """
         moment, now = self._clock.monotonic(), self._clock.now()
-        if self._said is None or self._said[0] != standing or moment - self._said[1] >= HEARTBEAT_SECONDS:
+        if self._said is None or _is_news(standing, self._said[0]) or moment - self._said[1] >= HEARTBEAT_SECONDS:
             record = status_record(self._identity, standing, now=now)
             self._bucket.write(RunKeys(run=self._identity.run).status, encode(record))
             self._said = (standing, moment)
@@ -117,3 +119,8 @@ class Reporter:
     def _tell_host(self, *, busy: bool, now: datetime) -> None:
         record = host_record(self._identity, busy=busy, now=now)
         self._bucket.write(host_key(self._identity.host), encode(record))
+
+
+def _is_news(standing: Standing, said: Standing) -> bool:
+    """The host's load always changes; it goes along with what is said anyway."""
+    return replace(standing, load=None) != replace(said, load=None)

@@ -14,19 +14,23 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from .background import persist
+from .background import Repeater, persist
 from .bucket import Bucket, RunKeys
 from .clock import Clock, stamp
 from .delivery import Assignment, Delivery
 from .errors import AgentError
+from .imds import Metadata
+from .limits import ActivityMeter, LimitGuard
 from .lock import FileLock
 from .outcome import Cause, Ending, decide, outcome_record
 from .preparation import prepare
 from .process import ExitStatus, TrainingProcess
 from .records import SCHEMA, encode, read_record, write_record
 from .spec import RunSpec, parse_spec
+from .spot import LOOK_SECONDS as SPOT_LOOK_SECONDS
+from .spot import Notice, SpotWatcher, grace_for
 from .status import Identity, Phase
-from .stopping import Stopper
+from .stopping import Stopper, StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Supervisor:
     Args:
         assignment: what to supervise.
         environ: the host's environment, which the script inherits.
+        metadata: of the host, for the notice that a spot host gets.
         host_lock: taken by whoever started us; None when the script that we are to adopt holds it.
         stopper: where requests to end the run arrive.
         clock: for all times.
@@ -50,6 +55,7 @@ class Supervisor:
         assignment: Assignment,
         *,
         environ: Mapping[str, str],
+        metadata: Metadata,
         host_lock: FileLock | None,
         stopper: Stopper,
         clock: Clock,
@@ -70,6 +76,10 @@ class Supervisor:
         )
         self._delivery = Delivery(assignment, self._identity, clock=clock)
         self._spec: RunSpec | None = None
+        watcher = SpotWatcher(
+            metadata, on_notice=self._on_notice, on_recommendation=self._on_recommendation, clock=clock
+        )
+        self._spot = Repeater("spot", watcher.look, period_seconds=SPOT_LOOK_SECONDS)
 
     def supervise(self) -> bool:
         """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
@@ -128,6 +138,7 @@ class Supervisor:
     def _work(self) -> Ending:
         """Everything between claim and outcome, with log and status going out beside it."""
         self._delivery.start()
+        self._spot.start()
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
         process = TrainingProcess.find(self._layout.state) or self._launch(spec)
@@ -135,7 +146,7 @@ class Supervisor:
             return self._ending(None)
         self._delivery.pid, self._delivery.phase = process.pid, Phase.RUNNING
         self._delivery.watch_checkpoints(spec)
-        status = self._watch(process)
+        status = self._watch(process, spec)
         self._delivery.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
         return self._ending(status)
 
@@ -158,23 +169,55 @@ class Supervisor:
             return None
         return TrainingProcess.launch(self._layout.state, launch, host_lock=self._host_lock, clock=self._clock)
 
-    def _watch(self, process: TrainingProcess) -> ExitStatus:
+    def _watch(self, process: TrainingProcess, spec: RunSpec | None) -> ExitStatus:
+        """Wait for the script's end, and bring it about when it is asked for or a limit is passed."""
+        guard = self._guard(process, spec) if spec else None
         while (status := process.poll()) is None:
+            if guard and self._stopper.request is None and (excess := guard.look()):
+                self._end(excess.cause, excess.detail)
+            if self._delivery.fence.lost:
+                self._stopper.ask(Cause.INFRA, "a later attempt has taken the run over")
             self._stopper.drive(process)
             self._clock.sleep(WATCH_SECONDS)
         if process.is_orphan:
             process.end_orphan(grace_seconds=self._stopper.grace_seconds, clock=self._clock)
         return status
 
+    def _guard(self, process: TrainingProcess, spec: RunSpec) -> LimitGuard:
+        files = (self._layout.spool, self._layout.metrics, self._layout.checkpoints)
+        meter = ActivityMeter(files, session=process.pid, now=self._clock.monotonic())
+        return LimitGuard(spec.limits, spec.usd_per_hour, born=self._born, meter=meter, clock=self._clock)
+
+    def _end(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
+        self._delivery.say(f"the run is ended: {detail}")
+        self._stopper.ask(cause, detail, grace_seconds=grace_seconds)
+
+    def _on_notice(self, notice: Notice, left: float) -> None:
+        """EC2 takes the host back: give the script what time can be spared from the sending."""
+        self._delivery.host_ends_at = self._clock.monotonic() + left
+        grace = grace_for(left, self._delivery.upload_seconds)
+        detail = f"EC2 takes the spot host back ({notice.action} at {stamp(notice.at)})"
+        self._end(Cause.SPOT, detail, grace_seconds=grace)
+
+    def _on_recommendation(self) -> None:
+        self._delivery.say("EC2 recommends to leave this spot host: it is at an elevated risk of interruption")
+
     def _ending(self, status: ExitStatus | None) -> Ending:
         request = self._stopper.delivered if status else self._stopper.request
         return Ending(
             status=status,
             asked=request.cause if request else None,
-            asked_detail=request.detail if request else "",
+            asked_detail=self._detail_of(request) if request else "",
             out_of_memory=status is not None and status.out_of_memory,
             said_done=self._delivery.metrics.said_done,
         )
+
+    def _detail_of(self, request: StopRequest) -> str:
+        """Why it was ended, and for a spot host how much of the work that was done is lost."""
+        reached, kept = self._delivery.metrics.last_step, self._delivery.progress.last_step
+        if request.cause is not Cause.SPOT or reached is None:
+            return request.detail
+        return f"{request.detail}; {max(0, reached - (kept or 0))} steps lost after step {kept or 0}"
 
     def _abandon(self, failure: str) -> Ending:
         """End a script that we cannot go on watching, rather than leave it running with nobody to tell."""
@@ -182,7 +225,7 @@ class Supervisor:
         if process is None:
             return Ending(failure=failure)
         self._stopper.ask(Cause.INFRA, failure)
-        return self._ending(self._watch(process))
+        return self._ending(self._watch(process, None))
 
     def _close(self, ending: Ending) -> None:
         """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
@@ -191,6 +234,9 @@ class Supervisor:
         write_record(self._layout.state / "outcome.json", record)
         if self._host_lock is not None:
             self._host_lock.release()
+        if self._delivery.fence.lost:
+            logger.warning("run %s is a later attempt's; its outcome is not ours to write", self._keys.run)
+            return
         publish(self._bucket, self._keys, record, clock=self._clock)
 
     def _outcome(self, ending: Ending) -> dict[str, Any]:

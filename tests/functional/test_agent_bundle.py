@@ -14,12 +14,11 @@ import pytest
 
 from remote.bundle import Bundle, build
 from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import INSTANCE, ROOT, Host
+from tests.unit.remote.agent.support import INSTANCE, ROOT, SECRET, Host, MetadataService
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 
 BARE_PYTHON = Path(sys.base_prefix) / "bin/python3"
-SECRET = "a-secret-that-must-not-be-shown"
 BOOTSTRAP = (ROOT / "remote/agent/bootstrap.py").read_text()
 
 
@@ -28,46 +27,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return build(tmp_path_factory.mktemp("bundle") / "agent.pyz")
 
 
-class MetadataHandler(BaseHTTPRequestHandler):
-    """The part of IMDSv2 that gives a role's keys, and the instance's id."""
-
-    def do_PUT(self) -> None:
-        self.answer(200 if self.headers["X-aws-ec2-metadata-token-ttl-seconds"] else 400, "token")
-
-    def do_GET(self) -> None:
-        if self.headers["X-aws-ec2-metadata-token"] != "token":
-            self.answer(401, "")
-            return
-        keys = {
-            "AccessKeyId": "ASIAX",
-            "SecretAccessKey": SECRET,
-            "Token": SECRET,
-            "Expiration": "2036-11-22T16:00:00Z",
-        }
-        folder = "/latest/meta-data/iam/security-credentials/"
-        texts = {folder: "host\n", f"{folder}host": json.dumps({"Code": "Success", **keys})}
-        texts["/latest/meta-data/instance-id"] = INSTANCE
-        self.answer(200 if self.path in texts else 404, texts.get(self.path, ""))
-
-    def answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture(scope="module")
 def metadata_endpoint() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), MetadataHandler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with MetadataService() as service:
+        yield service.endpoint
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -70,7 +69,7 @@ def test_when_the_outcome_is_there_the_host_is_free(host: Host) -> None:
     answer = host.start(second)
 
     assert (set(record), record["run"]) == (set(golden("host")), None)
-    assert (set(status), status["phase"]) == (set(golden("status")), "ended")
+    assert (set(golden("status")) - set(status), status["phase"]) == (set(), "ended")
     assert answer.returncode == 0, answer.stdout
     assert host.outcome(second)["cause"] == "completed"
 

@@ -27,7 +27,7 @@ bench: $(READY)            ## measure, and write benchmarks/RESULTS.md
 
 lock: $(READY)             ## pin every package again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+		--generate-hashes --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
 
 venv: $(READY)
 # Marked ready last, so an interrupted install is done again and not believed.

@@ -23,5 +23,5 @@ namespace = Collection(
     checkpoint=Collection(
         checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
     ),
-    local=Collection(local.up, local.down, local.status),
+    local=Collection(local.up, local.down, local.status, local.interrupt),
 )

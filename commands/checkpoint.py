@@ -12,6 +12,8 @@ from commands.runs import choose_run
 from remote.errors import InputMissing
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from remote.checkpoints import Checkpoint, Verdict
     from remote.runs import Run
     from remote.stack import Stack
@@ -71,8 +73,7 @@ def verify(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = 
     if json:
         emit("verification", run=chosen.id, items=[_verdict(one) for one in verdicts])
     else:
-        rows = [[str(one.checkpoint.step), _word(one), "; ".join(one.problems) or "-"] for one in verdicts]
-        print_table(["STEP", "STATE", "PROBLEMS"], rows)
+        print_table(["STEP", "STATE", "PROBLEMS"], [_verdict_row(one) for one in verdicts])
     bad = [one for one in verdicts if not one.valid]
     if bad:
         raise InputMissing(
@@ -178,8 +179,9 @@ def _verdict(one: Verdict) -> dict[str, Any]:
     return {"step": one.checkpoint.step, "valid": one.valid, "problems": list(one.problems)}
 
 
-def _word(one: Verdict) -> str:
-    return "[green]valid[/green]" if one.valid else "[red]corrupt[/red]"
+def _verdict_row(one: Verdict) -> list[str | Text]:
+    state = wording.state("valid" if one.valid else "corrupt")
+    return [str(one.checkpoint.step), state, "; ".join(one.problems) or "-"]
 
 
 def _steps(found: tuple[Checkpoint, ...]) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
+import re
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from commands import wording
 from commands.frame import emit, emit_line, print_facts, say
-from remote.errors import Unavailable
+from remote.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from remote.bucket import Bucket
     from remote.follow import Event
     from remote.runs import Run
     from remote.stack import Stack
@@ -97,17 +101,42 @@ def write(out: TextIO, data: bytes) -> None:
     out.buffer.flush()
 
 
-def show_log(stack: Stack, run: Run, *, as_json: bool) -> None:
-    """Print the log that is in the bucket now."""
-    from remote.follow import read_log
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which lines of a log to show: those of the last `since_seconds`, matching `grep`, the last `tail` of them."""
 
-    chunks = read_log(stack.bucket, run.id)
+    since_seconds: float | None = None
+    grep: str = ""
+    tail: int = 0
+
+    def of(self, bucket: Bucket, run: str) -> Iterable[bytes]:
+        """The lines.
+
+        Raises:
+            UsageError: `grep` is no regular expression.
+        """
+        from remote.follow import lines_of, read_log, select_lines
+
+        try:
+            pattern = re.compile(self.grep.encode()) if self.grep else None
+        except re.error as error:
+            raise UsageError(
+                f"--grep: {self.grep!r} is no regular expression: {error}", next_step="inv monitor --grep loss"
+            ) from error
+        now = dt.datetime.now(dt.UTC)
+        since = now - dt.timedelta(seconds=self.since_seconds) if self.since_seconds else None
+        return select_lines(lines_of(read_log(bucket, run, since)), pattern, self.tail)
+
+
+def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> None:
+    """Print the log that is in the bucket now."""
+    lines = selection.of(stack.bucket, run.id)
     now = dt.datetime.now(dt.UTC)
     if as_json:
-        emit("monitor", **as_item(run, now), log=b"".join(chunks).decode(errors="replace"))
+        emit("monitor", **as_item(run, now), log=b"".join(lines).decode(errors="replace"))
         return
-    for chunk in chunks:
-        write(sys.stdout, chunk)
+    for line in lines:
+        write(sys.stdout, line)
     if not run.ended:
         say("run", f"{run.id} is {run.state(now)}; inv monitor {run.id} --follow goes on")
 
@@ -124,13 +153,13 @@ def summary(stack: Stack, run: str, *, as_json: bool) -> None:
         print_facts(_summary_facts(stack, found, now), to_stderr=True)
 
 
-def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str]:
+def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str | Text]:
     outcome = run.outcome
     last = f"s3://{stack.bucket.name}/{outcome.last_checkpoint}" if outcome and outcome.last_checkpoint else ""
     return {
         "run": run.id,
         "host": f"{run.spec.host.name} ({run.spec.host.instance_id})",
-        "state": wording.state(run.state(now)) + (f": {outcome.detail}" if outcome and outcome.detail else ""),
+        "state": wording.state(run.state(now), outcome.detail if outcome else ""),
         "exit code": wording.number(outcome.exit_code if outcome else None),
         "duration": wording.duration(run.duration_seconds(now)),
         "checkpoint": f"step {run.last_step}, {last}" if last else "none",

@@ -14,12 +14,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit, UnexpectedExit
 
 from commands.positional import Command
 from remote import errors
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SCHEMA = 1
 WIDTH = 100
@@ -136,16 +139,18 @@ def emit_line(kind: str, **data: Any) -> None:
 
 def say(topic: str, text: str) -> None:
     """Tell a person, on standard error, what was done: a short topic and the rest of the line."""
-    console().print(f"[dim]{topic:<12}[/dim] {text}", highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    console().print(Text.assemble((f"{topic:<12} ", "dim"), text), soft_wrap=True)
 
 
 def say_error(message: str, next_step: str) -> None:
     """Tell a person what went wrong and what to type next."""
-    from rich.markup import escape
+    from rich.text import Text
 
-    console().print(f"[bold red]error[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
     if next_step:
-        console().print(f"  [dim]next:[/dim] {escape(next_step)}", highlight=False, soft_wrap=True)
+        console().print(Text.assemble(("  next: ", "dim"), next_step), soft_wrap=True)
 
 
 @functools.cache
@@ -153,29 +158,30 @@ def console() -> Any:
     """Standard error for people; colours and progress only at a terminal."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, highlight=False)
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table that fits 100 columns on standard output."""
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
+    """Print a table that fits 100 columns on standard output; text is taken as it is, never as markup."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     _screen().print(table)
 
 
-def print_facts(facts: Mapping[str, str], *, to_stderr: bool = False) -> None:
-    """Print aligned name and value lines."""
+def print_facts(facts: Mapping[str, str | Text], *, to_stderr: bool = False) -> None:
+    """Print aligned name and value lines; text is taken as it is, never as markup."""
     from rich.text import Text
 
     screen = console() if to_stderr else _screen()
     width = max(len(name) for name in facts) + 2
     for name, value in facts.items():
-        line = Text.assemble((f"{name:<{width}}", "dim"), Text.from_markup(value))
+        line = Text.assemble((f"{name:<{width}}", "dim"), value)
         screen.print(line, soft_wrap=True, highlight=False)
 
 

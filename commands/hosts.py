@@ -10,6 +10,8 @@ from commands import environment, wording
 from commands.frame import SCHEMA, command, emit, print_facts, print_table, say
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from remote.host import Host
     from remote.stack import Stack
 
@@ -42,8 +44,8 @@ def print_hosts(found: list[Host]) -> None:
     print_table(["HOST", "INSTANCE", "TYPE", "MARKET", "STATE", "SSM"], [_row(host) for host in found])
 
 
-def _row(host: Host) -> list[str]:
-    reach = wording.state("online") if host.online else "offline"
+def _row(host: Host) -> list[str | Text]:
+    reach = wording.state("online" if host.online else "offline")
     return [host.name, host.instance_id, host.instance_type, host.market, wording.state(host.state), reach]
 
 

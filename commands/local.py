@@ -52,3 +52,27 @@ def down(c: Any, json: bool = False) -> None:
     say("local cloud", "stopped" if stopped else "was not up")
     if json:
         emit("local", up=False, stopped=stopped)
+
+
+@command(host="The host's name or instance id", notice="From the notice to the end, as EC2 gives it")
+def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> None:
+    """Take a spot host back as EC2 does: a notice, then the end.
+
+    Example: inv local.interrupt trainer --notice 10s
+    """
+    from localcloud import daemon
+    from remote.durations import parse_duration
+    from remote.host import find_host
+
+    seconds = parse_duration(notice, "--notice")
+    address = environment.require_local()
+    found = find_host(environment.open_stack(environment.LOCAL), host)
+    answer = daemon.call(
+        address,
+        "POST",
+        f"/_local/hosts/{found.instance_id}/interrupt",
+        {"notice_seconds": seconds, "action": "terminate"},
+    )
+    say("interrupted", f"{found.name} ({found.instance_id}) has its notice and ends in {seconds:.0f} s")
+    if json:
+        emit("interruption", host=found.name, instance_id=found.instance_id, **answer)

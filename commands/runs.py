@@ -7,10 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.following import as_item, follow_run, show_log, stream_run, summary
+from commands.following import Selection, as_item, follow_run, show_log, stream_run, summary
 from commands.frame import command, emit, print_table
+from remote.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from remote.runs import Run
     from remote.stack import Stack
 
@@ -33,7 +36,7 @@ def runs(c: Any, limit: int = 20, stack: str = "", json: bool = False) -> None:
     print_table(["RUN", "SCRIPT", "HOST", "STATE", "EXIT", "DURATION", "STEP"], rows)
 
 
-def _row(run: Run, now: dt.datetime) -> list[str]:
+def _row(run: Run, now: dt.datetime) -> list[str | Text]:
     return [
         run.id,
         run.spec.script,
@@ -45,18 +48,40 @@ def _row(run: Run, now: dt.datetime) -> list[str]:
     ]
 
 
-@command(noun="run", follow="Go on until the run ends, and exit with its script's own code")
-def monitor(c: Any, run: str = "", follow: bool = False, stack: str = "", json: bool = False) -> None:
+@command(
+    noun="run",
+    follow="Go on until the run ends, and exit with its script's own code",
+    tail="Only the last N lines (default: all)",
+    since="Only what came in the last 90s, 20m, 2h",
+    grep="Only lines that match a regular expression",
+)
+def monitor(
+    c: Any,
+    run: str = "",
+    follow: bool = False,
+    tail: int = 0,
+    since: str = "",
+    grep: str = "",
+    stack: str = "",
+    json: bool = False,
+) -> None:
     """Show a run's log, while it runs and long after.
 
     Example: inv monitor --follow
     """
     from invoke.exceptions import Exit
 
+    from remote.durations import parse_duration
+
+    selection = Selection(since_seconds=parse_duration(since, "--since") if since else None, grep=grep, tail=tail)
+    if follow and selection != Selection():
+        raise UsageError(
+            "--follow shows everything; --tail, --since and --grep are for what is there", next_step="inv monitor"
+        )
     opened = environment.open_stack(stack)
     chosen = choose_run(opened, run)
     if not follow:
-        show_log(opened, chosen, as_json=json)
+        show_log(opened, chosen, selection, as_json=json)
         return
     code = stream_run(opened, chosen) if json else follow_run(opened, chosen, sys.stdout)
     if not json:

@@ -161,7 +161,7 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
         if event.kind.startswith("step"):
             self._status.update(f"{self._verb} … {self._done} done, {event.operation} {event.name}")
         elif event.kind == "diagnostic":
-            console().print(event.detail, highlight=False, markup=False)
+            console().print(event.detail, markup=False)
 
 
 def _build_agent() -> None:

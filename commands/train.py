@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,11 @@ from commands.frame import command, emit, say
 from commands.stack import ensure_local_stack
 from remote.errors import ConfigError, UsageError
 
+QUEUE_SECONDS = 2.0
+
 if TYPE_CHECKING:
+    from remote.host import Host
+    from remote.launch import Request, Source
     from remote.project import Script
     from remote.records import RunSpec
     from remote.snapshot import Tree
@@ -29,6 +33,14 @@ if TYPE_CHECKING:
     hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
     project="The folder to send (default: the nearest .git, else pyproject.toml, else the script's folder)",
+    resume="Begin with a checkpoint: of a run, of the `latest` run, or at a path here",
+    queue="Wait for the host when another run has it",
+    timeout="End the run after this long: 90s, 20m, 2h",
+    hang_timeout="End the run after this long without a log line, a checkpoint or work",
+    max_cost="End the run when its host has cost this many USD",
+    grace="From asking the script to end to ending it (default: 90s)",
+    keep="How many checkpoints to keep in the bucket (default: 5)",
+    deps="Install the script's dependencies first (default); --no-deps does not",
 )
 def train(
     c: Any,
@@ -38,6 +50,14 @@ def train(
     host: str = "",
     wait: bool = True,
     project: str = "",
+    resume: str = "",
+    queue: bool = False,
+    timeout: str = "",
+    hang_timeout: str = "",
+    max_cost: str = "",
+    grace: str = "",
+    keep: int = 5,
+    deps: bool = True,
     dry_run: bool = False,
     stack: str = "",
     json: bool = False,
@@ -51,21 +71,28 @@ def train(
     from invoke.exceptions import Exit
 
     from remote.arguments import after_double_dash, script_arguments
-    from remote.launch import Request
+    from remote.launch import Request, find_source, read_limits
     from remote.project import find_script
     from remote.runs import Run
 
     rest = after_double_dash(sys.argv)
-    arguments = script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=rest)
     found = find_script(script or _default_script(c), project=Path(project) if project else None)
+    request = Request(
+        script=found.path,
+        arguments=script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=rest),
+        limits=read_limits(timeout=timeout, hang_timeout=hang_timeout, max_cost=max_cost, grace=grace),
+        keep_checkpoints=keep,
+        install_dependencies=deps,
+    )
     if environment.stack_name(stack) == environment.LOCAL and not dry_run:
         ensure_local_stack()
     opened = environment.open_stack(stack)
-    spec, tree = _plan(opened, host, found, Request(script=found.path, arguments=arguments))
+    source = find_source(opened, resume, dt.datetime.now(dt.UTC))
+    spec, tree = _plan(opened, host, found, replace(request, resume=source), queue=queue)
     if dry_run:
         _show_plan(spec, as_json=json)
         return
-    _send(opened, spec, tree)
+    _send(opened, spec, tree, source)
     if not wait:
         _show_started(spec, as_json=json)
         return
@@ -82,14 +109,32 @@ def _default_script(c: Any) -> str:
     return str(chosen)
 
 
-def _plan(stack: Stack, host_name: str, script: Script, request: Any) -> tuple[RunSpec, Tree]:
+def _plan(stack: Stack, host_name: str, script: Script, request: Request, *, queue: bool) -> tuple[RunSpec, Tree]:
     from remote import launch
-    from remote.snapshot import plan
+    from remote.snapshot import plan, require
 
-    now = dt.datetime.now(dt.UTC)
-    host = launch.preflight(stack, host_name or _only_worker(stack), now)
+    host = _free_host(stack, host_name or _only_worker(stack), queue=queue)
     tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots")
-    return launch.plan(stack, host, request, tree, now), tree
+    require(tree, script.path)
+    return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree
+
+
+def _free_host(stack: Stack, name: str, *, queue: bool) -> Host:
+    """The host once no other run has it: at once, or when the user wants to wait."""
+    from remote import launch
+    from remote.errors import HostBusy
+
+    told = False
+    while True:
+        try:
+            return launch.preflight(stack, name, dt.datetime.now(dt.UTC))
+        except HostBusy as busy:
+            if not queue:
+                raise
+            if not told:
+                say("queue", f"waiting for run {busy.run} on {name}")
+                told = True
+            time.sleep(QUEUE_SECONDS)
 
 
 def _only_worker(stack: Stack) -> str:
@@ -103,9 +148,15 @@ def _only_worker(stack: Stack) -> str:
     )
 
 
-def _send(stack: Stack, spec: RunSpec, tree: Tree) -> None:
+def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> None:
     from remote import launch
+    from remote.checkpoints import push
 
+    if source and source.path:
+        pushed = push(stack.bucket, spec.run, source.path, None, dt.datetime.now(dt.UTC))
+        say("resume", f"from step {pushed.step} in {source.path}, {wording.size(pushed.size)} sent")
+    elif source:
+        say("resume", f"from the newest valid checkpoint of run {source.run}")
     sent = launch.upload(stack, spec, tree)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 KILO = 1000
 THREE_DIGITS = 100
@@ -13,6 +16,8 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 # What a state means at a glance: green is good, yellow asks for patience, red for action.
 COLOURS = {
     "completed": "green",
+    "valid": "green",
+    "corrupt": "red",
     "running": "green",
     "online": "green",
     "starting": "yellow",
@@ -63,10 +68,11 @@ def money(usd: Decimal | None) -> str:
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
-def state(word: str) -> str:
-    """A state in its colour, as rich markup."""
-    colour = COLOURS.get(word)
-    return f"[{colour}]{word}[/{colour}]" if colour else word
+def state(word: str, detail: str = "") -> Text:
+    """A state in its colour, and what there is to say of it."""
+    from rich.text import Text
+
+    return Text.assemble((word, COLOURS.get(word, "")), f": {detail}" if detail else "")
 
 
 def number(value: float | None) -> str:

@@ -6,8 +6,10 @@ One listing per look shows everything that is new: log chunks come after the las
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -118,12 +120,30 @@ class Follower:
             yield Outcome.from_mapping(found)
 
 
-def read_log(bucket: Bucket, run: str) -> Iterator[bytes]:
-    """The whole log that is in the bucket now, chunk by chunk."""
+def read_log(bucket: Bucket, run: str, since: datetime | None = None) -> Iterator[bytes]:
+    """The log that is in the bucket now, chunk by chunk, all attempts one after the other.
+
+    Args:
+        bucket: where the run lies.
+        run: its id.
+        since: leave out chunks that came into the bucket before; a chunk is a second or two of the script's output.
+    """
     for entry in bucket.keys(records.log_prefix(run)):
-        yield bucket.get(entry.key) or b""
+        if since is None or entry.modified_at >= since:
+            yield bucket.get(entry.key) or b""
 
 
-def age_seconds(written_at: datetime, now: datetime) -> float:
-    """How long ago something was written; never negative, for clocks that differ a little."""
-    return max(0.0, (now - written_at).total_seconds())
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines of what was cut anywhere; the last may lack its end."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if rest:
+        yield rest
+
+
+def select_lines(lines: Iterable[bytes], pattern: re.Pattern[bytes] | None, tail: int) -> Iterable[bytes]:
+    """The lines that match, and of those the last `tail`; 0 means all."""
+    chosen = (line for line in lines if pattern is None or pattern.search(line))
+    return deque(chosen, maxlen=tail) if tail else chosen

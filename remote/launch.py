@@ -9,25 +9,39 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from remote import records
-from remote.errors import HostBusy, Unavailable
+from remote.durations import parse_duration
+from remote.errors import HostBusy, InputMissing, Unavailable, UsageError
 from remote.host import Host, find_host, require_running
 from remote.orders import Orders
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
+from remote.runs import latest_run, read_run
 from remote.snapshot import Tree, pack, provenance
 from remote.stack import Stack
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
+LATEST = "latest"
 STALE_SECONDS = 30
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
 LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a new run takes its first checkpoint from: another run, or a file or folder on the laptop."""
+
+    run: str | None = None
+    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +52,47 @@ class Request:
     arguments: Sequence[str]
     limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict)
+    keep_checkpoints: int = 5
+    install_dependencies: bool = True
+    resume: Source | None = None
+
+
+def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
+    """What `--resume` means: nothing, `latest`, a run's id, or a path on the laptop.
+
+    Raises:
+        InputMissing: there is no such run, or no such path.
+    """
+    if not text:
+        return None
+    if text == LATEST:
+        return Source(run=latest_run(stack.bucket, now).id)
+    if records.RUN_ID.fullmatch(text):
+        return Source(run=read_run(stack.bucket, text).id)
+    path = Path(text)
+    if not path.exists():
+        raise InputMissing(f"--resume: {text!r} is neither a run nor a path here", next_step="inv runs")
+    return Source(path=path)
+
+
+def read_limits(*, timeout: str, hang_timeout: str, max_cost: str, grace: str) -> Limits:
+    """The limits of a run as they were typed.
+
+    Raises:
+        UsageError: one of them is no duration or no price.
+    """
+    return Limits(
+        timeout_seconds=parse_duration(timeout, "--timeout") if timeout else None,
+        hang_timeout_seconds=parse_duration(hang_timeout, "--hang-timeout") if hang_timeout else None,
+        max_cost_usd=_read_money(max_cost) if max_cost else None,
+        grace_seconds=parse_duration(grace, "--grace") if grace else Limits().grace_seconds,
+    )
+
+
+def _read_money(text: str) -> str:
+    if not re.fullmatch(r"\d{1,7}(\.\d{1,6})?", text) or not Decimal(text):
+        raise UsageError(f"--max-cost: {text!r} is no price in USD", next_step="inv train --max-cost 5")
+    return text
 
 
 def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
@@ -69,8 +124,14 @@ def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetim
     """The run as it would be done; no side effects but asking a spot price."""
     origin = provenance(tree.root)
     price = usd_per_hour(stack, host)
+    run = records.new_run_id(now)
+    if request.limits.max_cost_usd and price is None:
+        raise UsageError(
+            f"--max-cost needs a price, and that of {host.instance_type} in {stack.outputs.region} is not known",
+            next_step="inv train --timeout 2h",
+        )
     return RunSpec(
-        run=records.new_run_id(now),
+        run=run,
         stack=stack.name,
         created_at=records.instant(now),
         created_by=getpass.getuser(),
@@ -94,7 +155,15 @@ def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetim
         ),
         usd_per_hour=_plain(price),
         limits=request.limits,
+        keep_checkpoints=request.keep_checkpoints,
+        install_dependencies=request.install_dependencies,
+        resume=_resume(request.resume, run),
     )
+
+
+def _resume(source: Source | None, run: str) -> dict[str, Any] | None:
+    """The run whose newest valid checkpoint the agent begins with; what came from the laptop is the new run's own."""
+    return None if source is None else {"run": source.run or run, "checkpoint": None}
 
 
 def _plain(price: Decimal | None) -> str | None:

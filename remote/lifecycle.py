@@ -129,5 +129,5 @@ def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:
     """The spec of the next attempt: the same code and arguments, perhaps on another host at another price."""
     price = usd_per_hour(stack, host)
     here = HostRef(name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market)
-    resume: dict[str, Any] = {"run": run.id, "attempt": run.attempt, "checkpoint": None}
+    resume: dict[str, Any] = {"run": run.id, "checkpoint": None}
     return replace(run.spec, host=here, usd_per_hour=None if price is None else f"{price:f}", resume=resume)

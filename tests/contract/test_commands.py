@@ -15,7 +15,7 @@ from commands.positional import Command
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(tasks.namespace.task_names)
 # The everyday command has many; a second one like it needs a reason here.
-MANY_OPTIONS = {"train"}
+MANY_OPTIONS = {"train", "monitor", "terminate"}
 
 
 def task_of(name: str) -> Command:

@@ -26,5 +26,6 @@ def resolve(setting: str, invoke: pulumi.InvokeOptions) -> Image:
     image_id = setting
     if not is_image_id(setting):
         image_id = aws.ssm.get_parameter(name=setting, opts=invoke).insecure_value
-    found = aws.ec2.get_ami(filters=[{"name": "image-id", "values": [image_id]}], opts=invoke)
+    # An image that a team pinned may be deprecated by now; it still works, and hides from those who do not ask.
+    found = aws.ec2.get_ami(filters=[{"name": "image-id", "values": [image_id]}], include_deprecated=True, opts=invoke)
     return Image(id=found.image_id, root_device=found.root_device_name)

@@ -41,6 +41,7 @@ def deploy() -> None:
     bucket = RunBucket(
         naming.fitted(prefix, naming.BUCKET_LIMIT),
         agent=agent,
+        agent_tags=naming.stack_tags(base.stack, settings.owner, {}),
         noncurrent_version_days=settings.noncurrent_version_days,
         protect=settings.protect_data,
         force_destroy=settings.force_destroy,
@@ -68,9 +69,7 @@ def deploy() -> None:
         tags=base.tags,
     )
     template = _template(base, "host", settings.ami, shape)
-    workers = {
-        worker.name: _worker(base, worker, site, template, shape, needs=role.grants) for worker in settings.workers
-    }
+    workers = [(w, _worker(base, w, site, template, shape, needs=role.grants)) for w in settings.workers]
     _export(
         {
             "schema": outputs.SCHEMA,
@@ -84,12 +83,8 @@ def deploy() -> None:
             "security_group_id": group.id,
             "launch_template_id": template.id,
             "agent_digest": agent.digest,
-            "workers": [_worker_output(worker, workers[worker.name]) for worker in settings.workers],
-            "volumes": [
-                _volume_output(worker, volume)
-                for worker in settings.workers
-                if (volume := workers[worker.name].volume) is not None
-            ],
+            "workers": [_worker_output(worker, made) for worker, made in workers],
+            "volumes": [_volume_output(worker, made.volume) for worker, made in workers if made.volume is not None],
         }
     )
 

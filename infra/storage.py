@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class RunBucket(pulumi.ComponentResource):
     Args:
         name: logical name; Pulumi appends characters of its own, because bucket names are the whole world's.
         agent: the bundle to put in.
+        agent_tags: the tags of that object, instead of the provider's default tags.
         noncurrent_version_days: how long a superseded version can be brought back.
         protect: refuse to delete the bucket, and keep it when the stack goes.
         force_destroy: delete the bucket even while there are objects in it.
@@ -97,6 +99,7 @@ class RunBucket(pulumi.ComponentResource):
         name: str,
         *,
         agent: AgentBundle,
+        agent_tags: Mapping[str, str],
         noncurrent_version_days: int,
         protect: bool,
         force_destroy: bool,
@@ -117,6 +120,12 @@ class RunBucket(pulumi.ComponentResource):
             source=pulumi.FileAsset(str(agent.path)),
             source_hash=agent.digest,
             content_type="application/zip",
+            # An object takes ten tags, and a team may have more of its own: it carries ours only.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
+            tags=dict(agent_tags),
+            override_provider=aws.s3.BucketObjectv2OverrideProviderArgs(
+                default_tags=aws.s3.BucketObjectv2OverrideProviderDefaultTagsArgs(tags={})
+            ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"bucket": self.bucket.bucket, "agent_key": self.agent.key})

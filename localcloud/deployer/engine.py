@@ -76,7 +76,8 @@ class Engine:
         self._seen: set[str] = set()
         self._recreate: set[str] = set()
         self._clouds: dict[str, Cloud] = {}
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler calls `fail` on whatever this thread was doing.
+        self._lock = threading.RLock()
 
     def recover(self) -> None:
         """Find what an interrupted deployment had begun to make, and take it over or forget it."""
@@ -151,6 +152,8 @@ class Engine:
         kept: set[str] = set()
         doomed = [*reversed(self.state.condemned), *deletion_order(self.state.resources.values(), self.state.resources)]
         for resource in doomed:
+            if self.failure is not None:
+                return [*failures, self.failure]
             if resource.urn in kept:
                 kept.update(resource.dependencies)
                 continue

@@ -86,7 +86,9 @@ def checked_inputs(
         kept = old.inputs.get(autoname.key) if old is not None else None
         inputs[autoname.key] = kept or generated_name(declaration.name, autoname, token)
     if default_tags is not None:
-        inputs["tagsAll"] = {**default_tags, **(inputs.get("tags") or {})}
+        override = (inputs.get("overrideProvider") or {}).get("defaultTags")
+        defaults = default_tags if override is None else override.get("tags") or {}
+        inputs["tagsAll"] = {**defaults, **(inputs.get("tags") or {})}
     return inputs
 
 

@@ -96,6 +96,7 @@ def _perform(job: Mapping[str, Any], on_event: Listener) -> Result:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         cwd=ROOT,
         env={**_environment(), "AWS_ENDPOINT_URL": str(job["endpoint"])},
         pass_fds=(write_fd,),
@@ -109,13 +110,13 @@ def _perform(job: Mapping[str, Any], on_event: Listener) -> Result:
         threading.Thread(target=_read_answers, args=(os.fdopen(read_fd), messages), daemon=True),
         threading.Thread(target=_read_prints, args=(process.stdout, messages), daemon=True),
     ]
-    with _ended(process), suppress(BrokenPipeError):
-        json.dump(job, process.stdin)
-        process.stdin.close()
+    with _ended(process):
         for reader in readers:
             reader.start()
+        with suppress(BrokenPipeError):  # it ended before it took its job; what it printed says why
+            json.dump(job, process.stdin)
+            process.stdin.close()
         return _follow(messages, len(readers), on_event)
-    raise DeployError("the deployer's process ended before it took its job")
 
 
 def _follow(messages: SimpleQueue[Mapping[str, Any] | None], sources: int, on_event: Listener) -> Result:

@@ -15,8 +15,10 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from .bucket import Bucket, RunKeys
+from .cancel import EX_UNAVAILABLE, cancel
 from .clock import Clock
 from .delivery import Assignment
 from .doctor import examine
@@ -25,13 +27,13 @@ from .imds import Metadata
 from .layout import Layout
 from .lock import FileLock
 from .outcome import Cause
+from .recover import recover
 from .refusal import record_refusal
 from .spec import RUN_ID
-from .start import EX_OK, Order, start
+from .start import EX_OK, Answer, Order, start
 from .stopping import Stopper
 from .supervisor import Supervisor
 
-EX_UNAVAILABLE = 69
 UNKNOWN_HOST = "unknown"
 
 logger = logging.getLogger(__name__)
@@ -49,16 +51,16 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     _log_to_stderr()
     if options.command == "doctor":
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
-        _answer(report)
-        return EX_OK if healthy else EX_UNAVAILABLE
+        return _say(Answer(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
+    layout = Layout.of(environ)
+    if options.command in {"cancel", "stop"}:
+        return _say(cancel(options.run, layout=layout))
+    if options.command == "recover":
+        return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ)))
     order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
     if options.command == "supervise":
         return _supervise(order, host_lock=options.host_lock, duty_lock=options.duty_lock, environ=environ)
-    answer = start(
-        order, layout=Layout.of(environ), program=program, refuse=lambda detail: _refuse(order, detail, environ)
-    )
-    _answer(answer.line)
-    return answer.exit_code
+    return _say(start(order, layout=layout, program=program, refuse=partial(_refuse, environ, order)))
 
 
 def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
@@ -92,7 +94,7 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
     return EX_OK
 
 
-def _refuse(order: Order, detail: str, environ: Mapping[str, str]) -> None:
+def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
     bucket = _bucket(order, environ)
     host = _host(order, bucket, environ)
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
@@ -116,8 +118,9 @@ def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
     return Bucket.connect(order.bucket, region=order.region, environ=environ)
 
 
-def _answer(line: Mapping[str, object]) -> None:
-    print(json.dumps(line), flush=True)  # noqa: T201  a command's result goes to standard output
+def _say(answer: Answer) -> int:
+    print(json.dumps(answer.line), flush=True)  # noqa: T201  a command's result goes to standard output
+    return answer.exit_code
 
 
 def _log_to_stderr() -> None:
@@ -140,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     examination = commands.add_parser("doctor")
     examination.add_argument("--bucket")
     examination.add_argument("--region")
+    commands.add_parser("recover")
+    for name in ("cancel", "stop"):
+        commands.add_parser(name).add_argument("--run", required=True, type=_run_id)
     for name in ("start", "supervise"):
         command = commands.add_parser(name)
         command.add_argument("--bucket", required=True)

@@ -62,7 +62,7 @@ class CheckpointKeeper:
 
     Attributes:
         upload_seconds: what sending the newest checkpoint took; None when none was sent yet.
-        first_step: the first step that this attempt committed.
+        first_step: the lowest step that this attempt committed.
     """
 
     def __init__(
@@ -224,8 +224,8 @@ class CheckpointKeeper:
             other = self._bucket.read_json(key).get("attempt")
             if other != self._attempt:
                 self._complain(f"step {found.step} was committed by attempt {other} already; that one stays")
-        elif self.first_step is None:
-            self.first_step = found.step
+        else:
+            self.first_step = found.step if self.first_step is None else min(self.first_step, found.step)
         self._done[found.step] = found.marks
         self._seen.pop(found.step, None)
         self._committed[found.step] = key

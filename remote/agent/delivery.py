@@ -143,7 +143,7 @@ class Delivery:
 
     @property
     def first_step(self) -> int | None:
-        """The first step that the script reported or saved in this attempt."""
+        """The lowest step that the script began with or saved in this attempt."""
         saved = self._keeper.first_step if self._keeper else None
         return min((step for step in (saved, self.metrics.first_step) if step is not None), default=None)
 

@@ -74,6 +74,16 @@ class RunLayout:
         """Held by the attempt's supervisor, so that it never has two; the host's lock may be held by the script."""
         return self.state / "supervisor.lock"
 
+    @property
+    def order(self) -> Path:
+        """What `start` was told, for whoever has to start the attempt again."""
+        return self.state / "order.json"
+
+    @property
+    def published(self) -> Path:
+        """There when the outcome is in the bucket."""
+        return self.state / "published.json"
+
     def prepare(self) -> None:
         """Make the folders; those of an earlier attempt of the run are kept."""
         for folder in (self.checkpoints, self.output, self.data, self.log, self.state):
@@ -104,3 +114,8 @@ class Layout:
     def run(self, run: str, attempt: int) -> RunLayout:
         """Give the folder of an attempt; `run` has been checked to be a run's id, so it cannot lead elsewhere."""
         return RunLayout(root=self.root / "runs" / run, attempt=attempt)
+
+    def attempts(self, run: str = "*") -> list[RunLayout]:
+        """All attempts, of one run or of all, that have a state folder here; the newest first."""
+        states = sorted(self.root.glob(f"runs/{run}/state/[0-9]*"), reverse=True)
+        return [RunLayout(root=state.parents[1], attempt=int(state.name)) for state in states]

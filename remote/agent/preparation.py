@@ -1,29 +1,48 @@
-"""From a spec to a process that can be started: the code on the disk, and the environment it will see."""
+"""From a spec to a process that can be started: code, checkpoint, and the environment that the script will see."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from .bucket import Bucket
+from .delivery import Assignment
 from .layout import RunLayout
 from .process import Launch, command
+from .resume import Restored, restore, takes_option, with_option
 from .snapshot import fetch
 from .spec import RunSpec
 
 
-def prepare(spec: RunSpec, *, bucket: Bucket, layout: RunLayout, environ: Mapping[str, str]) -> Launch:
-    """Fetch and verify the code, and say how to start the script.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start, and the step that it is to go on from; None for the beginning."""
+
+    launch: Launch
+    resumed_step: int | None
+
+
+def prepare(spec: RunSpec, assignment: Assignment, *, environ: Mapping[str, str], say: Callable[[str], None]) -> Plan:
+    """Fetch and verify code and checkpoint, and say how to start the script.
 
     Raises:
         AgentError: the code is not what the spec says, the script is not in it, or S3 could not be asked.
     """
+    bucket, layout = assignment.bucket, assignment.layout
     fetch(bucket, spec.snapshot_key, spec.snapshot_digest, layout.code)
     environment = training_environment(spec, layout=layout, environ=environ)
     python = shutil.which("python3", path=environment.get("PATH"))
     argv = command(spec.script, spec.arguments, code=layout.code, python=python)
-    return Launch(argv=argv, cwd=layout.code, environment=environment, spool=layout.spool)
+    restored = None
+    if spec.resume is not None:
+        restored = restore(spec.resume, bucket=bucket, folder=layout.resume, say=say)
+    if restored is not None:
+        environment["RUNCTL_RESUME_FROM"] = str(restored.path)
+        argv = _resuming(argv, restored, layout.code / spec.script, layout.code)
+    launch = Launch(argv=argv, cwd=layout.code, environment=environment, spool=layout.spool)
+    return Plan(launch=launch, resumed_step=restored.step if restored else None)
 
 
 def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[str, str]) -> dict[str, str]:
@@ -43,4 +62,9 @@ def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[s
     merged = {"PYTHONUNBUFFERED": "1", **environ, **spec.environment, **ours}
     # What is installed on the host may be another state of this very project; the code that was sent comes first.
     merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(layout.code), merged.get("PYTHONPATH")]))
+    merged.pop("RUNCTL_RESUME_FROM", None)
     return merged
+
+
+def _resuming(argv: list[str], restored: Restored, script: Path, code: Path) -> list[str]:
+    return with_option(argv, restored.path) if takes_option(script, code) else argv

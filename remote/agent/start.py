@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .layout import Layout
+from .layout import Layout, RunLayout
 from .lock import FileLock, holder
-from .records import SCHEMA
+from .records import SCHEMA, write_record
 
 EX_OK = 0
 EX_TEMPFAIL = 75
@@ -63,6 +63,12 @@ def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Calla
         other = holder(layout.lock)
         if other.get("run") != order.run or other.get("attempt") != order.attempt:
             return _refusal(order, str(other.get("run") or "unknown"), refuse)
+    write_record(folder.order, {"bucket": order.bucket, "region": order.region})
+    return start_supervisor(order, folder, program, host_lock=host_lock)
+
+
+def start_supervisor(order: Order, folder: RunLayout, program: Sequence[str], *, host_lock: FileLock | None) -> Answer:
+    """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
     duty = FileLock.acquire(folder.duty_lock)
     if duty is None:
         return _started(order, int(holder(folder.duty_lock).get("pid") or 0))

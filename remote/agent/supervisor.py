@@ -88,7 +88,7 @@ class Supervisor:
             AgentError: the outcome could not be written in an hour of trying; it lies in the state folder.
         """
         if written := read_record(self._layout.state / "outcome.json"):
-            publish(self._bucket, self._keys, written, clock=self._clock)
+            self._publish(written)
             return False
         try:
             if not self._claim():
@@ -164,10 +164,11 @@ class Supervisor:
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
         """Prepare and start the script; None when the run was stopped before."""
-        launch = prepare(spec, bucket=self._bucket, layout=self._layout, environ=self._environ)
+        plan = prepare(spec, self._assignment, environ=self._environ, say=self._delivery.say)
+        write_record(self._layout.state / "resumed.json", {"step": plan.resumed_step})
         if self._stopper.request is not None:
             return None
-        return TrainingProcess.launch(self._layout.state, launch, host_lock=self._host_lock, clock=self._clock)
+        return TrainingProcess.launch(self._layout.state, plan.launch, host_lock=self._host_lock, clock=self._clock)
 
     def _watch(self, process: TrainingProcess, spec: RunSpec | None) -> ExitStatus:
         """Wait for the script's end, and bring it about when it is asked for or a limit is passed."""
@@ -237,10 +238,22 @@ class Supervisor:
         if self._delivery.fence.lost:
             logger.warning("run %s is a later attempt's; its outcome is not ours to write", self._keys.run)
             return
+        self._publish(record)
+
+    def _publish(self, record: Mapping[str, Any]) -> None:
         publish(self._bucket, self._keys, record, clock=self._clock)
+        write_record(self._layout.published, {"at": stamp(self._clock.now())})
+
+    def _false_resume(self) -> list[str]:
+        """What to say when the script was given a checkpoint and began at the beginning all the same."""
+        given = (read_record(self._layout.state / "resumed.json") or {}).get("step")
+        first = self._delivery.first_step
+        if given is None or first is None or first > given:
+            return []
+        return [f"it was to go on from step {given}, but began with step {first}"]
 
     def _outcome(self, ending: Ending) -> dict[str, Any]:
-        verdict = decide(ending, remarks=self._delivery.remarks)
+        verdict = decide(ending, remarks=[*self._delivery.remarks, *self._false_resume()])
         return outcome_record(
             self._identity,
             verdict,

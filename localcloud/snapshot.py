@@ -28,6 +28,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import dill
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.core.constants import MISSING
@@ -177,6 +185,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         """The hook that pickle asks first."""
         reduce = self._reducers.get(type(value))
+        if reduce is None and isinstance(value, RSAPrivateKey | EllipticCurvePrivateKey):
+            reduce = _reduce_key
         return reduce(value) if reduce else NotImplemented
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -210,6 +220,17 @@ class _Pickler(pickle.Pickler):
             buffer.localcloud_blob = name
         self.blobs.add(name)
         return name
+
+
+def _reduce_key(key: RSAPrivateKey | EllipticCurvePrivateKey) -> Any:
+    """KMS makes keys when a volume is to be encrypted; they guard nothing here, so they are kept in the clear."""
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return load_key, (plain,)
+
+
+def load_key(plain: bytes) -> Any:
+    """Give a key of KMS back; a function of ours, because pickle cannot name cryptography's own."""
+    return load_der_private_key(plain, password=None)
 
 
 class _Unpickler(pickle.Unpickler):

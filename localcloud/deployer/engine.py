@@ -210,7 +210,7 @@ class Engine:
             self._recreate |= self._drag(old)
         if old is None or decision.operation is Operation.REPLACE:
             # No id and no computed properties: what depends on them is unknown to the program, as it truly is.
-            return _resource(declaration, "", declaration.inputs, {})
+            return _resource(declaration, "", declaration.inputs, declaration.inputs)
         return _resource(declaration, old.id, inputs, {**plain(old.outputs), **inputs})
 
     def _carry_out(

@@ -1,0 +1,57 @@
+"""Clients for the local cloud only, and waits that end."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list, tag_mapping
+from localcloud.deployer.errors import DeployError
+from tests.unit.localcloud.deployer.conftest import refused
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://ec2.amazonaws.com", "http://10.0.0.1:80", "http://127.0.0.1.evil.example"]
+)
+def test_an_endpoint_elsewhere_is_refused(endpoint: str) -> None:
+    with pytest.raises(DeployError, match="is not on this machine"):
+        Cloud(endpoint, "us-east-1")
+
+
+def test_a_client_is_made_once() -> None:
+    cloud = Cloud("http://127.0.0.1:1", "us-east-1")
+    assert cloud.client("sts") is cloud.client("sts")
+
+
+def test_a_wait_asks_ever_more_slowly_and_ends() -> None:
+    now, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    cloud = Cloud("http://localhost:1", "us-east-1", clock=lambda: now[0], sleep=sleep)
+    with pytest.raises(DeployError, match="rain did not happen within 5 s"):
+        cloud.wait("rain", lambda: False, 5)
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 0.05
+    assert max(pauses) <= 2
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidVolume.NotFound", "NoSuchBucket", "NoSuchEntity", "404", "RepositoryNotFoundException"]
+)
+def test_absence_has_many_names(code: str) -> None:
+    with absence_is_fine():
+        raise refused(code)
+
+
+def test_other_refusals_pass() -> None:
+    def ask() -> None:
+        raise refused("AccessDenied")
+
+    with pytest.raises(Exception, match="AccessDenied"):
+        is_there(ask)
+
+
+def test_tags_have_two_forms_and_those_of_aws_are_left_out() -> None:
+    assert tag_mapping([*tag_list({"a": "1"}), {"Key": "aws:x", "Value": "2"}]) == {"a": "1"}

@@ -52,7 +52,6 @@ class Delivery:
         clock: for all times.
 
     Attributes:
-        phase: what the status says the agent is at.
         pid: the script's process, for the status.
         host_ends_at: when the host will be gone (monotonic); None while nobody says that it will.
         metrics: what the script says of itself.
@@ -74,7 +73,7 @@ class Delivery:
             Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
             Repeater("fence", self._look_at_fence, period_seconds=fence.LOOK_SECONDS),
         ]
-        self.phase = Phase.SYNCING
+        self._phase = Phase.SYNCING
         self.pid: int | None = None
         self.host_ends_at: float | None = None
         self.metrics = Metrics(assignment.layout.metrics, clock=clock)
@@ -84,6 +83,10 @@ class Delivery:
         """Begin with log and status."""
         for repeater in self._beside:
             repeater.start()
+
+    def enter(self, phase: Phase) -> None:
+        """Say from now on that the agent is at this."""
+        self._phase = phase
 
     def say(self, line: str) -> None:
         """Add a line of ours to the run's log."""
@@ -107,7 +110,7 @@ class Delivery:
 
     def finish_checkpoints(self, *, killed: bool) -> None:
         """The script has ended: send its last checkpoints and its output."""
-        self.phase = Phase.UPLOADING
+        self._phase = Phase.UPLOADING
         keeper, watcher = self._keeper, self._watcher
         if keeper is not None and watcher is not None:
             if watcher.stop(seconds=self._time_for(SEND_SECONDS)):
@@ -127,7 +130,7 @@ class Delivery:
 
     def free_host(self) -> None:
         """Write the last status, and that the host has no run any more."""
-        self.phase = Phase.ENDED
+        self._phase = Phase.ENDED
         self._send("the last status", self._report, seconds=STATUS_SECONDS)
         self._send("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
 
@@ -165,7 +168,7 @@ class Delivery:
         last = self._last
         self._reporter.tell(
             Standing(
-                phase=self.phase,
+                phase=self._phase,
                 pid=self.pid,
                 last_line=last_line(self._assignment.layout.spool),
                 last_step=last.step if last else None,

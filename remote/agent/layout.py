@@ -65,6 +65,11 @@ class RunLayout:
         return self.log / f"{self.attempt:03d}.metrics.jsonl"
 
     @property
+    def environments(self) -> Path:
+        """Python environments, named by content; shared by all runs of the host, and not changed once complete."""
+        return self.root.parents[1] / "environments"
+
+    @property
     def state(self) -> Path:
         """Records of this attempt that outlive the agent's process."""
         return self.root / "state" / f"{self.attempt:03d}"
@@ -105,11 +110,6 @@ class Layout:
     def lock(self) -> Path:
         """Held for as long as a run is on."""
         return self.root / "run.lock"
-
-    @property
-    def environments(self) -> Path:
-        """Virtual environments, one per content of a lock file; shared by runs, never changed once made."""
-        return self.root / "environments"
 
     def run(self, run: str, attempt: int) -> RunLayout:
         """Give the folder of an attempt; `run` has been checked to be a run's id, so it cannot lead elsewhere."""

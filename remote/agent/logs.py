@@ -83,11 +83,16 @@ def say(spool: Path, line: str) -> None:
 
 def last_line(spool: Path) -> str:
     """The last line with anything in it, for people; bytes that are no text are shown as such, long lines are cut."""
+    return next(iter(last_lines(spool)), "")
+
+
+def last_lines(spool: Path) -> list[str]:
+    """The last few lines with anything in them, the newest first, as `last_line` shows them."""
     try:
         with spool.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
             tail = stream.read(TAIL_BYTES).decode(errors="replace")
     except FileNotFoundError:
-        return ""
+        return []
     lines = [line.strip() for line in LINE_END.split(tail)]
-    return next((line[-LINE_CHARACTERS:] for line in reversed(lines) if line), "")
+    return [line[-LINE_CHARACTERS:] for line in reversed(lines) if line]

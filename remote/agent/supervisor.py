@@ -23,7 +23,7 @@ from .imds import Metadata
 from .limits import ActivityMeter, LimitGuard
 from .lock import FileLock
 from .outcome import Cause, Ending, decide, outcome_record
-from .preparation import prepare
+from .preparation import Preparation
 from .process import ExitStatus, TrainingProcess
 from .records import SCHEMA, encode, read_record, write_record
 from .spec import RunSpec, parse_spec
@@ -97,7 +97,8 @@ class Supervisor:
         except AgentError as error:
             logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
             self._delivery.say(str(error))
-            ending = Ending(failure=str(error))
+            # What was interrupted on request has not failed.
+            ending = self._ending(None) if self._stopper.request else Ending(failure=str(error))
         except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
             logger.exception("a bug of the agent")
             ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
@@ -144,7 +145,8 @@ class Supervisor:
         process = TrainingProcess.find(self._layout.state) or self._launch(spec)
         if process is None:
             return self._ending(None)
-        self._delivery.pid, self._delivery.phase = process.pid, Phase.RUNNING
+        self._delivery.pid = process.pid
+        self._delivery.enter(Phase.RUNNING)
         self._delivery.watch_checkpoints(spec)
         status = self._watch(process, spec)
         self._delivery.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
@@ -164,7 +166,15 @@ class Supervisor:
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
         """Prepare and start the script; None when the run was stopped before."""
-        plan = prepare(spec, self._assignment, environ=self._environ, say=self._delivery.say)
+        plan = Preparation(
+            spec,
+            self._assignment,
+            environ=self._environ,
+            say=self._delivery.say,
+            enter=self._delivery.enter,
+            stopped=lambda: self._stopper.request is not None,
+            clock=self._clock,
+        ).prepare()
         write_record(self._layout.state / "resumed.json", {"step": plan.resumed_step})
         if self._stopper.request is not None:
             return None

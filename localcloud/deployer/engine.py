@@ -24,7 +24,7 @@ from localcloud.deployer.graph import deletion_order, dragged_along
 from localcloud.deployer.plan import Decision, Declaration, checked_inputs, decide, generated_name
 from localcloud.deployer.state import Pending, Resource, StackState
 from localcloud.deployer.types import KNOWN, type_of
-from localcloud.deployer.types.base import ResourceType
+from localcloud.deployer.types.base import Made, ResourceType
 from localcloud.deployer.values import mark_secrets, plain
 
 DEFAULT_REGION = "us-east-1"
@@ -81,20 +81,21 @@ class Engine:
 
     def recover(self) -> None:
         """Find what an interrupted deployment had begun to make, and take it over or forget it."""
+        known = {(resource.type, resource.id) for resource in self.state.resources.values()}
         for pending in list(self.state.pending.values()):
             resource = pending.resource
-            kind, cloud = type_of(resource.type, self._types), self._cloud(resource.provider)
             with self._explained(Operation.READ, resource):
-                made = kind.find(cloud, resource.inputs, pending.token)
-                if made is None:
+                made = type_of(resource.type, self._types).find(
+                    self._cloud(resource.provider), resource.inputs, pending.token
+                )
+                if made is None or (resource.type, made.id) in known:
                     self.state.forget_pending(resource.urn)
-                    continue
-                computed = dict(made.computed)
-                if not self.preview:
-                    computed |= kind.update(cloud, made.id, {}, resource.inputs)
-            outputs = {**resource.inputs, **computed}
-            self.state.put(replace(resource, id=made.id, outputs=mark_secrets(outputs, resource.secrets)))
-            self._tell(EventKind.ADOPTED, Operation.READ, resource, resource_id=made.id)
+                else:
+                    self._adopt(resource, made)
+        for condemned in list(self.state.condemned):
+            current = self.state.resources.get(condemned.urn)
+            if current is not None and current.id == condemned.id:  # its replacement was never made
+                self.state.absolve(condemned)
 
     def refresh(self) -> None:
         """Look whether everything in the state still exists; what does not is forgotten, and so made again."""
@@ -291,6 +292,15 @@ class Engine:
                 next_step="destroy the stack first, or set aws:region back",
             )
         return self._keep(declaration, old.id if old else self._new_token(), outputs=declaration.inputs)
+
+    def _adopt(self, resource: Resource, made: Made) -> None:
+        computed = dict(made.computed)
+        if not self.preview:  # it may have been made and no more: bring it to what was wanted
+            kind = type_of(resource.type, self._types)
+            computed |= kind.update(self._cloud(resource.provider), made.id, {}, resource.inputs)
+        outputs = {**resource.inputs, **computed}
+        self.state.put(replace(resource, id=made.id, outputs=mark_secrets(outputs, resource.secrets)))
+        self._tell(EventKind.ADOPTED, Operation.READ, resource, resource_id=made.id)
 
     # --- deleting
 

@@ -116,6 +116,16 @@ def test_a_kill_during_a_replacement_leaks_neither_the_old_nor_the_new(bench: Be
     assert bench.state.condemned == []
 
 
+def test_a_replacement_that_failed_and_is_taken_back_leaves_the_old_one_alone(bench: Bench) -> None:
+    bench.deploy(declare("a", zone="x"))
+    bench.toy.broken["create a"] = refused("Quota")
+    with pytest.raises(DeployError):
+        bench.deploy(declare("a", zone="y"))
+    bench.toy.broken.clear()
+    assert bench.deploy(declare("a", zone="x")) == [("same", "a")]
+    assert len(bench.toy.things) == 1
+
+
 def test_what_has_vanished_from_the_cloud_is_made_again_and_said(bench: Bench) -> None:
     bench.deploy(declare("a"), declare("b"))
     bench.toy.things = {key: thing for key, thing in bench.toy.things.items() if thing["label"] != "a"}

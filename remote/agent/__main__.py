@@ -73,7 +73,7 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
         attempt=order.attempt,
         host=_host(order, bucket, environ),
         bucket=bucket,
-        keys=RunKeys(run=order.run),
+        keys=RunKeys(run=order.run, number=order.attempt),
         layout=Layout.of(environ).run(order.run, order.attempt),
     )
     lock = FileLock.inherited(host_lock) if host_lock is not None else None
@@ -108,7 +108,7 @@ def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
     except AgentError as error:
         logger.warning("%s", error)
     try:
-        return str(bucket.read_json(RunKeys(run=order.run).spec)["host"]["instance_id"])
+        return str(bucket.read_json(RunKeys(run=order.run, number=order.attempt).spec)["host"]["instance_id"])
     except (AgentError, KeyError, TypeError) as error:
         logger.warning("the spec does not name the host: %s", error)
         return UNKNOWN_HOST

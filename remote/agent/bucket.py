@@ -28,14 +28,20 @@ TRANSFER_PART_BYTES = 32 * MIB
 
 @dataclass(frozen=True, kw_only=True)
 class RunKeys:
-    """The keys of one run; `docs/contracts.md` has the table."""
+    """The keys of one run as one of its attempts uses them; `docs/contracts.md` has the table.
+
+    Args:
+        run: the run's id.
+        number: which attempt; the second and later ones have a spec and an outcome of their own.
+    """
 
     run: str
+    number: int = 1
 
     @property
     def spec(self) -> str:
         """RunSpec, written by the laptop."""
-        return f"runs/{self.run}/spec.json"
+        return self._numbered("spec")
 
     @property
     def status(self) -> str:
@@ -45,16 +51,25 @@ class RunKeys:
     @property
     def outcome(self) -> str:
         """Outcome, created once."""
-        return f"runs/{self.run}/outcome.json"
+        return self._numbered("outcome")
+
+    def _numbered(self, name: str) -> str:
+        suffix = "" if self.number == 1 else f"-{self.number:03d}"
+        return f"runs/{self.run}/{name}{suffix}.json"
 
     @property
     def checkpoints(self) -> str:
         """Prefix of everything that was kept of the run's checkpoints."""
         return f"runs/{self.run}/checkpoints/"
 
+    @property
+    def attempts(self) -> str:
+        """Prefix of the claims."""
+        return f"runs/{self.run}/attempts/"
+
     def attempt(self, attempt: int) -> str:
         """The claim of an attempt: who created it runs the attempt."""
-        return f"runs/{self.run}/attempts/{attempt:03d}.json"
+        return f"{self.attempts}{attempt:03d}.json"
 
     def log(self, attempt: int) -> str:
         """Prefix of an attempt's log chunks."""

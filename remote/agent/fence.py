@@ -1,7 +1,8 @@
 """One writer at a time: an attempt stops writing once a later attempt of its run has begun.
 
 An attempt whose host was cut off for a while may come back when the run has long gone on elsewhere. Before it commits
-anything, it looks whether its successor has claimed the run; a successor's claim is never taken back.
+anything, it looks whether a later attempt has claimed the run; a claim is never taken back. The very next attempt may
+have been refused by its host and never claimed anything, so all of them count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Fence:
 
     def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int) -> None:
         self._bucket = bucket
-        self._next = keys.attempt(attempt + 1)
+        self._claims = keys.attempts
+        self._own = keys.attempt(attempt)
         self.lost = False
 
     def look(self) -> bool:
@@ -31,5 +33,5 @@ class Fence:
         Raises:
             BucketError: it does not answer.
         """
-        self.lost = self.lost or self._bucket.find_json(self._next) is not None
+        self.lost = self.lost or any(key > self._own for key, _ in self._bucket.sizes(self._claims))
         return self.lost

@@ -25,6 +25,6 @@ def record_refusal(bucket: Bucket, *, run: str, attempt: int, host: str, detail:
     verdict = decide(Ending(failure=detail))
     record = outcome_record(identity, verdict, Progress(), ended_at=now, duration_seconds=0.0, usd_per_hour=Decimal(0))
     try:
-        bucket.create(RunKeys(run=run).outcome, encode(record))
+        bucket.create(RunKeys(run=run, number=attempt).outcome, encode(record))
     except AgentError as error:
         logger.warning("the refusal of run %s could not be recorded: %s", run, error)

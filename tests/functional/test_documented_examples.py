@@ -1,0 +1,119 @@
+"""Every command line that README, the docs and `--help` show is run, and must end well."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tasks
+from localcloud import daemon
+from tests.support.cli import BIN, ROOT, Cli
+
+pytestmark = pytest.mark.xdist_group("examples")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What comes late, because it takes something away that the others need; everything else keeps its order.
+LAST = ["cancel", "stop", "start", "resume", "local.interrupt", "terminate", "down", "local.down"]
+# Not run here: (command, why).
+LEFT_OUT = {
+    "ssh": "wants a terminal and a Session Manager plugin; its argv is tested in test_shell.py",
+    "local.interrupt": "wants a spot host; run in test_spot.py",
+    "train --watch": "goes on until Ctrl-C",
+}
+RUN = re.compile(r"\bRUN\b|\b20261122-160000-7f3a9c\b")
+
+
+def shown() -> list[str]:
+    """The documented command lines, once each."""
+    found = [line for name in tasks.namespace.task_names for line in examples_of(name)]
+    for document in DOCUMENTS:
+        found += re.findall(r"(?:^ {4}|`)((?:inv|runctl) [a-z][^`#\n]*)", document.read_text(), re.MULTILINE)
+    lines = dict.fromkeys(line.strip() for line in found)
+    return [line for line in lines if "NAME" not in line and "--list" not in line and "…" not in line]
+
+
+def examples_of(name: str) -> list[str]:
+    return re.findall(r"Example: (inv .*)", tasks.namespace[name].body.__doc__ or "")
+
+
+def verb(line: str) -> str:
+    return line.split()[1]
+
+
+def in_order(lines: list[str]) -> list[str]:
+    return sorted(lines, key=lambda line: LAST.index(verb(line)) if verb(line) in LAST else -1)
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    cli = Cli(tmp_path_factory.mktemp("examples"))
+    cli("train", "--epochs", "9")
+    cli("train", "--epochs", "3")
+    yield cli
+    daemon.stop(cli.state / "local")
+
+
+@pytest.fixture(scope="module")
+def pulled(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint that the examples push."""
+    folder = tmp_path_factory.mktemp("pulled")
+    older = cli("runs", "--json").json["items"][1]["run"]
+    cli("checkpoint.pull", older, "--to", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("line", in_order(shown()))
+def test_a_documented_command_line_works(line: str, cli: Cli, pulled: Path, tmp_path: Path) -> None:
+    if any(line.split(None, 1)[1].startswith(left_out) for left_out in LEFT_OUT):
+        pytest.skip("left out, see LEFT_OUT")
+    prepare(cli, line)
+    text = RUN.sub(lambda _: cli("runs", "--json").json["items"][0]["run"], line).replace("checkpoint_epoch_9.npz", str(pulled / "checkpoint_epoch_9.npz"))
+    text = re.sub(r"(path/to/|my/)?(train|script)\.py", "training/train_digits.py", text)
+    text = text.replace("--to best", f"--to {tmp_path}/best")
+    words = shlex.split(text)[1:]
+    done = cli(*words, *undone(line), code=None)
+
+    # A run that was ended on purpose exits with the code of its end.
+    assert done.code in ({0, 143, 75} if verb(line) in {"resume", "start"} else {0}), f"{text}\n{done.out}\n{done.err}"
+
+
+def prepare(cli: Cli, line: str) -> None:
+    """What an example takes for granted: a run that goes on, a run that was stopped, a host that is stopped."""
+    if verb(line) in {"cancel", "resume"}:
+        cli("train", "--no-wait", "--", "--epochs", "100000")
+    if verb(line) == "resume":
+        cli("cancel")
+
+
+def undone(line: str) -> list[str]:
+    """What makes an example that would go on for long, or ask, end at once."""
+    if verb(line) == "resume":
+        return ["--no-wait"]
+    return ["--yes"] if verb(line) in {"terminate", "checkpoint.prune"} and "--dry-run" not in line else []
+
+
+def test_make_train_works(tmp_path: Path) -> None:
+    """The first command of the README, with the virtual environment that is there."""
+    cli = Cli(tmp_path)
+    try:
+        done = subprocess.run(
+            ["make", "train", f"VENV={BIN.parent}"],
+            cwd=ROOT,
+            env=cli.environment({}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "completed" in done.stderr
+    finally:
+        daemon.stop(tmp_path / "local")
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150

@@ -51,11 +51,21 @@ class Aws:
         return self._client("s3")
 
     @cached_property
+    def s3_signer(self) -> Any:
+        """S3 for signing addresses that others call: the region's own endpoint, where nothing is redirected, and SigV4.
+
+        A plain client would sign for the global endpoint, which answers other regions' buckets with a redirect that no
+        signature survives.
+        """
+        virtual = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        return self._client("s3", signature_version="s3v4", s3=virtual)
+
+    @cached_property
     def ssm(self) -> Any:
         """Systems Manager: how commands reach a host with no open port."""
         return self._client("ssm")
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, **more: Any) -> Any:
         import boto3  # noqa: PLC0415  see the module's docstring
         from botocore.config import Config  # noqa: PLC0415
 
@@ -64,6 +74,7 @@ class Aws:
             "read_timeout": READ_SECONDS,
             "retries": {"mode": "standard", "max_attempts": 4},
             "max_pool_connections": 32,
+            **more,
         }
         session = boto3.Session(region_name=self.region)
         if self.endpoint_url is None:

@@ -1,0 +1,105 @@
+"""The bucket's side of a command over Systems Manager: room for what is too large for a command's own text.
+
+A lane is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
+objects below that prefix and for so long) and one address to read; the host's role is asked for nothing. When the
+order is done its lane is emptied.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from remote.bucket import Bucket, Entry
+from remote.errors import Unavailable
+
+LARGEST_SECONDS = 7 * 24 * 3600  # what SigV4 allows; temporary credentials may end sooner
+SLACK_SECONDS = 900  # for delivery of the command, and for its last words
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Lanes for one host.
+
+    Args:
+        bucket: the stack's bucket.
+        signer: an S3 client whose addresses a host can call, see `Aws.s3_signer`.
+        instance_id: the host; its lanes are below `hosts/<instance-id>/relay/`.
+    """
+
+    def __init__(self, bucket: Bucket, signer: Any, instance_id: str) -> None:
+        self._bucket = bucket
+        self._signer = signer
+        self._prefix = f"hosts/{instance_id}/relay/"
+
+    @contextmanager
+    def lane(self, seconds: float) -> Iterator[Lane]:
+        """A new lane whose signatures are good for an order of that long; emptied at the end."""
+        valid = int(min(seconds + SLACK_SECONDS, LARGEST_SECONDS))
+        lane = Lane(self._bucket, self._signer, f"{self._prefix}{uuid.uuid4().hex}/", valid)
+        try:
+            yield lane
+        finally:
+            lane.clear()
+
+
+class Lane:
+    """One order's place in the bucket; made by `Relay.lane`."""
+
+    def __init__(self, bucket: Bucket, signer: Any, prefix: str, valid_seconds: int) -> None:
+        self._bucket = bucket
+        self._signer = signer
+        self._prefix = prefix
+        self._valid_seconds = valid_seconds
+
+    def form(self) -> dict[str, Any]:
+        """What the host needs to store objects in this lane, and nowhere else.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
+        """
+        signed = self._signer.generate_presigned_post(
+            self._bucket.name, f"{self._prefix}${{filename}}", ExpiresIn=self._valid_seconds
+        )
+        return {"url": signed["url"], "fields": signed["fields"], "prefix": self._prefix}
+
+    def upload(self, path: Path) -> str:
+        """Store a file, of any size; the signed address at which the host reads it."""
+        key = f"{self._prefix}file"
+        with path.open("rb") as stream:
+            self._bucket.put(key, stream)
+        return str(
+            self._signer.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket.name, "Key": key}, ExpiresIn=self._valid_seconds
+            )
+        )
+
+    def entries(self, after: str = "") -> list[Entry]:
+        """The objects the host has stored, in order, from the first past `after`."""
+        return list(self._bucket.keys(self._prefix, after))
+
+    def blocks(self, key: str, block_bytes: int) -> Iterator[bytes]:
+        """An object's bytes.
+
+        Raises:
+            Unavailable: it is not there.
+        """
+        found = self._bucket.blocks(key, block_bytes)
+        if found is None:
+            raise Unavailable(f"s3://{self._bucket.name}/{key} is not there", next_step="the same command again")
+        return found
+
+    def file(self, block_bytes: int) -> Iterator[bytes]:
+        """The file that the host has stored."""
+        return self.blocks(f"{self._prefix}file", block_bytes)
+
+    def clear(self) -> None:
+        """Remove all that was stored; a failure is only noted, the order's own outcome counts."""
+        try:
+            self._bucket.delete([entry.key for entry in self.entries()])
+        except Unavailable as error:
+            log.warning("s3://%s/%s was not emptied: %s", self._bucket.name, self._prefix, error)

@@ -19,8 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 IMDS = "http://169.254.169.254"
-OLDEST_PYTHON = (3, 10)
-CALL_SECONDS = 60
+OLDEST_PYTHON, CALL_SECONDS = (3, 10), 60
 EX_UNAVAILABLE, EX_NOPERM = 69, 77
 
 

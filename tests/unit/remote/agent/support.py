@@ -15,11 +15,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 from remote.agent.bucket import Bucket, RunKeys
+from remote.agent.clock import Clock
 from remote.agent.snapshot import tree_digest, unpack
 
 ROOT = Path(__file__).parents[4]
@@ -227,3 +229,20 @@ def _handler(service: MetadataService) -> type[BaseHTTPRequestHandler]:
             """Quiet."""
 
     return Handler
+
+
+class ManualClock(Clock):
+    """Time that moves only when a test moves it, or sleeps."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 22, 16, tzinfo=UTC)) -> None:
+        self.start = now
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds

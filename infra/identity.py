@@ -15,6 +15,7 @@ Document = dict[str, Any]
 
 READ_PREFIXES = ("agent/", "code/", "runs/")
 WRITE_PREFIXES = ("runs/", "hosts/")
+PRUNED = "runs/*/checkpoints/*"
 
 
 def trust_policy() -> Document:
@@ -25,10 +26,12 @@ def trust_policy() -> Document:
 
 
 def bucket_policy(bucket_arn: str) -> Document:
-    """Let a host read code and runs, write runs and its own record, and list those; delete nothing.
+    """Let a host read code and runs, write runs and its own record, and remove old checkpoints; nothing else.
 
-    S3 answers 403, not 404, for a missing object when the reader may not list: the condition on ListBucket keeps a
-    host from seeing other prefixes, so a host asks for what may be missing by listing.
+    It may list the whole bucket, because S3 answers 403, not 404, for a missing object to a reader who may not list,
+    and a condition on the prefix never holds for GetObject; there is nothing but this stack's objects to see. The
+    bucket keeps versions, so what is removed can be brought back.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     """
     return _document(
         {
@@ -40,16 +43,16 @@ def bucket_policy(bucket_arn: str) -> Document:
         {
             "Sid": "Write",
             "Effect": "Allow",
-            "Action": ["s3:PutObject"],
+            "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
             "Resource": [f"{bucket_arn}/{prefix}*" for prefix in WRITE_PREFIXES],
         },
         {
-            "Sid": "List",
+            "Sid": "Prune",
             "Effect": "Allow",
-            "Action": ["s3:ListBucket"],
-            "Resource": [bucket_arn],
-            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in _listed()]}},
+            "Action": ["s3:DeleteObject"],
+            "Resource": [f"{bucket_arn}/{PRUNED}"],
         },
+        {"Sid": "List", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [bucket_arn]},
     )
 
 
@@ -122,10 +125,6 @@ class HostRole(pulumi.ComponentResource):
             policy=document,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def _listed() -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*READ_PREFIXES, *WRITE_PREFIXES)))
 
 
 def _document(*statements: Document) -> Document:

@@ -1,8 +1,10 @@
 """The agent's command line; what it does is in the modules beside this one.
 
-start      take the host and supervise an attempt, detached; one line of JSON, exit 0, or 75 when the host is busy
-doctor     look at everything a run needs of this host; JSON, exit 0 or 69
-supervise  be the supervisor (for `start` to use)
+- `start`: take the host and supervise an attempt, detached; one line of JSON, exit 0, or 75 when the host is busy
+- `cancel`, `stop`: end a run that is on here; JSON, exit 0, or 69 when it is not
+- `recover`: after a crash or a reboot, bring every attempt that has begun here to its end; JSON, exit 0
+- `doctor`: look at everything a run needs of this host; JSON, exit 0 or 69
+- `supervise`: be the supervisor (for `start` to use)
 """
 
 from __future__ import annotations
@@ -68,30 +70,33 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
     stopper = Stopper(clock=clock)
     signal.signal(signal.SIGTERM, lambda *_: stopper.ask(Cause.STOPPED, "stopped on request"))
     duty = FileLock.inherited(duty_lock)
-    bucket = _bucket(order, environ)
-    assignment = Assignment(
-        attempt=order.attempt,
-        host=_host(order, bucket, environ),
-        bucket=bucket,
-        keys=RunKeys(run=order.run, number=order.attempt),
-        layout=Layout.of(environ).run(order.run, order.attempt),
+    supervisor = Supervisor(
+        _assignment(order, environ),
+        environ=environ,
+        metadata=Metadata.of(environ),
+        host_lock=FileLock.inherited(host_lock) if host_lock is not None else None,
+        stopper=stopper,
+        clock=clock,
     )
-    lock = FileLock.inherited(host_lock) if host_lock is not None else None
     try:
-        Supervisor(
-            assignment,
-            environ=environ,
-            metadata=Metadata.of(environ),
-            host_lock=lock,
-            stopper=stopper,
-            clock=clock,
-        ).supervise()
+        supervisor.supervise()
     except AgentError as error:
         logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message is the whole of it
         return EX_UNAVAILABLE
     finally:
         duty.close()
     return EX_OK
+
+
+def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
+    bucket = _bucket(order, environ)
+    return Assignment(
+        attempt=order.attempt,
+        host=_host(order, bucket, environ),
+        bucket=bucket,
+        keys=RunKeys(run=order.run, number=order.attempt),
+        layout=Layout.of(environ).run(order.run, order.attempt),
+    )
 
 
 def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:

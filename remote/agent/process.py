@@ -146,13 +146,14 @@ class TrainingProcess:
 
 def _spawn_shim(state: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
     # -I -S: nothing in the script's environment or directory changes what the shim itself runs.
-    subprocess.Popen(
+    shim = subprocess.Popen(
         [sys.executable, "-I", "-S", "-X", "utf8", str(SHIM), str(state)],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
         start_new_session=True,
     )
+    shim.returncode = 0  # its end is learnt from its lock and its record, never waited for
 
 
 def command(script: str, arguments: Sequence[str], *, code: Path, python: str | None) -> list[str]:

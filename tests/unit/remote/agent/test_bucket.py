@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remote.agent.bucket import Bucket, RunKeys, host_key
+from remote.agent.errors import BucketError
+from tests.unit.remote.agent.support import golden
+
+
+def test_the_keys_are_the_contracts() -> None:
+    manifest, outcome = golden("manifest"), golden("outcome")
+    keys = RunKeys(run=manifest["run"])
+
+    assert keys.checkpoint_file(3, 1, "checkpoint_epoch_3.npz") == manifest["files"][0]["key"]
+    assert keys.manifest(3) == outcome["last_checkpoint"]
+    assert keys.spec == f"runs/{keys.run}/spec.json"
+    assert keys.outcome == f"runs/{keys.run}/outcome.json"
+    assert keys.status == f"runs/{keys.run}/status.json"
+    assert keys.attempt(1) == f"runs/{keys.run}/attempts/001.json"
+    assert keys.chunk(1, 7) == f"runs/{keys.run}/log/001/00000007"
+    assert keys.output("a/b") == f"runs/{keys.run}/output/a/b"
+    assert host_key("i-1") == "hosts/i-1.json"
+
+
+def test_what_was_created_is_not_created_again(bucket: Bucket) -> None:
+    assert bucket.create("k", b"one")
+    assert bucket.create("k", b"one"), "the same bytes: a request whose answer was lost"
+    assert not bucket.create("k", b"two")
+    assert bucket.read("k") == b"one"
+
+
+def test_files_of_any_size_go_up_and_come_down(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "up").write_bytes(b"x" * 100)
+    bucket.upload("k", tmp_path / "up")
+    bucket.download("k", tmp_path / "down")
+
+    assert (tmp_path / "down").read_bytes() == b"x" * 100
+    assert (bucket.size("k"), list(bucket.sizes(""))) == (100, [("k", 100)])
+    bucket.delete("k")
+    bucket.delete("k")
+    assert list(bucket.sizes("")) == []
+
+
+def test_an_error_says_which_call_on_which_key_and_what_came_back(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(BucketError, match=f"GetObject s3://{bucket.name}/none: NoSuchKey") as caught:
+        bucket.read("none")
+    assert caught.value.missing
+    with pytest.raises(BucketError, match="download s3") as caught:
+        bucket.download("none", tmp_path / "x")
+    assert caught.value.missing
+    with pytest.raises(BucketError, match="upload s3"):
+        bucket.upload("k", tmp_path / "not there")
+    bucket.write("text", b"{")
+    with pytest.raises(BucketError, match="holds no JSON"):
+        bucket.find_json("text")
+    assert bucket.find_json("none") is None
+
+
+def test_a_server_that_is_not_there_is_a_bucket_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("remote.agent.bucket.CALL_ATTEMPTS", 1)
+    bucket = Bucket.connect("b", region="us-east-1", environ={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+
+    with pytest.raises(BucketError) as caught:
+        bucket.read("k")
+    assert caught.value.code == "EndpointConnectionError"

@@ -2,7 +2,7 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, hosts, local, resume, runs, stack, status, train
+from commands import checkpoint, hosts, local, resume, runs, shell, stack, status, train
 
 namespace = Collection(
     stack.up,
@@ -18,6 +18,10 @@ namespace = Collection(
     hosts.stop,
     hosts.terminate,
     hosts.processes,
+    shell.exec_,
+    shell.ssh,
+    shell.push,
+    shell.pull,
     resume.resume,
     resume.cancel,
     checkpoint=Collection(

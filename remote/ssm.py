@@ -149,14 +149,14 @@ class SsmTransport:
     def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command and hand on its output as it comes; see `Transport.stream`.
 
-        Whatever interrupts it here (Ctrl-C) cancels the command there.
+        Ctrl-C here, or a reader of the output that goes away, cancels the command there.
         """
         output = Output(out, err)
         with self._lane(command.timeout_seconds) as lane:
             command_id = self._dispatch(run_order(command, lane, stream=True), command)
             try:
                 answer = self._follow(command_id, lane, output) if lane else self._wait(command_id)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, BrokenPipeError):
                 self._ssm.cancel_command(CommandId=command_id, InstanceIds=[self.instance_id])
                 raise
             output.take(answer, lane)

@@ -1,0 +1,188 @@
+"""One host by hand: a command, a shell, a file there and back, over Systems Manager or SSH."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commands import environment, wording
+from commands.frame import command, emit, say
+from remote.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from remote.host import Host
+    from remote.stack import Stack
+    from remote.transport import Transfer, Transport
+
+SHARED = {
+    "transport": "How to reach the host: ssm, ssh or auto (default: what it offers)",
+    "identity": "Private key for SSH (default: ssh.identity in invoke.yaml, else the SSH agent and ~/.ssh)",
+}
+
+
+@command(**SHARED, timeout="End it after that long: 90s, 20m, 2h (default: 1h)")
+def exec_(
+    c: Any, host: str, transport: str = "", identity: str = "", timeout: str = "1h", stack: str = "", json: bool = False
+) -> None:
+    """Run a command on a host, with its output and its exit code here.
+
+    What follows `--` is the command, word for word; it starts in the user's home.
+
+    Example: inv exec trainer -- nvidia-smi -L
+    """
+    from invoke.exceptions import Exit
+
+    from remote.arguments import after_double_dash
+    from remote.durations import parse_duration
+    from remote.transport import Command
+
+    argv = after_double_dash(sys.argv)
+    if not argv:
+        raise UsageError("which command?", next_step=f"inv exec {host} -- COMMAND")
+    order = Command.of(argv, timeout_seconds=parse_duration(timeout, "--timeout"), title="exec")
+    with _reached(c, stack, host, transport, identity) as carrier:
+        if json:
+            done = carrier.run(order)
+            emit("command", host=host, transport=carrier.name, argv=argv, **asdict(done))
+            code = done.exit_code
+        else:
+            code = carrier.stream(order, sys.stdout.buffer, sys.stderr.buffer)
+    if code:
+        raise Exit(code=code)
+
+
+@command(**SHARED)
+def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str = "", json: bool = False) -> None:
+    """Open a shell on a host: by Session Manager, or with the SSH client.
+
+    With --json the client's command line is printed and not run.
+
+    Example: inv ssh trainer
+    """
+    import os
+
+    opened, found = _find(stack, host)
+    argv = _session(c, opened, found, transport, identity)
+    if json:
+        emit("session", host=asdict(found), argv=argv)
+        return
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)  # noqa: S606  to become the client is the point: its terminal, signals and exit code
+
+
+@command(**SHARED, local="A file here", target="HOST:PATH; a folder, or what ends in /, takes the file's name")
+def push(
+    c: Any,
+    local: str,
+    target: str,
+    transport: str = "",
+    identity: str = "",
+    stack: str = "",
+    json: bool = False,
+) -> None:
+    """Copy a file to a host; it is there whole and verified, or not at all.
+
+    Example: inv push data.npz trainer:/tmp/data.npz
+    """
+    host, path = parse_remote(target)
+    with _reached(c, stack, host, transport, identity) as carrier:
+        done = carrier.put(Path(local), path)
+    _report("pushed", f"{local} to {host}:{done.path}", host, carrier, done, as_json=json)
+
+
+@command(**SHARED, source="HOST:PATH", local="Where to; a folder, or what ends in /, takes the file's name")
+def pull(
+    c: Any,
+    source: str,
+    local: str,
+    transport: str = "",
+    identity: str = "",
+    stack: str = "",
+    json: bool = False,
+) -> None:
+    """Copy a file from a host; it is here whole and verified, or not at all.
+
+    Example: inv pull trainer:/tmp/data.npz .
+    """
+    host, path = parse_remote(source)
+    if not path:
+        raise UsageError(f"{source!r} names no file", next_step=f"inv pull {host}:PATH {local}")
+    with _reached(c, stack, host, transport, identity) as carrier:
+        done = carrier.get(path, Path(local) / Path(path).name if local.endswith("/") else Path(local))
+    _report("pulled", f"{source} to {done.path}", host, carrier, done, as_json=json)
+
+
+def parse_remote(text: str) -> tuple[str, str]:
+    """`HOST:PATH` as host and path; `~/` is the home, where relative paths start anyway.
+
+    Raises:
+        UsageError: there is no host or no colon.
+    """
+    host, colon, path = text.partition(":")
+    if not host or not colon:
+        raise UsageError(f"{text!r} is no HOST:PATH", next_step="inv push FILE trainer:/tmp/FILE")
+    return host, path.removeprefix("~/") if path != "~" else ""
+
+
+def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer, *, as_json: bool) -> None:
+    from rich.markup import escape
+
+    say(topic, escape(f"{what}, {wording.size(done.bytes)}, SHA-256 {done.sha256[:12]}"))
+    if as_json:
+        emit("transfer", host=host, transport=carrier.name, **asdict(done))
+
+
+@contextmanager
+def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> Iterator[Transport]:
+    """The transport that was asked for, said out loud, and closed at the end."""
+    from remote.reach import parse_way, reach
+
+    way = parse_way(transport)
+    opened, found = _find(stack, host)
+    carrier, choice = reach(opened, found, way, pins=_pins(), identity=_identity(c, identity))
+    say("transport", f"{choice.way}: {choice.why}")
+    try:
+        yield carrier
+    finally:
+        carrier.close()
+
+
+def _find(stack: str, host: str) -> tuple[Stack, Host]:
+    from remote.host import find_host
+
+    opened = environment.open_stack(stack)
+    return opened, find_host(opened, host)
+
+
+def _session(c: Any, stack: Stack, host: Host, transport: str, identity: str) -> list[str]:
+    from shutil import which
+
+    from remote.host import require_running
+    from remote.reach import Way, decide, endpoint, parse_way, session_argv
+    from remote.ssh import client_argv
+
+    require_running(host)
+    choice = decide(stack, host, parse_way(transport))
+    say("transport", f"{choice.way}: {choice.why}")
+    if choice.way is Way.SSM:
+        return list(session_argv(stack, host.instance_id))
+    if which("ssh") is None:
+        raise ConfigError("the OpenSSH client is not installed", next_step="install openssh-client")
+    pins = _pins()
+    end = endpoint(stack, host, pins=pins, identity=_identity(c, identity))
+    return client_argv(end, pins.path(host.instance_id), host.instance_id)
+
+
+def _pins() -> Any:
+    from remote.hostkeys import Pins
+
+    return Pins(environment.state_dir() / "ssh")
+
+
+def _identity(c: Any, option: str) -> Path | None:
+    chosen = option or c.config.get("ssh", {}).get("identity")
+    return Path(chosen).expanduser() if chosen else None

@@ -1,0 +1,109 @@
+"""Which key a host must show before anything is said to it over SSH.
+
+A key is never believed because it was the first one seen. It comes over AWS's own authenticated API: from the tag
+`runctl:ssh-host-key`, or from the console output, where cloud-init prints the keys at the first boot. The console is a
+ring that forgets, so what it said is kept here, in the file that the OpenSSH client is given as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import ConfigError
+
+# In the order in which they are asked for; DSA and certificates are not used.
+KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+CONSOLE = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostKey:
+    """A public key as OpenSSH writes it: its kind and its bytes in base64."""
+
+    kind: str
+    base64: str
+
+    @property
+    def bytes(self) -> bytes:
+        """The key itself."""
+        return base64.b64decode(self.base64)
+
+    @property
+    def fingerprint(self) -> str:
+        """What OpenSSH shows of it: `SHA256:…`."""
+        return fingerprint(self.bytes)
+
+
+def fingerprint(key: bytes) -> str:
+    """A key's fingerprint as OpenSSH writes it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+
+
+def parse_key(text: str) -> HostKey:
+    """A key from one line of OpenSSH: `ssh-ed25519 AAAA… comment`.
+
+    Raises:
+        ConfigError: it is none, or of a kind that is not used.
+    """
+    kind, _, rest = text.strip().partition(" ")
+    encoded = rest.partition(" ")[0]
+    try:
+        body = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        body = b""
+    # The bytes name their own kind, after its length: a truncated or swapped line does not pass.
+    if kind not in KINDS or not body.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+        raise ConfigError(f"{text.strip()[:60]!r} is no SSH host key", next_step="ssh-keyscan -t ed25519 HOST")
+    return HostKey(kind=kind, base64=encoded)
+
+
+def from_console(output: str) -> tuple[HostKey, ...]:
+    """The keys that cloud-init printed, of the newest boot that printed any; none when there are none."""
+    blocks = CONSOLE.findall(output)
+    lines = [line.strip() for line in blocks[-1].splitlines()] if blocks else []
+    # cloud-init puts a prefix such as `ci-info: ` before its lines on some images.
+    found = [line[line.index(kind) :] for line in lines for kind in KINDS if f"{kind} " in line]
+    return in_order(parse_key(line) for line in found)
+
+
+def in_order(keys: Iterable[HostKey]) -> tuple[HostKey, ...]:
+    """Keys with the kinds that are preferred first."""
+    return tuple(sorted(keys, key=lambda key: KINDS.index(key.kind)))
+
+
+class Pins:
+    """The keys that are known here: one known_hosts file per host, named by its instance id.
+
+    Args:
+        folder: where the files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, instance_id: str) -> Path:
+        """The host's known_hosts file, whether it is there or not."""
+        return self._folder / f"{instance_id}.known_hosts"
+
+    def get(self, instance_id: str) -> tuple[HostKey, ...]:
+        """The host's keys, none when it is not known."""
+        try:
+            lines = self.path(instance_id).read_text().splitlines()
+        except FileNotFoundError:
+            return ()
+        return tuple(parse_key(line.partition(" ")[2]) for line in lines)
+
+    def keep(self, instance_id: str, keys: Sequence[HostKey]) -> None:
+        """Make these the host's keys; the instance id stands for the host's name in the file."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.path(instance_id)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text("".join(f"{instance_id} {key.kind} {key.base64}\n" for key in keys))
+        draft.replace(path)

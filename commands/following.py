@@ -184,5 +184,7 @@ def as_item(run: Run, now: dt.datetime) -> dict[str, Any]:
         "last_step": run.last_step,
         "last_checkpoint": run.outcome.last_checkpoint if run.outcome else None,
         "last_line": run.status.last_line if run.status else None,
+        "progress": run.status.progress if run.status else None,
+        "load": run.status.load if run.status else None,
         "cost_usd": None if cost is None else f"{cost:f}",
     }

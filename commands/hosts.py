@@ -157,7 +157,7 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
     if json:
         emit("processes", host=found.name, instance_id=found.instance_id, **{**answer, "schema": SCHEMA})
         return
-    print_facts(wording.load(answer["load"]))
+    print_facts({"host": f"{found.name} ({found.instance_id})", "load": wording.load(answer["load"])})
     print_table(
         ["PID", "CPU %", "MEMORY", "RUNNING", "COMMAND"],
         [

@@ -12,6 +12,8 @@ from commands.frame import command, emit, print_facts
 from commands.hosts import print_hosts, see_hosts
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from remote.host import Host
     from remote.runs import Run
     from remote.stack import Stack
@@ -49,13 +51,22 @@ def _print(stack: Stack, hosts: list[Host], run: Run | None, now: dt.datetime) -
     if run is None:
         print_facts({"run": "none yet; inv train"})
         return
-    print_facts(
-        {
-            "run": f"{run.id}  {run.spec.script} on {run.spec.host.name}",
-            "state": wording.state(run.state(now)),
-            "exit code": wording.number(run.outcome.exit_code if run.outcome else None),
-            "duration": wording.duration(run.duration_seconds(now)),
-            "last step": wording.number(run.last_step),
-            "last line": (run.status.last_line if run.status else None) or "-",
-        }
-    )
+    print_facts(_facts(run, now))
+
+
+def _facts(run: Run, now: dt.datetime) -> dict[str, str | Text]:
+    status, outcome = run.status, run.outcome
+    facts: dict[str, str | Text] = {
+        "run": f"{run.id}  {run.spec.script} on {run.spec.host.name}",
+        "state": wording.state(run.state(now), outcome.detail if outcome else ""),
+        "duration": wording.duration(run.duration_seconds(now)),
+        "checkpoint": f"step {run.last_step}" if run.last_step is not None else "none yet",
+        "cost so far": wording.money(run.cost_usd(now)),
+        "last line": (status.last_line if status else None) or "-",
+    }
+    if outcome:
+        return {**facts, "exit code": wording.number(outcome.exit_code)}
+    if status:
+        facts["state"] = wording.state(run.state(now), wording.progress("", status.progress).strip())
+        facts["load"] = wording.load(status.load)
+    return facts

@@ -80,14 +80,24 @@ def number(value: float | None) -> str:
     return "-" if value is None else str(value)
 
 
-def load(seen: Mapping[str, Any]) -> dict[str, str]:
-    """How busy a host is, as facts."""
-    facts = {"cpu": percent(seen.get("cpu_percent")), "memory": percent(seen.get("memory_percent"))}
-    for gpu in seen.get("gpus") or []:
-        facts[f"gpu {gpu['index']}"] = f"{percent(gpu['utilization_percent'])}, memory {percent(gpu['memory_percent'])}"
-    return facts
+def load(seen: Mapping[str, Any] | None) -> str:
+    """How busy a host is: `cpu 97 %, memory 12 %, gpu 0 88 % (9.2 of 23.0 GiB)`; a dash when nobody said."""
+    if not seen:
+        return "-"
+    parts = [f"{name} {seen[f'{name}_percent']:.0f} %" for name in ("cpu", "memory") if f"{name}_percent" in seen]
+    return ", ".join([*parts, *(_gpu(number, one) for number, one in enumerate(seen.get("gpus") or []))])
 
 
-def percent(value: float | None) -> str:
-    """`42 %`, or a dash when it is not known."""
-    return "-" if value is None else f"{value:.0f} %"
+def _gpu(number_of: int, one: Mapping[str, Any]) -> str:
+    used, total = ((one.get(f"memory_{kind}_mib") or 0) / 1024 for kind in ("used", "total"))
+    return f"gpu {number_of} {one.get('percent') or 0:.0f} % ({used:.1f} of {total:.1f} GiB)"
+
+
+def progress(phase: str, seen: Mapping[str, Any] | None) -> str:
+    """Where a run is: `running step 3/10 at 12 a second, 1 min 5 s left`."""
+    if not seen or seen.get("step") is None:
+        return phase
+    of = f"/{seen['steps']}" if seen.get("steps") else ""
+    rate = f" at {seen['per_second']:.3g} a second" if seen.get("per_second") else ""
+    left = f", {duration(seen['eta_seconds'])} left" if seen.get("eta_seconds") else ""
+    return f"{phase} step {seen['step']}{of}{rate}{left}"

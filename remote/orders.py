@@ -20,7 +20,8 @@ BOOTSTRAP = Path(__file__).parent / "agent" / "bootstrap.py"
 PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
 HEREDOC = "RUNCTL_BOOTSTRAP_END"
 ANSWER_SECONDS = 120.0
-LOOK_SECONDS = 0.5
+# Long enough that the first look finds the answer of a warm host: looks are throttled calls.
+LOOK_SECONDS = 1.0
 
 
 def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
@@ -85,6 +86,7 @@ class Orders:
         """
         command_id = self.send(words)
         deadline = self._clock() + ANSWER_SECONDS
+        self._sleep(LOOK_SECONDS)
         while (result := self.result(command_id)) is None:
             if self._clock() > deadline:
                 raise Unavailable(

@@ -158,6 +158,7 @@ class Status(Record):
     last_step: int | None = None
     log_chunks: int = 0
     progress: dict[str, Any] | None = None
+    load: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from .imds import Metadata
 from .layout import Layout
 from .lock import FileLock
 from .outcome import Cause
+from .processes import list_processes
 from .recover import recover
 from .refusal import record_refusal
 from .spec import RUN_ID
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     layout = Layout.of(environ)
     if options.command in {"cancel", "stop"}:
         return _say(cancel(options.run, layout=layout))
+    if options.command == "processes":
+        return _say(Answer(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
     if options.command == "recover":
         return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ)))
     order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
@@ -149,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     examination.add_argument("--bucket")
     examination.add_argument("--region")
     commands.add_parser("recover")
+    commands.add_parser("processes")
     for name in ("cancel", "stop"):
         commands.add_parser(name).add_argument("--run", required=True, type=_run_id)
     for name in ("start", "supervise"):

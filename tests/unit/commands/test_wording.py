@@ -28,3 +28,24 @@ def test_durations_have_two_units_at_most(seconds: float | None, text: str) -> N
 )
 def test_money_shows_what_matters(usd: Decimal | None, text: str) -> None:
     assert wording.money(usd) == text
+
+
+def test_progress_says_step_pace_and_what_is_left() -> None:
+    seen = {"step": 3, "steps": 10, "per_second": 12.04, "eta_seconds": 65}
+
+    assert wording.progress("running", seen) == "running step 3/10 at 12 a second, 1 min 5 s left"
+    assert wording.progress("running", {"step": 3}) == "running step 3"
+    assert wording.progress("syncing", None) == "syncing"
+
+
+def test_load_says_what_is_known() -> None:
+    gpu = {"percent": 88.0, "memory_used_mib": 9216.0, "memory_total_mib": 23552.0, "celsius": 61.0}
+
+    assert wording.load({"cpu_percent": 97.5, "memory_percent": 12.4, "gpus": [gpu]}) == (
+        "cpu 98 %, memory 12 %, gpu 0 88 % (9.0 of 23.0 GiB)"
+    )
+    assert wording.load({}) == wording.load(None) == "-"
+
+
+def test_a_state_keeps_brackets_in_its_detail() -> None:
+    assert wording.state("failed", "[red]x").plain == "failed: [red]x"

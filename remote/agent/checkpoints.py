@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .bucket import Bucket, RunKeys
-from .candidates import Candidate, Mark, at_rest, candidate, group, scan
+from .candidates import Candidate, Mark, at_rest, candidate, group, scan, step_of
 from .clock import Clock, stamp
 from .errors import AgentError
 from .fence import Fence
@@ -132,6 +133,23 @@ class CheckpointKeeper:
                 self._commit(found)
             else:
                 self._complain(f"{', '.join(found.names)} is not whole; it is not kept as a checkpoint")
+
+    def set_aside(self, aside: Path) -> None:
+        """Empty the directory before a new attempt: commit what an earlier one left whole, keep the rest elsewhere.
+
+        A file that cannot be told to be whole must not lie there when the new attempt starts: left alone for a while,
+        it would look finished.
+        """
+        entries = scan(self._folder)
+        if not entries:
+            return
+        self.finish(killed=True)
+        for path in sorted(self._folder.iterdir()):
+            if path.name in entries and step_of(path.name) in self._committed:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            else:
+                aside.mkdir(parents=True, exist_ok=True)
+                path.replace(aside / path.name)
 
     def _learn(self) -> None:
         """Find out, once, what earlier attempts or an earlier agent of this one have committed."""

@@ -92,19 +92,17 @@ class Delivery:
         """Add a line of ours to the run's log."""
         say(self._assignment.layout.spool, line)
 
+    def take_leftovers(self, spec: RunSpec) -> None:
+        """Commit what an earlier attempt on this host could not send any more, before this one chooses where to begin.
+
+        Raises:
+            BucketError: S3 could not be asked.
+        """
+        self._new_keeper(spec).set_aside(self._assignment.layout.aside)
+
     def watch_checkpoints(self, spec: RunSpec) -> None:
         """Begin with checkpoints."""
-        self._keeper = CheckpointKeeper(
-            bucket=self._assignment.bucket,
-            keys=self._assignment.keys,
-            attempt=self._assignment.attempt,
-            folder=self._assignment.layout.checkpoints,
-            metrics=self.metrics,
-            keep=spec.keep_checkpoints,
-            clock=self._clock,
-            fence=self.fence,
-            say=self.say,
-        )
+        self._keeper = self._new_keeper(spec)
         self._watcher = Repeater("checkpoints", self._keeper.look, period_seconds=checkpoints.LOOK_SECONDS)
         self._watcher.start()
 
@@ -158,6 +156,19 @@ class Delivery:
     @property
     def _last(self) -> Committed | None:
         return self._keeper.last if self._keeper else None
+
+    def _new_keeper(self, spec: RunSpec) -> CheckpointKeeper:
+        return CheckpointKeeper(
+            bucket=self._assignment.bucket,
+            keys=self._assignment.keys,
+            attempt=self._assignment.attempt,
+            folder=self._assignment.layout.checkpoints,
+            metrics=self.metrics,
+            keep=spec.keep_checkpoints,
+            clock=self._clock,
+            fence=self.fence,
+            say=self.say,
+        )
 
     def _look_at_fence(self) -> None:
         self.fence.look()

@@ -30,6 +30,11 @@ class RunLayout:
         return self.root / "checkpoints"
 
     @property
+    def aside(self) -> Path:
+        """What lay in the checkpoint directory when this attempt began, and could not be told to be whole."""
+        return self.state / "aside"
+
+    @property
     def resume(self) -> Path:
         """Where the checkpoint to go on from is put, apart from the new ones."""
         return self.root / "resume"

@@ -166,6 +166,7 @@ class Supervisor:
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
         """Prepare and start the script; None when the run was stopped before."""
+        self._delivery.take_leftovers(spec)
         plan = Preparation(
             spec,
             self._assignment,

@@ -68,6 +68,25 @@ def test_a_spoiled_checkpoint_is_passed_over_and_the_log_says_so(host: Host) -> 
     ]
 
 
+def test_a_second_attempt_takes_what_the_first_could_not_send_any_more(host: Host) -> None:
+    run = first_run(host)
+    folder = host.folder(run) / "checkpoints"
+    (folder / "checkpoint_4.json").write_text('{"step": 4}')
+    (folder / "checkpoint_5.bin").write_text("perhaps torn")
+    host.place({"train.py": STEPS}, run=run, attempt=2, **resume(run))
+
+    answer = host.start(run, attempt=2)
+    outcome = host.outcome(run, attempt=2)
+
+    assert answer.returncode == 0
+    assert (outcome["attempt"], outcome["last_step"], outcome["detail"]) == (2, 7, "")
+    assert b"from 4 True" in host.log(run, attempt=2)
+    assert [path.name for path in (host.folder(run) / "state/002/aside").iterdir()] == ["checkpoint_5.bin"]
+    keys = RunKeys(run=run)
+    attempts = {step: host.bucket.read_json(keys.manifest(step))["attempt"] for step in (3, 4, 5)}
+    assert attempts == {3: 1, 4: 2, 5: 2}
+
+
 def test_without_any_checkpoint_it_begins_at_the_beginning_and_says_so(host: Host) -> None:
     first = host.place({"train.py": ""})
     run = host.place({"train.py": STEPS}, **resume(first))

@@ -89,12 +89,13 @@ class Host:
         script: str = "train.py",
         *arguments: str,
         run: str | None = None,
+        attempt: int = 1,
         **changes: Any,
     ) -> str:
         """Put a run's code and spec into the bucket, as the laptop would; give its id."""
         run = run or new_run()
         body = pack(files)
-        source = self.root / f"source-{run}"
+        source = self.root / f"source-{run}-{attempt}"
         source.mkdir(parents=True)
         (source / "pack").write_bytes(body)
         (source / "tree").mkdir()
@@ -104,7 +105,7 @@ class Host:
         self.bucket.write(snapshot["key"], body)
         spec = {**golden("run_spec"), "run": run, "script": script, "arguments": list(arguments)}
         spec |= {"snapshot": snapshot, **changes}
-        self.bucket.write(RunKeys(run=run).spec, json.dumps(spec).encode())
+        self.bucket.write(RunKeys(run=run, number=attempt).spec, json.dumps(spec).encode())
         return run
 
     def agent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -125,8 +126,8 @@ class Host:
     def folder(self, run: str) -> Path:
         return self.root / "var/lib/runctl/runs" / run
 
-    def outcome(self, run: str, *, seconds: float = 30) -> dict[str, Any]:
-        key = RunKeys(run=run).outcome
+    def outcome(self, run: str, *, attempt: int = 1, seconds: float = 30) -> dict[str, Any]:
+        key = RunKeys(run=run, number=attempt).outcome
         try:
             return wait_until(lambda: self.bucket.find_json(key), seconds=seconds, what=f"the outcome of {run}")
         except AssertionError as error:

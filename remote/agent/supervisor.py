@@ -103,6 +103,7 @@ class Supervisor:
             logger.exception("a bug of the agent")
             ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
         self._delivery.finish_log()
+        self._spot.stop(seconds=SPOT_LOOK_SECONDS)
         self._close(ending)
         return True
 

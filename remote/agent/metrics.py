@@ -16,7 +16,7 @@ from typing import Any
 from .clock import Clock
 
 REMEMBERED_STEPS = 1000
-PACE_LINES = 20
+PACE_LOOKS = 20
 READ_BYTES = 4 << 20
 LINE_BYTES = 64 << 10
 
@@ -39,7 +39,7 @@ class Metrics:
         self._offset = 0
         self._rest = b""
         self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_LINES)
+        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_LOOKS)
         self.newest: Mapping[str, Any] | None = None
         self.first_step: int | None = None
 
@@ -51,6 +51,9 @@ class Metrics:
                 self._rest = b""
             for line in lines:
                 self._take(line)
+        # Once for each look and not for each line: lines that were read together came at moments nobody knows.
+        if self.last_step is not None and (not self._pace or self._pace[-1][1] != self.last_step):
+            self._pace.append((self._clock.monotonic(), self.last_step))
 
     def of_step(self, step: int) -> dict[str, Any]:
         """The newest line that names this step, without the counters themselves; empty when there is none."""
@@ -103,7 +106,6 @@ class Metrics:
         step = _whole(found.get("step"))
         if step is not None:
             self.first_step = step if self.first_step is None else self.first_step
-            self._pace.append((self._clock.monotonic(), step))
             self._by_step[step] = found
             self._by_step.move_to_end(step)
             if len(self._by_step) > REMEMBERED_STEPS:

@@ -81,6 +81,16 @@ def test_the_pace_and_the_time_to_the_end_follow_from_the_steps(metrics: Metrics
     assert metrics.progress == {"step": 3, "steps": 10, "per_second": 0.5, "eta_seconds": 14.0}
 
 
+def test_lines_that_were_read_together_do_not_make_it_look_fast(metrics: Metrics, clock: ManualClock) -> None:
+    for step in range(1, 5):
+        add(metrics, "".join(f'{{"step": {10 * step + line}, "steps": 1000}}\n' for line in range(10)))
+        clock.sleep(1)
+
+    assert metrics.progress is not None
+    assert metrics.progress["per_second"] == 10
+    assert metrics.progress["eta_seconds"] == 95.1
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.binary(max_size=30) | st.just(b'\n{"step": 5}\n'), max_size=8))
 def test_any_bytes_in_any_pieces_are_survived(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:

@@ -129,9 +129,7 @@ def parse_remote(text: str) -> tuple[str, str]:
 
 
 def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer, *, as_json: bool) -> None:
-    from rich.markup import escape
-
-    say(topic, escape(f"{what}, {wording.size(done.bytes)}, SHA-256 {done.sha256[:12]}"))
+    say(topic, f"{what}, {wording.size(done.bytes)}, SHA-256 {done.sha256[:12]}")
     if as_json:
         emit("transfer", host=host, transport=carrier.name, **asdict(done))
 

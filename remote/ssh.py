@@ -43,6 +43,7 @@ KEEP_ALIVE_SECONDS = 30
 LOOK_SECONDS = 0.01
 LINGER_SECONDS = 1.0  # for output that a child left behind still holds open, once the command has ended
 BLOCK_BYTES = 1 << 16
+NO_PROGRAM = 127
 # The login shell, whatever it is, sees three plain words. `timeout` ends all that the command started; the shell
 # around it makes 128 + n of a signal, which SSH would report apart and paramiko not at all.
 WRAPPER = 'timeout -k 5 "$1" sh -c "$0"; exit $?'
@@ -204,6 +205,8 @@ class SshTransport:
 
     def _hash(self, path: str) -> str:
         result = self.run(Command(script=f"sha256sum < {shlex.quote(path)}", title="hash"))
+        if result.exit_code == NO_PROGRAM:
+            raise Unavailable(f"{self._endpoint.host} has no sha256sum: {result.last_words}")
         if result.exit_code:
             raise PermissionDenied(f"{path} on {self._endpoint.host} cannot be read: {result.last_words}")
         return result.stdout.split()[0]

@@ -11,10 +11,14 @@ within the last second plus one upload.
 
 from __future__ import annotations
 
+import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from .bucket import Bucket, RunKeys
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 8 << 20
 SHIP_SECONDS = 0.5
@@ -76,8 +80,9 @@ class LogShipper:
 
 
 def say(spool: Path, line: str) -> None:
-    """Add a line of ours to the run's log, where whoever follows it will see it."""
-    with spool.open("ab") as stream:
+    """Add a line of ours to the run's log, where whoever follows it will see it; a full disk costs only the line."""
+    logger.info("%s", line)
+    with suppress(OSError), spool.open("ab") as stream:
         stream.write(f"[runctl] {line}\n".encode(errors="backslashreplace"))
 
 

@@ -83,21 +83,30 @@ class TrainingProcess:
         Raises:
             LaunchError: it could not be started; the message has the system's reason.
         """
-        write_record(
-            state / "launch.json", {"argv": list(launch.argv), "cwd": str(launch.cwd), "spool": str(launch.spool)}
-        )
+        order = {"argv": list(launch.argv), "cwd": str(launch.cwd), "spool": str(launch.spool)}
+        try:
+            write_record(state / "launch.json", order)
+        except OSError as error:
+            raise LaunchError(f"the script cannot be started: {state}: {error}") from error
         (state / "exit.json").unlink(missing_ok=True)
         shim_lock = FileLock.acquire(state / "shim.lock")
         if shim_lock is None:
             raise LaunchError(f"a process of this attempt is already there ({state})")
         _spawn_shim(state, launch.environment, [lock.fileno() for lock in (shim_lock, host_lock) if lock])
         shim_lock.close()
+        return cls._await(state, clock)
+
+    @classmethod
+    def _await(cls, state: Path, clock: Clock) -> TrainingProcess:
         deadline = clock.monotonic() + START_SECONDS
         while clock.monotonic() < deadline:
+            alive = is_held(state / "shim.lock")
             if found := cls.find(state):
                 return found
-            if (exit_record := read_record(state / "exit.json")) and "error" in exit_record:
-                raise LaunchError(f"the script cannot be started: {exit_record['error']}")
+            if (end := read_record(state / "exit.json")) and "error" in end:
+                raise LaunchError(f"the script cannot be started: {end['error']}")
+            if not alive:
+                raise LaunchError(f"the script cannot be started: its parent ended first ({state}; is the disk full?)")
             clock.sleep(LOOK_SECONDS)
         raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
 

@@ -22,6 +22,7 @@ from typing import Any
 
 LINGER_SECONDS = 5.0
 LOOK_SECONDS = 0.05
+RESERVED, RESERVED_BYTES = "exit.reserved", 4096
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -32,17 +33,18 @@ def main(state: Path) -> int:
         signal.signal(number, lambda *_: None)
     _adopt_orphans()
     launch = json.loads((state / "launch.json").read_bytes())
+    _reserve(state / RESERVED)
     begin, oom_kills = time.monotonic(), _oom_kills()
     try:
         script = _start(launch)
     except OSError as error:
-        _record(state / "exit.json", {"error": f"{launch['argv'][0]}: {error.strerror or error}"})
+        _record_end(state, {"error": f"{launch['argv'][0]}: {error.strerror or error}"})
         return 1
     started = {"pid": script.pid, "shim": os.getpid(), "started": time.time(), "birth": birth(script.pid)}
     _record(state / "process.json", started)
     usage = _wait(script)
     ended = {"seconds": time.monotonic() - begin, "ended": time.time(), "oom_kills": _oom_kills() - oom_kills}
-    _record(state / "exit.json", {"returncode": script.returncode, **ended, **usage})
+    _record_end(state, {"returncode": script.returncode, **ended, **usage})
     return 0
 
 
@@ -154,6 +156,22 @@ def _adopt_orphans() -> None:
     """Ask Linux to give us the script's children when it dies before them, so that they can be found."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _reserve(path: Path) -> None:
+    """Take the room for the last record now: a script that fills the disk must not cost its own exit code."""
+    with path.open("wb") as stream:
+        stream.write(b" " * RESERVED_BYTES)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _record_end(state: Path, record: dict[str, Any]) -> None:
+    with (state / RESERVED).open("r+b") as stream:
+        stream.write(json.dumps(record).encode().ljust(RESERVED_BYTES))
+        stream.flush()
+        os.fsync(stream.fileno())
+    (state / RESERVED).replace(state / "exit.json")
 
 
 def _record(path: Path, record: dict[str, Any]) -> None:

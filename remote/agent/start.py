@@ -18,6 +18,7 @@ from .lock import FileLock, holder
 from .records import SCHEMA, write_record
 
 EX_OK = 0
+EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
 
 
@@ -57,13 +58,17 @@ def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Calla
         refuse: called with the reason before a refusal is given, to make it the run's outcome.
     """
     folder = layout.run(order.run, order.attempt)
-    folder.prepare()
-    host_lock = FileLock.acquire(layout.lock)
-    if host_lock is None:
-        other = holder(layout.lock)
-        if other.get("run") != order.run or other.get("attempt") != order.attempt:
-            return _refusal(order, str(other.get("run") or "unknown"), refuse)
-    write_record(folder.order, {"bucket": order.bucket, "region": order.region})
+    try:
+        folder.prepare()
+        host_lock = FileLock.acquire(layout.lock)
+        if host_lock is None:
+            other = holder(layout.lock)
+            if other.get("run") != order.run or other.get("attempt") != order.attempt:
+                return _busy(order, str(other.get("run") or "unknown"), refuse)
+        write_record(folder.order, {"bucket": order.bucket, "region": order.region})
+    except OSError as error:
+        detail = f"the host's disk cannot be written: {error}"
+        return _refusal(order, detail, refuse, reason="disk", exit_code=EX_CANTCREAT)
     return start_supervisor(order, folder, program, host_lock=host_lock)
 
 
@@ -105,15 +110,14 @@ def _started(order: Order, pid: int) -> Answer:
     return Answer(line=line, exit_code=EX_OK)
 
 
-def _refusal(order: Order, running: str, refuse: Callable[[str], None]) -> Answer:
+def _busy(order: Order, running: str, refuse: Callable[[str], None]) -> Answer:
     detail = f"the host is busy with run {running}"
+    return _refusal(order, detail, refuse, reason="busy", exit_code=EX_TEMPFAIL, running=running)
+
+
+def _refusal(
+    order: Order, detail: str, refuse: Callable[[str], None], *, reason: str, exit_code: int, **more: str
+) -> Answer:
     refuse(detail)
-    line = {
-        "schema": SCHEMA,
-        "state": "refused",
-        "run": order.run,
-        "reason": "busy",
-        "detail": detail,
-        "running": running,
-    }
-    return Answer(line=line, exit_code=EX_TEMPFAIL)
+    line = {"schema": SCHEMA, "state": "refused", "run": order.run, "reason": reason, "detail": detail, **more}
+    return Answer(line=line, exit_code=exit_code)

@@ -109,11 +109,10 @@ class Supervisor:
 
     def _begin(self) -> datetime:
         """When the attempt began: now, or when an earlier agent of it did."""
-        path = self._layout.state / "begun.json"
-        record = read_record(path)
+        record = read_record(self._layout.state / "begun.json")
         if record is None:
             record = {"at": self._clock.now().timestamp()}
-            write_record(path, record)
+            self._keep("begun.json", record)
         return datetime.fromtimestamp(record["at"], tz=timezone.utc)  # noqa: UP017  see Clock.now
 
     def _claim(self) -> bool:
@@ -162,7 +161,7 @@ class Supervisor:
         spec = parse_spec(document)
         if spec.run != self._keys.run:
             raise AgentError(f"the spec of run {self._keys.run} is run {spec.run}'s")
-        write_record(copy, document)
+        self._keep(copy.name, document)
         return spec
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
@@ -177,7 +176,7 @@ class Supervisor:
             stopped=lambda: self._stopper.request is not None,
             clock=self._clock,
         ).prepare()
-        write_record(self._layout.state / "resumed.json", {"step": plan.resumed_step})
+        self._keep("resumed.json", {"step": plan.resumed_step})
         if self._stopper.request is not None:
             return None
         return TrainingProcess.launch(self._layout.state, plan.launch, host_lock=self._host_lock, clock=self._clock)
@@ -244,7 +243,7 @@ class Supervisor:
         """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
         self._delivery.free_host()
         record = self._outcome(ending)
-        write_record(self._layout.state / "outcome.json", record)
+        self._keep("outcome.json", record)
         if self._host_lock is not None:
             self._host_lock.release()
         if self._delivery.fence.lost:
@@ -254,7 +253,14 @@ class Supervisor:
 
     def _publish(self, record: Mapping[str, Any]) -> None:
         publish(self._bucket, self._keys, record, clock=self._clock)
-        write_record(self._layout.published, {"at": stamp(self._clock.now())})
+        self._keep(self._layout.published.name, {"at": stamp(self._clock.now())})
+
+    def _keep(self, name: str, record: Mapping[str, Any]) -> None:
+        """Write a record for a successor, if the disk has room; that there is none must not cost the outcome."""
+        try:
+            write_record(self._layout.state / name, record)
+        except OSError as error:
+            logger.warning("%s is not kept: %s", name, error)
 
     def _false_resume(self) -> list[str]:
         """What to say when the script was given a checkpoint and began at the beginning all the same."""

@@ -53,6 +53,13 @@ def test_a_launch_that_failed_can_be_tried_again(tmp_path: Path) -> None:
     assert ended(launch(tmp_path, "true")).exit_code == 0
 
 
+def test_a_shim_that_cannot_do_its_part_is_seen_at_once(tmp_path: Path) -> None:
+    (tmp_path / "state/exit.reserved").mkdir(parents=True)
+
+    with pytest.raises(LaunchError, match="its parent ended first"):
+        launch(tmp_path, "true")
+
+
 def test_there_is_one_process_in_an_attempt(tmp_path: Path) -> None:
     process = launch(tmp_path, "sleep", "60")
     with pytest.raises(LaunchError, match="already there"):

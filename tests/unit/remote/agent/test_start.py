@@ -10,7 +10,7 @@ import pytest
 from remote.agent.layout import Layout
 from remote.agent.lock import FileLock, holder, is_held
 from remote.agent.shim import birth
-from remote.agent.start import EX_OK, EX_TEMPFAIL, Answer, Order, start
+from remote.agent.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, Answer, Order, start
 from tests.unit.remote.agent.support import new_run, wait_until
 
 # Stands for the supervisor: notes what it was given, holds its locks until it is told to go.
@@ -101,3 +101,12 @@ def test_an_attempt_that_lost_its_supervisor_gets_one_while_its_script_has_the_h
     assert "--host-lock" not in seen["argv"]
     lock.release()
     starts.end(seen["pid"])
+
+
+def test_a_disk_that_cannot_be_written_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "var").touch()
+    starts = Starts(tmp_path)
+    answer = starts.start(new_run())
+
+    assert (answer.exit_code, answer.line["state"], answer.line["reason"]) == (EX_CANTCREAT, "refused", "disk")
+    assert starts.refused == [answer.line["detail"]]

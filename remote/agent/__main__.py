@@ -36,6 +36,7 @@ from .spec import RUN_ID
 from .start import EX_OK, Answer, Order, start
 from .stopping import Stopper
 from .supervisor import Supervisor
+from .systemd import Systemd
 
 UNKNOWN_HOST = "unknown"
 
@@ -56,16 +57,19 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
         return _say(Answer(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
     layout = Layout.of(environ)
+    systemd = Systemd(root=os.geteuid() == 0 and not environ.get("HOST_ROOT"))
     if options.command in {"cancel", "stop"}:
         return _say(cancel(options.run, layout=layout))
     if options.command == "processes":
         return _say(Answer(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
     if options.command == "recover":
-        return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ)))
+        return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
     order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
     if options.command == "supervise":
         return _supervise(order, host_lock=options.host_lock, duty_lock=options.duty_lock, environ=environ)
-    return _say(start(order, layout=layout, program=program, refuse=partial(_refuse, environ, order)))
+    systemd.install_recovery(program, environ)
+    refuse = partial(_refuse, environ, order)
+    return _say(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
 
 
 def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:

@@ -11,10 +11,17 @@ from functools import partial
 
 from .layout import Layout, RunLayout
 from .records import SCHEMA, read_record
-from .start import EX_OK, Answer, Order, start, start_supervisor
+from .start import EX_OK, WITHOUT_SYSTEMD, Answer, Order, start, start_supervisor
+from .systemd import Systemd
 
 
-def recover(*, layout: Layout, program: Sequence[str], refuse: Callable[[Order, str], None]) -> Answer:
+def recover(
+    *,
+    layout: Layout,
+    program: Sequence[str],
+    refuse: Callable[[Order, str], None],
+    systemd: Systemd = WITHOUT_SYSTEMD,
+) -> Answer:
     """Give every unfinished attempt a supervisor; the answer names them."""
     recovered = []
     for folder in layout.attempts():
@@ -23,9 +30,9 @@ def recover(*, layout: Layout, program: Sequence[str], refuse: Callable[[Order, 
             continue
         if (folder.state / "process.json").exists():
             # Its script runs and holds the host's lock through its shim, or it is over and needs none.
-            start_supervisor(order, folder, program, host_lock=None)
+            start_supervisor(order, folder, program, host_lock=None, systemd=systemd)
         else:
-            start(order, layout=layout, program=program, refuse=partial(refuse, order))
+            start(order, layout=layout, program=program, refuse=partial(refuse, order), systemd=systemd)
         recovered.append({"run": order.run, "attempt": order.attempt})
     return Answer(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
 

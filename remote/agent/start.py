@@ -7,6 +7,7 @@ process and that one nobody else can have the host.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from typing import Any
 from .layout import Layout, RunLayout
 from .lock import FileLock, holder
 from .records import SCHEMA, write_record
+from .systemd import Systemd
 
 EX_OK = 0
 EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
+WITHOUT_SYSTEMD = Systemd()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,14 @@ class Answer:
     exit_code: int
 
 
-def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Callable[[str], None]) -> Answer:
+def start(
+    order: Order,
+    *,
+    layout: Layout,
+    program: Sequence[str],
+    refuse: Callable[[str], None],
+    systemd: Systemd = WITHOUT_SYSTEMD,
+) -> Answer:
     """Start a supervisor for the attempt, or say which run has the host.
 
     To start an attempt that is running already changes nothing and is answered as the first time (SSM may deliver a
@@ -56,6 +66,7 @@ def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Calla
         layout: the host's folder.
         program: the command line that runs this very agent.
         refuse: called with the reason before a refusal is given, to make it the run's outcome.
+        systemd: the supervisor lives in a scope of it, and it calls us back after a reboot.
     """
     folder = layout.run(order.run, order.attempt)
     try:
@@ -69,10 +80,17 @@ def start(order: Order, *, layout: Layout, program: Sequence[str], refuse: Calla
     except OSError as error:
         detail = f"the host's disk cannot be written: {error}"
         return _refusal(order, detail, refuse, reason="disk", exit_code=EX_CANTCREAT)
-    return start_supervisor(order, folder, program, host_lock=host_lock)
+    return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd)
 
 
-def start_supervisor(order: Order, folder: RunLayout, program: Sequence[str], *, host_lock: FileLock | None) -> Answer:
+def start_supervisor(
+    order: Order,
+    folder: RunLayout,
+    program: Sequence[str],
+    *,
+    host_lock: FileLock | None,
+    systemd: Systemd = WITHOUT_SYSTEMD,
+) -> Answer:
     """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
     duty = FileLock.acquire(folder.duty_lock)
     if duty is None:
@@ -81,7 +99,10 @@ def start_supervisor(order: Order, folder: RunLayout, program: Sequence[str], *,
     note = {"run": order.run, "attempt": order.attempt}
     for lock in locks.values():
         lock.note(note)
-    pid = _detach([*program, "supervise", *order.options()], folder.agent_log, locks)
+    descriptors = [part for name, lock in locks.items() for part in (name, str(lock.fileno()))]
+    argv = [*program, "supervise", *order.options(), *descriptors]
+    unit = f"runctl-{order.run}-{order.attempt}-{os.getpid()}"
+    pid = _detach(systemd.scoped(argv, unit), folder.agent_log, locks)
     for lock in locks.values():
         lock.note({**note, "pid": pid})
         lock.close()
@@ -89,10 +110,9 @@ def start_supervisor(order: Order, folder: RunLayout, program: Sequence[str], *,
 
 
 def _detach(argv: list[str], log: Path, locks: Mapping[str, FileLock]) -> int:
-    descriptors = [part for name, lock in locks.items() for part in (name, str(lock.fileno()))]
     with log.open("ab") as stream:
         supervisor = subprocess.Popen(
-            [*argv, *descriptors],
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

@@ -72,10 +72,10 @@ def get_order(remote: str, lane: Lane | None) -> Order:
 def courier_script(order: dict[str, Any]) -> str:
     """The shell script that finds a Python and lets the courier carry out an order.
 
-    The order travels as base64: Run Command replaces `{{ … }}` in a command, and nothing a user typed may end the text
-    it stands in. It is part of the program's text and not an argument, since it may hold signed addresses.
+    The order travels packed, as base64: Run Command replaces `{{ … }}` in a command, and nothing a user typed may end
+    the text it stands in. It is part of the program's text and not an argument, since it may hold signed addresses.
     """
-    packed = base64.b64encode(json.dumps(order).encode()).decode()
+    packed = base64.b64encode(zlib.compress(json.dumps(order).encode(), 9)).decode()
     return "\n".join(
         [
             f"for python in {PYTHONS}; do",
@@ -85,7 +85,7 @@ def courier_script(order: dict[str, Any]) -> str:
             'if [ -z "$python" ]; then echo "this host has no Python 3.10 or newer" >&2; exit 69; fi',
             f"exec \"$python\" - <<'{HEREDOC}'",
             COURIER.read_text().rstrip("\n"),
-            f'sys.exit(main(json.loads(base64.b64decode("{packed}"))))',
+            f'sys.exit(main(json.loads(zlib.decompress(base64.b64decode("{packed}")))))',
             HEREDOC,
         ]
     )

@@ -8,7 +8,6 @@ ring that forgets, so what it said is kept here, in the file that the OpenSSH cl
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import re
@@ -56,7 +55,7 @@ def parse_key(text: str) -> HostKey:
     encoded = rest.partition(" ")[0]
     try:
         body = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64; no ASCII
         body = b""
     # The bytes name their own kind, after its length: a truncated or swapped line does not pass.
     if kind not in KINDS or not body.startswith(len(kind).to_bytes(4, "big") + kind.encode()):

@@ -81,7 +81,12 @@ class Endpoint:
 
 
 def client_argv(endpoint: Endpoint, known_hosts: Path, alias: str) -> list[str]:
-    """The OpenSSH client's command line for an interactive session, with the same pins and nothing else believed."""
+    """The OpenSSH client's command line for an interactive session, with the same pins and nothing else believed.
+
+    Raises:
+        InputMissing: the private key is not there; the client would go on with others.
+    """
+    _require_identity(endpoint)
     options = [
         f"HostKeyAlias={alias}",
         f'UserKnownHostsFile="{known_hosts}"',
@@ -246,8 +251,7 @@ class SshTransport:
         from paramiko import PKey, RejectPolicy, SSHConfig  # noqa: PLC0415
 
         end = self._endpoint
-        if end.identity and not end.identity.is_file():
-            raise InputMissing(f"there is no private key {end.identity}", next_step="--identity FILE")
+        _require_identity(end)
         login: dict[str, Any] = {"banner_timeout": CONNECT_SECONDS, "auth_timeout": CONNECT_SECONDS}
         if end.identity:
             login |= {"key_filename": str(end.identity), "look_for_keys": False, "allow_agent": False}
@@ -355,6 +359,11 @@ class Tunnel:
         self._process.terminate()
         self._process.wait()
         self._said.close()
+
+
+def _require_identity(endpoint: Endpoint) -> None:
+    if endpoint.identity and not endpoint.identity.is_file():
+        raise InputMissing(f"there is no private key {endpoint.identity}", next_step="--identity FILE")
 
 
 def _move(ready: Callable[[], bool], read: Callable[[int], bytes], sink: BinaryIO) -> bool:

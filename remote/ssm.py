@@ -45,6 +45,8 @@ THROTTLE_SECONDS = (1.0, 2.0, 4.0, 8.0)
 LOOK_SECONDS = 0.2
 QUIET_LOOK_SECONDS = 1.0
 CHECK_SECONDS = 3.0
+# Run Command shows a command on a host that went away as InProgress until its time is up, so the host is looked at too.
+WATCH_SECONDS = 30.0
 GUARD_SECONDS = 120  # how much longer than the courier Run Command itself waits
 LARGEST_COMMAND_SECONDS = 172_800  # 48 hours: Run Command's limit
 TRANSFER_SECONDS = 4 * 3600.0
@@ -210,8 +212,9 @@ class SsmTransport:
         return self.send(courier_script(order), f"runctl {title}", seconds=seconds + GUARD_SECONDS)
 
     def _wait(self, command_id: str) -> Answer:
-        pause = LOOK_SECONDS
+        pause, next_watch = LOOK_SECONDS, self._clock() + WATCH_SECONDS
         while (result := self.result(command_id)) is None:
+            next_watch = self._watch(next_watch)
             self._sleep(pause)
             pause = min(pause * 1.5, QUIET_LOOK_SECONDS)
         return answer_of(result, self.instance_id)
@@ -219,6 +222,7 @@ class SsmTransport:
     def _follow(self, command_id: str, lane: Lane, output: Output) -> Answer:
         """Take the output from the bucket as it grows, until its last object; ask Systems Manager only seldom."""
         pause, next_check, ended = LOOK_SECONDS, self._clock() + CHECK_SECONDS, None
+        next_watch = self._clock() + WATCH_SECONDS
         while True:
             new = lane.entries(output.last_key)
             answer = output.take_entries(new, lane)
@@ -231,6 +235,17 @@ class SsmTransport:
             if self._clock() > next_check:
                 ended = self.result(command_id)
                 next_check = self._clock() + CHECK_SECONDS
+                next_watch = next_watch if ended else self._watch(next_watch)
+
+    def _watch(self, due: float) -> float:
+        """See now and then that the host is still there; when to look next."""
+        if self._clock() < due:
+            return due
+        filters = [{"Key": "InstanceIds", "Values": [self.instance_id]}]
+        reply = self._patiently(lambda: self._ssm.describe_instance_information(Filters=filters))
+        if not any(item["PingStatus"] == "Online" for item in reply["InstanceInformationList"]):
+            raise Unavailable(f"Systems Manager lost {self.instance_id} while the command ran", next_step="inv status")
+        return self._clock() + WATCH_SECONDS
 
     def _patiently(self, call: Callable[[], T]) -> T:
         for seconds in THROTTLE_SECONDS:

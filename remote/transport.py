@@ -159,10 +159,9 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def target_of(local: Path, remote: str, typed: str = "") -> Path:
+def target_of(local: Path, remote: str) -> Path:
     """Where a file of the host goes: into a folder under its own name, else exactly where it was said."""
-    into = local.is_dir() or typed.endswith("/")
-    return local / PurePosixPath(remote).name if into else local
+    return local / PurePosixPath(remote).name if local.is_dir() else local
 
 
 @contextmanager

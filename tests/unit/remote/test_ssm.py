@@ -34,6 +34,7 @@ class StubSsm:
         self.sends, self.gets = sends or [], gets or []
         self.requests: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
+        self.pings: list[str] = []
 
     def send_command(self, **request: Any) -> Any:
         self.requests.append(request)
@@ -44,6 +45,9 @@ class StubSsm:
 
     def cancel_command(self, **request: Any) -> None:
         self.cancelled.append(request["CommandId"])
+
+    def describe_instance_information(self, **_: Any) -> Any:
+        return {"InstanceInformationList": [{"PingStatus": self._next(self.pings)}] if self.pings else []}
 
     def _next(self, answers: list[Any]) -> Any:
         answer = answers.pop(0)
@@ -144,6 +148,19 @@ def test_ctrl_c_while_a_command_runs_cancels_it(over: Any) -> None:
         over(stub).stream(Command(script="true"), BytesIO(), BytesIO())
 
     assert stub.cancelled == ["c-1"]
+
+
+@pytest.mark.parametrize("pings", [["Online", "Online", "ConnectionLost"], ["Online", "Online"]])
+def test_a_host_that_goes_away_is_noticed_long_before_the_commands_time_is_up(
+    over: Any, pauses: list[float], pings: list[str]
+) -> None:
+    """What was terminated is not even listed any more."""
+    stub = StubSsm(gets=[{"Status": "InProgress"}] * 200)
+    stub.pings = pings
+    with pytest.raises(Unavailable, match="lost i-1 while the command ran"):
+        over(stub).run(Command(script="sleep 3600"))
+
+    assert 90 <= sum(pauses) < 95
 
 
 def test_a_command_says_nothing_of_what_was_typed_in_its_history_line(over: Any) -> None:

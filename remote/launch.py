@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,8 +24,9 @@ from remote.orders import Orders
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
 from remote.runs import latest_run, read_run
-from remote.snapshot import Tree, pack, provenance
+from remote.snapshot import Tree, provenance
 from remote.stack import Stack
+from remote.sync import CodeSync
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
 LATEST = "latest"
@@ -170,16 +170,16 @@ def _plain(price: Decimal | None) -> str | None:
     return None if price is None else f"{price:f}"
 
 
-def upload(stack: Stack, spec: RunSpec, tree: Tree) -> int:
-    """Put the snapshot's pack into the bucket unless it is there; the number of bytes sent."""
-    if stack.bucket.exists(spec.snapshot.key):
-        return 0
-    with tempfile.TemporaryFile() as out:
-        pack(tree, out)
-        size = out.tell()
-        out.seek(0)
-        stack.bucket.put_once(spec.snapshot.key, out, "application/gzip")
-    return size
+def upload(stack: Stack, tree: Tree, copies: Path | None = None) -> int:
+    """Send what the bucket lacks of the tree; the number of bytes sent.
+
+    Args:
+        stack: whose bucket.
+        tree: the code.
+        copies: the folder where `CodeSync` keeps what it knows of buckets.
+    """
+    sync = CodeSync(stack.bucket, copies)
+    return sync.send(sync.plan(tree))
 
 
 def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:

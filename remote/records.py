@@ -262,8 +262,8 @@ def host_key(instance_id: str) -> str:
 
 
 def snapshot_key(digest: str) -> str:
-    """The key of a snapshot's pack."""
-    return f"code/{digest}.tar.gz"
+    """The key of a snapshot's manifest."""
+    return f"code/{digest}.manifest"
 
 
 def agent_key(digest: str) -> str:

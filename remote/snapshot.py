@@ -1,69 +1,35 @@
-"""A code tree as one value: what is in it, its digest, and the pack that carries it to a host.
+"""A code tree as one value: what is in it, and its digest.
 
 Promises: looking changes nothing; the digest is that of docs/contracts.md and changes exactly when a name, a content,
-an executable bit or the kind of an entry does; equal trees give equal packs; a file that changes while it is read is
-an error and never a mixture. Contents are hashed again only when a file's status says that it may have changed.
+an executable bit or the kind of an entry does; a file that changes while it is read is an error and never a mixture.
+Contents are hashed again only when a file's status says that it may have changed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import gzip
 import hashlib
 import os
-import shlex
 import stat
-import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
-from remote.errors import ConfigError, InputMissing, Interrupted, PermissionDenied, UsageError
-from remote.selection import RUNCTL_IGNORE, NotGit, Status, git, select, status_of, why
+from remote.agent.manifest import NOTHING, Entry
+from remote.errors import ConfigError, InputMissing, PermissionDenied, UsageError
+from remote.reading import changed, leave_out, named, open_file, shown
+from remote.selection import Found, NotGit, Status, git, select, status_of, why
 
-__all__ = ["Entry", "Provenance", "Tree", "pack", "plan", "provenance", "require", "why"]
+__all__ = ["Entry", "Provenance", "Tree", "plan", "provenance", "require", "why"]
 
 MAX_BYTES = 500_000_000
 LARGEST_SHOWN = 10
 READ_TRIES = 3
-BLOCK_BYTES = 1 << 20
-COMPRESSION = 6
-NOTHING = hashlib.sha256(b"").hexdigest()
-CACHE_FORMAT = b"runctl stat cache 1 "
+CACHE_FORMAT = b"runctl stat cache 2 "
+KEY_BYTES, SHA256_BYTES = 16, 32
 # A file as young as this may change once more without a change of its times: FAT counts in 2 s, others in a few ms.
 RACY_NS = 2_000_000_000
-
-
-class Entry(NamedTuple):
-    """One entry of a tree (a tuple, because there are tens of thousands of them).
-
-    Args:
-        kind: `f` file, `l` symbolic link, `d` empty folder.
-        mode: `755` or `644` for files, `000` otherwise.
-        size: bytes of the content; of the target's text for a link.
-        sha256: of the same, in hexadecimal.
-        name: the path below the root as bytes, parts joined by `/`.
-    """
-
-    kind: str
-    mode: str
-    size: int
-    sha256: str
-    name: bytes
-
-    @property
-    def line(self) -> bytes:
-        """The entry as it goes into the digest."""
-        return b"%b %b %d %b %b\0" % (
-            self.kind.encode(),
-            self.mode.encode(),
-            self.size,
-            self.sha256.encode(),
-            self.name,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +74,14 @@ def plan(
     """
     root = root.resolve()
     found = sorted(select(root), key=lambda item: item[0])
-    _guard(root, [(status.size, name) for name, status in found if stat.S_ISREG(status.mode)], max_bytes)
+    _guard(root, found, max_bytes)
     hashes = StatCache(root, cache_dir, now_ns)
     top = os.fsencode(root) + b"/"
     _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.mode)])
-    entries = [_entry(top, name, status, hashes) for name, status in found]
+    found.reverse()
+    entries = []
+    while found:  # what was found goes as the entries come, or there would be twice the memory
+        entries.append(_entry(top, *found.pop(), hashes))
     hashes.save()
     return tree_of(root, entries)
 
@@ -139,23 +108,6 @@ def require(tree: Tree, path: str) -> None:
     raise InputMissing(f"{path} does not travel to the host: {reason}", next_step="inv train PATH/TO/SCRIPT.py")
 
 
-def pack(tree: Tree, out: BinaryIO) -> None:
-    """Write the tree as the tar.gz of docs/contracts.md, a block at a time.
-
-    Raises:
-        Interrupted: a file is no longer what the tree says; `out` then holds a part that must not be used.
-    """
-    top = os.fsencode(tree.root) + b"/"
-    with gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=COMPRESSION, mtime=0) as packed:
-        for entry in tree.entries:
-            target = _read_link(top + entry.name, entry) if entry.kind == "l" else b""
-            packed.write(_header(entry, target))
-            if entry.kind == "f":
-                _copy(top + entry.name, entry, packed)
-                packed.write(bytes(-entry.size % tarfile.BLOCKSIZE))
-        packed.write(bytes(2 * tarfile.BLOCKSIZE))
-
-
 def provenance(root: Path) -> Provenance:
     """The commit and branch a tree stands on; whatever git cannot say is None, and it never fails for git's sake."""
     try:
@@ -173,10 +125,11 @@ def provenance(root: Path) -> Provenance:
 
 
 class StatCache:
-    """Remembers the hash of a file under its status, and trusts it as long as that status is the same.
+    """Remembers the hash of a file under its name and status, and trusts it as long as that status is the same.
 
     A file younger than two seconds is not remembered, since it could change once more within a tick of its file
-    system's clock, with no trace in its status (git calls this "racy").
+    system's clock, with no trace in its status (git calls this "racy"). Names and statuses are kept as hashes: of tens
+    of thousands of files that is a third of the memory.
     """
 
     def __init__(self, root: Path, folder: Path | None, now_ns: Callable[[], int]) -> None:
@@ -188,27 +141,27 @@ class StatCache:
 
     def get(self, name: bytes, status: Status) -> str | None:
         """The SHA-256 that the file had when its status was this one."""
-        key = status.stamp + name
+        key = _cache_key(name, status)
         known = self._known.get(key)
         if known is None:
             return None
         self._next[key] = known
-        return known.decode()
+        return known.hex()
 
     def put(self, name: bytes, status: Status, sha256: str) -> None:
         """Remember a hash just computed, unless the file is too young for that."""
         if status.changed_ns < self._racy_from:
-            self._next[status.stamp + name] = sha256.encode()
+            self._next[_cache_key(name, status)] = bytes.fromhex(sha256)
 
     def save(self) -> None:
         """Write it for the next time; a cache that cannot be written costs time and nothing else."""
         if self._file is None or self._next == self._known:
             return
-        body = b"\0".join(sha256 + key for key, sha256 in self._next.items())
+        body = b"".join(key + sha256 for key, sha256 in self._next.items())
         temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(_cache_head(body) + b"\0" + body)
+            temporary.write_bytes(_cache_head(body) + body)
             temporary.replace(self._file)
 
     def _load(self) -> dict[bytes, bytes]:
@@ -216,26 +169,34 @@ class StatCache:
             content = self._file.read_bytes() if self._file else b""
         except OSError:
             return {}
-        head, *records = content.split(b"\0")
-        if head != _cache_head(memoryview(content)[len(head) + 1 :]):
+        length = len(_cache_head(b""))
+        if content[:length] != _cache_head(memoryview(content)[length:]):
             return {}
-        return {record[64:]: record[:64] for record in records if record}
+        step = KEY_BYTES + SHA256_BYTES
+        return {
+            content[at : at + KEY_BYTES]: content[at + KEY_BYTES : at + step]
+            for at in range(length, len(content), step)
+        }
+
+
+def _cache_key(name: bytes, status: Status) -> bytes:
+    return hashlib.blake2b(status.stamp + name, digest_size=KEY_BYTES).digest()
 
 
 def _cache_head(body: bytes | memoryview) -> bytes:
-    return CACHE_FORMAT + hashlib.sha256(body).hexdigest().encode()
+    return CACHE_FORMAT + hashlib.sha256(body).digest()
 
 
 def _entry(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry:
     if stat.S_ISDIR(status.mode):
         return Entry("d", "000", 0, NOTHING, name)
     if stat.S_ISLNK(status.mode):
-        with _named(name):
+        with named(name):
             target = os.readlink(top + name)  # noqa: PTH115  a Path holds no bytes
         return Entry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
     sha256 = hashes.get(name, status)
     if sha256 is None:
-        with _named(name):
+        with named(name):
             status, sha256 = _hash_file(top + name, name)
         hashes.put(name, status, sha256)
     mode = "755" if status.mode & stat.S_IXUSR else "644"
@@ -245,70 +206,25 @@ def _entry(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry:
 def _hash_file(path: bytes, name: bytes) -> tuple[Status, str]:
     """A file's status and the hash of the content it had under that very status."""
     for _ in range(READ_TRIES):
-        with open(_open(path), "rb") as file:
+        with os.fdopen(open_file(path), "rb") as file:
             before = status_of(os.fstat(file.fileno()))
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             if status_of(os.fstat(file.fileno())) == before:
                 return before, sha256
-    raise _changed(name)
+    raise changed(name)
 
 
-def _open(path: bytes) -> int:
-    # Neither through a link nor waiting for a pipe's writer, should the file have become one since it was listed.
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-@contextlib.contextmanager
-def _named(name: bytes) -> Iterator[None]:
-    """Turn what the system says about a file into our errors."""
-    try:
-        yield
-    except PermissionError as error:
-        raise PermissionDenied(f"cannot read {_shown(name)}", next_step=_leave_out(name)) from error
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO}:
-            raise _changed(name) from error  # it was there, or was something else, when the tree was listed
-        raise
-
-
-def _header(entry: Entry, target: bytes) -> bytes:
-    info = tarfile.TarInfo(_text(entry.name))
-    info.type = {"f": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "d": tarfile.DIRTYPE}[entry.kind]
-    info.mode = int(entry.mode, 8) if entry.kind == "f" else 0o755
-    info.size = entry.size if entry.kind == "f" else 0
-    info.linkname = _text(target)
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-
-def _read_link(path: bytes, entry: Entry) -> bytes:
-    with _named(entry.name):
-        target = os.readlink(path)  # noqa: PTH115  a Path holds no bytes
-    if hashlib.sha256(target).hexdigest() != entry.sha256:
-        raise _changed(entry.name)
-    return target
-
-
-def _copy(path: bytes, entry: Entry, out: gzip.GzipFile) -> None:
-    digest, left = hashlib.sha256(), entry.size
-    with _named(entry.name), open(_open(path), "rb") as file:
-        while block := file.read(min(BLOCK_BYTES, left)):
-            digest.update(block)
-            out.write(block)
-            left -= len(block)
-        if left or file.read(1) or digest.hexdigest() != entry.sha256:
-            raise _changed(entry.name)
-
-
-def _guard(root: Path, sizes: list[tuple[int, bytes]], max_bytes: int) -> None:
-    total = sum(size for size, _ in sizes)
+def _guard(root: Path, found: Iterable[Found], max_bytes: int) -> None:
+    total = sum(status.size for _, status in found if stat.S_ISREG(status.mode))
     if total <= max_bytes:
         return
+    sizes = [(status.size, name) for name, status in found if stat.S_ISREG(status.mode)]
     largest = sorted(sizes, reverse=True)[:LARGEST_SHOWN]
-    listed = "\n".join(f"  {size / 1e6:10.1f} MB  {_shown(name)}" for size, name in largest)
+    listed = "\n".join(f"  {size / 1e6:10.1f} MB  {shown(name)}" for size, name in largest)
     raise UsageError(
         f"the project {root} has {total / 1e6:.1f} MB in {len(sizes)} files, more than {max_bytes / 1e6:.1f} MB; "
         f"the largest:\n{listed}",
-        next_step=_leave_out(largest[0][1]),
+        next_step=leave_out(largest[0][1]),
     )
 
 
@@ -316,29 +232,11 @@ def _guard_links(root: Path, links: list[bytes]) -> None:
     """Refuse what the host would refuse too: a link that leads to a place which only the laptop has."""
     top = os.fsencode(root)
     for name in links:
-        with _named(name):
+        with named(name):
             target = os.readlink(top + b"/" + name)  # noqa: PTH115  a Path holds no bytes
         leads_to = os.path.realpath(top + b"/" + name)
         if target.startswith(b"/") or not (leads_to + b"/").startswith(top.rstrip(b"/") + b"/"):
             raise UsageError(
-                f"the link {_shown(name)} -> {_shown(target)} leads out of the project {root}",
-                next_step=_leave_out(name),
+                f"the link {shown(name)} -> {shown(target)} leads out of the project {root}",
+                next_step=leave_out(name),
             )
-
-
-def _changed(name: bytes) -> Interrupted:
-    return Interrupted(f"{_shown(name)} changes while it is read", next_step=_leave_out(name))
-
-
-def _leave_out(name: bytes) -> str:
-    special = b"\\*?[ "
-    escaped = b"".join(b"\\" + bytes([value]) if value in special else bytes([value]) for value in name)
-    return f"echo {shlex.quote('/' + _shown(escaped))} >> {RUNCTL_IGNORE}"
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
-
-
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 import uuid
@@ -22,7 +19,8 @@ from typing import Any, Self
 
 from remote.agent.bucket import Bucket, RunKeys
 from remote.agent.clock import Clock
-from remote.agent.snapshot import tree_digest, unpack
+from remote.agent.manifest import manifest_key
+from tests.support.code import code_of
 
 ROOT = Path(__file__).parents[4]
 GOLDEN = ROOT / "tests/golden"
@@ -47,23 +45,6 @@ def new_run() -> str:
     return f"20261122-160000-{uuid.uuid4().hex[:6]}"
 
 
-def pack(files: Mapping[str, bytes | str], *, modes: Mapping[str, int] | None = None) -> bytes:
-    """Make a pack of files; a text that starts with `-> ` makes a symbolic link."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in sorted(files.items(), key=lambda item: os.fsencode(item[0])):
-            entry = tarfile.TarInfo(name)
-            entry.mode = (modes or {}).get(name, 0o644)
-            if isinstance(content, str) and content.startswith("-> "):
-                entry.type, entry.linkname = tarfile.SYMTYPE, content[3:]
-                tar.addfile(entry)
-            else:
-                body = content.encode() if isinstance(content, str) else content
-                entry.size = len(body)
-                tar.addfile(entry, io.BytesIO(body))
-    return gzip.compress(buffer.getvalue(), mtime=0)
-
-
 class Host:
     """One host: its folder, its environment, and what its agent does."""
 
@@ -76,6 +57,7 @@ class Host:
             "HOME": str(root),
             "HOST_ROOT": str(root),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),  # this very source, wherever the agent's processes run
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
@@ -94,15 +76,10 @@ class Host:
     ) -> str:
         """Put a run's code and spec into the bucket, as the laptop would; give its id."""
         run = run or new_run()
-        body = pack(files)
-        source = self.root / f"source-{run}-{attempt}"
-        source.mkdir(parents=True)
-        (source / "pack").write_bytes(body)
-        (source / "tree").mkdir()
-        unpack(source / "pack", source / "tree")
-        digest = tree_digest(source / "tree")
-        snapshot = {**golden("run_spec")["snapshot"], "digest": digest, "key": f"code/{digest}.tar.gz"}
-        self.bucket.write(snapshot["key"], body)
+        digest, objects = code_of(files)
+        for key, body in objects.items():
+            self.bucket.write(key, body)
+        snapshot = {**golden("run_spec")["snapshot"], "digest": digest, "key": manifest_key(digest)}
         spec = {**golden("run_spec"), "run": run, "script": script, "arguments": list(arguments)}
         spec |= {"snapshot": snapshot, **changes}
         self.bucket.write(RunKeys(run=run, number=attempt).spec, json.dumps(spec).encode())

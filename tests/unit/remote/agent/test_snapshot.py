@@ -1,49 +1,63 @@
+"""What a host makes of a manifest and packs: the very tree, or an error that says why, and never a half of it."""
+
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
-import io
 import os
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from remote.agent import snapshot
 from remote.agent.bucket import Bucket
 from remote.agent.errors import SnapshotError
-from remote.agent.snapshot import fetch, tree_digest, unpack
-from tests.unit.remote.agent.support import pack
-
-NAME = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8
+from remote.agent.manifest import (
+    NOWHERE,
+    Entry,
+    Head,
+    Manifest,
+    decode,
+    digest_of,
+    encode,
+    manifest_key,
+    pack_key,
 )
-SAFE_PART = NAME.filter(lambda part: part not in {".", ".."})
+from remote.agent.snapshot import fetch, read_tree, tree_digest
+from tests.support.code import code_of, entry_of, pack_of, sha256
+
 HERE = [HealthCheck.function_scoped_fixture]
 
 
-def written(tmp_path: Path, body: bytes) -> Path:
-    (tmp_path / "pack").write_bytes(body)
-    root = tmp_path / "root"
-    root.mkdir()
-    unpack(tmp_path / "pack", root)
-    return root
+def put(bucket: Bucket, files: Mapping[str, bytes | str], **more) -> str:
+    """Place a tree as the laptop would; its digest."""
+    digest, objects = code_of(files, **more)
+    for key, body in objects.items():
+        bucket.write(key, body)
+    return digest
 
 
-def tar_of(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for entry, body in entries:
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
-    return gzip.compress(buffer.getvalue())
+def get(bucket: Bucket, digest: str, host: Path, run: str = "1") -> Path:
+    """The directory of a run that has this tree."""
+    code = host / "runs" / run / "code"
+    fetch(bucket, manifest_key(digest), digest, code)
+    return code
 
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    return info, b""
+def put_entries(bucket: Bucket, *rows: tuple[Entry, bytes]) -> str:
+    """Place exactly these entries, whatever they say."""
+    rows = tuple(sorted(rows, key=lambda row: row[0].name))
+    entries = tuple(entry for entry, _ in rows)
+    pack = pack_of(body for _, body in rows if body)
+    bucket.write(pack_key(sha256(pack)), pack)
+    places = tuple(0 if entry.size else NOWHERE for entry in entries)
+    digest = digest_of(entries)
+    bucket.write(manifest_key(digest), encode(Manifest(Head(None, (sha256(pack),)), entries, places)))
+    return digest
 
 
 def test_the_digest_is_the_one_that_the_contract_defines(tmp_path: Path) -> None:
@@ -70,128 +84,196 @@ def test_names_are_ordered_as_bytes_and_need_not_be_text(tmp_path: Path) -> None
         path = tmp_path / os.fsdecode(name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    nothing = hashlib.sha256(b"").hexdigest().encode()
-    lines = b"".join(b"f 644 0 %s %s\0" % (nothing, name) for name in sorted(names))
 
-    assert tree_digest(tmp_path) == hashlib.sha256(lines).hexdigest()
+    assert [entry.name for entry in read_tree(tmp_path)] == sorted(names)
 
 
-def test_files_modes_links_and_empty_directories_arrive(tmp_path: Path) -> None:
-    body = tar_of(entry("empty", tarfile.DIRTYPE), entry("deep/er/link", tarfile.SYMTYPE, "../x"), entry("deep/x"))
-    root = written(tmp_path, body)
+def test_files_modes_links_and_empty_directories_arrive(bucket: Bucket, tmp_path: Path) -> None:
+    files = {"deep/er/link": "-> ../x", "deep/x": "x", "empty/": "", "run": "#!", "nothing": b"", "\udcff": "no text"}
+    code = get(bucket, put(bucket, files, modes={"run": 0o755}), tmp_path)
 
-    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) == [
-        "deep", "deep/er", "deep/er/link", "deep/x", "empty"
+    assert sorted(os.fsencode(path.relative_to(code)) for path in code.rglob("*")) == [
+        b"deep", b"deep/er", b"deep/er/link", b"deep/x", b"empty", b"nothing", b"run", b"\xff",
     ]  # fmt: skip
-    assert (root / "deep/er/link").readlink() == Path("../x")
+    assert (code / "deep/er/link").readlink() == Path("../x")
+    assert [path.stat().st_mode & 0o777 for path in (code / "run", code / "deep/x")] == [0o755, 0o644]
+
+
+def test_one_content_at_many_places_travels_once_and_arrives_at_each(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "BLOCK_BYTES", 1000)
+    large = os.urandom(2500)
+    code = get(bucket, put(bucket, {"a": large, "b/c": large, "s1": "same", "s2": "same"}), tmp_path)
+
+    assert (code / "a").read_bytes() == (code / "b/c").read_bytes() == large
+    assert (code / "s1").read_text() == (code / "s2").read_text() == "same"
 
 
 @pytest.mark.parametrize(
-    "entries",
-    [
-        [entry("/etc/passwd")],
-        [entry("../up")],
-        [entry("a/../../up")],
-        [entry("a//b")],
-        [entry("./a")],
-        [entry("device", tarfile.CHRTYPE)],
-        [entry("pipe", tarfile.FIFOTYPE)],
-        [entry("a"), entry("hard", tarfile.LNKTYPE, "a")],
-        [entry("a"), entry("a")],
-        [entry("a"), entry("a/b")],
-        [entry("out", tarfile.SYMTYPE, "/etc")],
-        [entry("out", tarfile.SYMTYPE, "..")],
-        [entry("out", tarfile.SYMTYPE, "a/../../x")],
-        [entry("d", tarfile.SYMTYPE, "."), entry("out", tarfile.SYMTYPE, "d/../x")],
-        [entry("d", tarfile.SYMTYPE, "/tmp"), entry("d/file")],
-        [entry("d/file"), entry("d", tarfile.SYMTYPE, "/tmp")],
-    ],
-    ids=lambda entries: ",".join(f"{info.name}{'->' + info.linkname if info.linkname else ''}" for info, _ in entries),
+    "names",
+    [["/etc/x"], ["../up"], ["a/../../up"], ["a//b"], ["./a"], [".."], ["a/"], ["a/."], ["a", "a/b"], ["a", "a"], [""]],
+    ids=",".join,
 )
-def test_an_entry_that_is_not_allowed_is_refused(tmp_path: Path, entries: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def test_a_name_that_leads_elsewhere_or_comes_twice_is_refused(bucket: Bucket, tmp_path: Path, names) -> None:
+    rows = [(Entry("f", "644", 1, sha256(b"x"), name.encode()), b"x") for name in names]
+
     with pytest.raises(SnapshotError):
-        written(tmp_path, tar_of(*entries))
+        get(bucket, put_entries(bucket, *rows), tmp_path / "host")
+    assert not list((tmp_path / "host/runs").rglob("code*/*"))
+    assert not (tmp_path / "up").exists()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"out": "-> /etc"},
+        {"out": "-> .."},
+        {"out": "-> a/../../x"},
+        {"d": "-> .", "out": "-> d/../x"},
+        {"d": "-> /tmp", "d/file": "x"},
+    ],
+    ids=str,
+)
+def test_a_link_that_leads_outside_is_refused(bucket: Bucket, tmp_path: Path, files) -> None:
+    with pytest.raises(SnapshotError):
+        get(bucket, put(bucket, files), tmp_path)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=HERE)
 @given(
     names=st.lists(
-        st.lists(NAME | st.sampled_from(["..", ".", "", "a"]), min_size=1, max_size=4).map("/".join), max_size=4
+        st.lists(st.sampled_from(["..", ".", "", "a", "b", "l0", "é"]), min_size=1, max_size=4).map("/".join),
+        max_size=4,
     ),
     links=st.lists(st.lists(st.sampled_from(["..", ".", "a", "b"]), min_size=1, max_size=5).map("/".join), max_size=3),
 )
-def test_whatever_a_pack_says_nothing_is_written_or_readable_outside(
-    tmp_path_factory: pytest.TempPathFactory, names: list[str], links: list[str]
+def test_whatever_a_manifest_says_nothing_is_written_or_readable_outside(
+    tmp_path_factory: pytest.TempPathFactory, bucket: Bucket, names: list[str], links: list[str]
 ) -> None:
     outer = tmp_path_factory.mktemp("outer")
     (outer / "secret").write_text("secret")
-    entries = [entry(name) for name in names if len(name.encode()) < 200 and "\0" not in name]
-    entries += [entry(f"l{number}", tarfile.SYMTYPE, target) for number, target in enumerate(links)]
+    rows = [entry_of(name.encode(), "x") for name in names if not name.endswith("/")]
+    rows += [entry_of(b"l%d" % number, f"-> {target}") for number, target in enumerate(links)]
     try:
-        root = written(outer, tar_of(*entries))
+        code = get(bucket, put_entries(bucket, *rows), outer / "host")
     except SnapshotError:
-        root = outer / "root"
+        assert not (outer / "host/runs/1/code").exists()
     else:
-        for path in root.rglob("*"):
-            assert path.resolve().is_relative_to(root.resolve())
-    assert sorted(path.name for path in outer.iterdir()) == ["pack", "root", "secret"]
+        assert all(path.resolve().is_relative_to(code.resolve()) for path in code.rglob("*"))
+    assert sorted(path.name for path in outer.iterdir()) in (["host", "secret"], ["secret"])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=HERE)
-@given(
-    files=st.dictionaries(st.lists(SAFE_PART, min_size=1, max_size=3).map("/".join), st.binary(max_size=50), max_size=5)
-)
-def test_a_tree_that_was_packed_has_the_same_digest_after_unpacking(
-    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
-) -> None:
-    outer = tmp_path_factory.mktemp("outer")
-    source = outer / "source"
-    source.mkdir()
-    try:
-        for name, content in files.items():
-            path = source / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    except OSError:
-        return  # one name is another's folder
-    root = written(outer, pack(files))
+@pytest.mark.parametrize("length", [0, 1, 9, 30, 1000, -60, -9, -1])
+def test_a_pack_that_is_cut_short_is_never_taken_for_the_whole(bucket: Bucket, tmp_path: Path, length: int) -> None:
+    files = {"a.py": os.urandom(3000), "b.py": "x"}
+    _, objects = code_of(files)
+    whole = next(body for key, body in objects.items() if key.endswith(".pack"))
 
-    assert tree_digest(root) == tree_digest(source)
+    with pytest.raises(SnapshotError, match=r"the code's pack s3://.*\.pack is damaged"):
+        get(bucket, put(bucket, files, pack=whole[:length]), tmp_path)
+    assert not (tmp_path / "runs/1/code").exists()
 
 
-def test_a_pack_that_is_cut_short_anywhere_is_never_taken_for_the_whole(bucket: Bucket, tmp_path: Path) -> None:
-    body = pack({"a.py": os.urandom(3000), "b.py": "x"})
-    (tmp_path / "whole").mkdir()
-    digest = tree_digest(written(tmp_path / "whole", body))
-    outcomes = []
-    for length in [0, 1, 9, 10, 20, len(body) // 2, len(body) - 60, len(body) - 9, len(body) - 1]:
-        bucket.write("code/cut.tar.gz", body[:length])
-        try:
-            fetch(bucket, "code/cut.tar.gz", digest, tmp_path / "code")
-        except SnapshotError:
-            outcomes.append("refused")
-        else:
-            outcomes.append("whole")  # what was cut off was gzip's checksum, or tar's padding
+def test_a_pack_with_another_content_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    forged = gzip.compress(b"%b 1\nY" % sha256(b"x").encode())
 
-    assert outcomes[:6] == ["refused"] * 6
+    with pytest.raises(SnapshotError, match=f"has the hash {sha256(b'Y')}, not {sha256(b'x')}"):
+        get(bucket, put(bucket, {"a": "x"}, pack=forged), tmp_path)
 
 
-def test_fetch_leaves_nothing_behind_when_the_digest_differs(bucket: Bucket, tmp_path: Path) -> None:
-    bucket.write("code/x.tar.gz", pack({"a.py": "1"}))
+def test_a_pack_that_lacks_a_content_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="it does not hold all that it should"):
+        get(bucket, put(bucket, {"a": "x"}, pack=pack_of([b"y"])), tmp_path)
 
-    with pytest.raises(SnapshotError, match="but the spec says 0000"):
-        fetch(bucket, "code/x.tar.gz", "0" * 64, tmp_path / "run/code")
 
-    assert list((tmp_path / "run").iterdir()) == []
+def test_a_pack_spoiled_on_this_host_is_fetched_again(bucket: Bucket, tmp_path: Path) -> None:
+    digest = put(bucket, {"a": "x" * 5000, "b": "-> a"})
+    get(bucket, digest, tmp_path)
+    (pack,) = (tmp_path / "store").glob("*.pack")
+    (manifest,) = (tmp_path / "store").glob("*.manifest")
+    pack.write_bytes(pack.read_bytes()[:40])
+    manifest.write_bytes(b"")
+
+    assert (get(bucket, digest, tmp_path, "2") / "a").read_text() == "x" * 5000
+
+
+def test_a_manifest_of_another_tree_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    other = put(bucket, {"a": "x"})
+    bucket.write(manifest_key("0" * 64), bucket.read(manifest_key(other)))
+
+    with pytest.raises(SnapshotError, match=f"the code's digest is {other}, but the spec says 0000"):
+        get(bucket, "0" * 64, tmp_path)
+    assert list((tmp_path / "runs/1").glob("*")) == []
+
+
+def test_what_lies_on_the_disk_is_hashed_again(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = put(bucket, {"a": "x"})
+    unpack = snapshot.unpack
+    monkeypatch.setattr(snapshot, "unpack", lambda m, s, root: (unpack(m, s, root), (root / "a").write_text("y")))
+
+    with pytest.raises(SnapshotError, match="the code's digest on this host's disk is"):
+        get(bucket, digest, tmp_path)
+    assert not (tmp_path / "runs/1/code").exists()
+
+
+@pytest.mark.parametrize("suffix", ["manifest", "pack"])
+def test_what_the_bucket_lacks_is_named(bucket: Bucket, tmp_path: Path, suffix: str) -> None:
+    digest, objects = code_of({"a": "x"})
+    for key, body in objects.items():
+        if not key.endswith(suffix):
+            bucket.write(key, body)
+
+    with pytest.raises(SnapshotError, match=rf"not in the bucket: s3://.*\.{suffix}$"):
+        get(bucket, digest, tmp_path)
+
+
+def test_a_full_disk_is_said_to_be_one(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = put(bucket, {"a": "x"})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(snapshot.os, "write", full)
+    with pytest.raises(SnapshotError, match=r"the host's disk is full: .*No space left"):
+        get(bucket, digest, tmp_path)
+    assert list((tmp_path / "runs/1").glob("code")) == []
+    assert list((tmp_path / "runs/1").glob("*.partial")) == []
+
+
+def test_a_difference_needs_its_base_and_one_more_pack(bucket: Bucket, tmp_path: Path) -> None:
+    base = put(bucket, {"a": "1", "b": "2", "gone": "3"})
+    fresh, body = entry_of(b"b", "new")
+    pack = pack_of([body])
+    bucket.write(pack_key(sha256(pack)), pack)
+    (a,) = (entry for entry in decode(bucket.read(manifest_key(base))).entries if entry.name == b"a")
+    digest = digest_of([a, fresh])
+    bucket.write(manifest_key(digest), encode(Manifest(Head(base, (sha256(pack),)), (fresh,), (0,), (b"gone",))))
+
+    code = get(bucket, digest, tmp_path)
+
+    assert {path.name: path.read_text() for path in code.iterdir()} == {"a": "1", "b": "new"}
 
 
 def test_fetch_replaces_what_an_earlier_attempt_left(bucket: Bucket, tmp_path: Path) -> None:
-    bucket.write("code/x.tar.gz", pack({"a.py": "1"}))
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code/stale.py").touch()
-    (tmp_path / "want").mkdir()
-    (tmp_path / "want/a.py").write_text("1")
+    digest = put(bucket, {"a.py": "1"})
+    for stale in ("code", "code.partial"):
+        (tmp_path / "runs/1" / stale).mkdir(parents=True)
+        (tmp_path / "runs/1" / stale / "stale.py").touch()
 
-    fetch(bucket, "code/x.tar.gz", tree_digest(tmp_path / "want"), tmp_path / "code")
+    assert [path.name for path in get(bucket, digest, tmp_path).iterdir()] == ["a.py"]
 
-    assert [path.name for path in (tmp_path / "code").iterdir()] == ["a.py"]
+
+def test_a_script_that_writes_into_its_code_changes_no_other_run(bucket: Bucket, tmp_path: Path) -> None:
+    digest = put(bucket, {"a.py": "1", "b.py": "1"})
+    first, second = get(bucket, digest, tmp_path, "1"), get(bucket, digest, tmp_path, "2")
+    (first / "a.py").write_text("spoiled")
+
+    assert (second / "a.py").read_text() == "1"
+    assert tree_digest(get(bucket, digest, tmp_path, "3")) == digest
+    assert all(path.stat().st_nlink == 1 for path in [*first.iterdir(), *second.iterdir()])
+
+
+def test_a_key_of_another_kind_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"lies at code/x\.tar\.gz"):
+        fetch(bucket, "code/x.tar.gz", "0" * 64, tmp_path / "runs/1/code")

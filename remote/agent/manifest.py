@@ -1,0 +1,244 @@
+"""What a code tree consists of and where its contents lie: the one format that laptop and host share.
+
+A manifest is a list of entries, each with the pack that holds its content, so neither end ever asks the bucket about
+single files. A manifest may be told as the difference to a base, which is itself whole: then a change of one file is a
+few hundred bytes, however large the tree. Pure functions of bytes; what is read here came over a network and is
+checked, and whoever reads it compares the tree's digest with the one that was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAGIC = b"runctl manifest 1"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+NOTHING = hashlib.sha256(b"").hexdigest()
+NOWHERE = -1  # of entries that have no content: empty files, empty folders
+COMPRESSION = 1  # digests do not compress; a higher level costs time and saves 3 %
+LARGEST_BYTES = 512 << 20  # of one that was unpacked: several million entries
+KINDS = {b"f": "f", b"l": "l", b"d": "d"}
+MODES = {b"644": "644", b"755": "755", b"000": "000"}
+LINK_BYTES = 4096  # PATH_MAX of Linux
+
+
+class ManifestError(ValueError):
+    """These bytes are no manifest that may be used; the message says what is wrong with them."""
+
+
+class Entry(NamedTuple):
+    """One entry of a tree (a tuple, because there are tens of thousands of them).
+
+    Args:
+        kind: `f` file, `l` symbolic link, `d` empty folder.
+        mode: `755` or `644` for files, `000` otherwise.
+        size: bytes of the content; of the target's text for a link.
+        sha256: of the same, in hexadecimal.
+        name: the path below the root as bytes, parts joined by `/`.
+    """
+
+    kind: str
+    mode: str
+    size: int
+    sha256: str
+    name: bytes
+
+    @property
+    def line(self) -> bytes:
+        """The entry as it goes into the digest."""
+        return b"%b %b %d %b %b\0" % (
+            self.kind.encode(),
+            self.mode.encode(),
+            self.size,
+            self.sha256.encode(),
+            self.name,
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a manifest needs besides itself: the digest of its base, or None, and its packs by SHA-256."""
+
+    base: str | None
+    packs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A tree, or with a `base` the difference to one.
+
+    Args:
+        head: the packs, which `places` counts, and the base.
+        entries: in order of their names.
+        places: for each entry the number of the pack that holds its content, or NOWHERE.
+        gone: names of the base that this tree lacks.
+    """
+
+    head: Head
+    entries: tuple[Entry, ...]
+    places: tuple[int, ...]
+    gone: tuple[bytes, ...] = ()
+
+    def located(self) -> Iterator[tuple[Entry, str]]:
+        """The entries that have a content, each with its pack."""
+        packs = self.head.packs
+        return (
+            (entry, packs[place]) for entry, place in zip(self.entries, self.places, strict=True) if place != NOWHERE
+        )
+
+
+def manifest_key(digest: str) -> str:
+    """Where the manifest of the tree with this digest lies."""
+    return f"code/{digest}.manifest"
+
+
+def pack_key(sha256: str) -> str:
+    """Where the pack with this SHA-256 lies."""
+    return f"code/packs/{sha256}.pack"
+
+
+def digest_of(entries: Iterable[Entry]) -> str:
+    """The digest of a tree, as docs/contracts.md defines it; the entries come in order of their names."""
+    whole = hashlib.sha256()
+    for entry in entries:
+        whole.update(entry.line)
+    return whole.hexdigest()
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as it lies in the bucket, compressed."""
+    lines = [MAGIC]
+    if manifest.head.base:
+        lines.append(b"base " + manifest.head.base.encode())
+    lines += [b"pack " + pack.encode() for pack in manifest.head.packs]
+    packer = zlib.compressobj(COMPRESSION)
+    parts = [packer.compress(b"\n".join(lines) + b"\n\n")]
+    parts += [
+        packer.compress(b"%d %b" % (place, entry.line))
+        for entry, place in zip(manifest.entries, manifest.places, strict=True)
+    ]
+    parts += [packer.compress(b"- " + name + b"\0") for name in manifest.gone]
+    return b"".join(filter(None, [*parts, packer.flush()]))
+
+
+def decode_head(data: bytes) -> Head:
+    """Only what the manifest needs besides itself; fast, however many entries it has.
+
+    Raises:
+        ManifestError: it is none.
+    """
+    packer, text, rest = zlib.decompressobj(), b"", data
+    try:
+        while b"\n\n" not in text and rest:
+            text += packer.decompress(rest, 1 << 16)
+            rest = packer.unconsumed_tail
+    except zlib.error as error:
+        raise ManifestError(f"it is damaged: {error}") from error
+    return _head(text.partition(b"\n\n")[0])
+
+
+def decode(data: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ManifestError: it is none, or says something that no tree can be.
+    """
+    packer = zlib.decompressobj()
+    try:
+        text = packer.decompress(data, LARGEST_BYTES)
+    except zlib.error as error:
+        raise ManifestError(f"it is damaged: {error}") from error
+    end = text.find(b"\n\n")
+    if not packer.eof or end < 0 or not text.endswith((b"\0", b"\n\n")):
+        raise ManifestError("it is cut short")
+    return _read(_head(text[:end]), _records(text, end + 2))
+
+
+def merge(base: Manifest, difference: Manifest) -> Manifest:
+    """The whole tree that a difference to `base` stands for.
+
+    Raises:
+        ManifestError: the base is a difference itself.
+    """
+    if base.head.base:
+        raise ManifestError("its base has a base")
+    packs = base.head.packs + difference.head.packs
+    shift = len(base.head.packs)
+    dropped = {entry.name for entry in difference.entries}.union(difference.gone)
+    rows = [(entry, place) for entry, place in zip(base.entries, base.places, strict=True) if entry.name not in dropped]
+    rows += [
+        (entry, place if place == NOWHERE else place + shift)
+        for entry, place in zip(difference.entries, difference.places, strict=True)
+    ]
+    rows.sort(key=lambda row: row[0].name)
+    return Manifest(Head(None, packs), tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+
+def _head(text: bytes) -> Head:
+    magic, *lines = text.split(b"\n")
+    if magic != MAGIC:
+        raise ManifestError(f"it begins with {magic[:40]!r}, and this program reads {MAGIC!r}")
+    words = [line.decode("ascii", "replace").partition(" ") for line in lines]
+    if any(word not in {"base", "pack"} or not DIGEST.fullmatch(digest) for word, _, digest in words):
+        raise ManifestError("its head is wrong")
+    bases = [digest for word, _, digest in words if word == "base"]
+    return Head(bases[0] if bases else None, tuple(digest for word, _, digest in words if word == "pack"))
+
+
+def _records(text: bytes, at: int) -> Iterator[bytes]:
+    while (end := text.find(b"\0", at)) >= 0:
+        yield text[at:end]
+        at = end + 1
+
+
+def _read(head: Head, records: Iterable[bytes]) -> Manifest:
+    entries: list[Entry] = []
+    places: list[int] = []
+    gone: list[bytes] = []
+    for record in records:
+        if record.startswith(b"- "):
+            gone.append(record[2:])
+            continue
+        place, entry = _entry(record, len(head.packs))
+        if entries and entry.name <= entries[-1].name:
+            raise ManifestError(f"{entry.name!r} is out of order, or comes twice")
+        entries.append(entry)
+        places.append(place)
+    return Manifest(head, tuple(entries), tuple(places), tuple(gone))
+
+
+def _entry(record: bytes, packs: int) -> tuple[int, Entry]:
+    try:
+        place_text, kind, mode, size, sha256, name = record.split(b" ", 5)
+        place = int(place_text)
+        entry = Entry(KINDS[kind], MODES[mode], int(size), sha256.decode("ascii"), name)
+    except (ValueError, KeyError) as error:
+        raise ManifestError(f"{record[:120]!r} is no entry") from error
+    if not (_is_safe(name) and DIGEST.fullmatch(entry.sha256)):
+        raise ManifestError(f"{name!r} is no path inside the tree")
+    if not _fits(entry, place, packs):
+        raise ManifestError(f"{record[:120]!r} is no possible entry")
+    return place, entry
+
+
+def _is_safe(name: bytes) -> bool:
+    # Absolute and climbing names, and two spellings of one name, all have such a part.
+    return not (
+        name.startswith((b"/", b"./", b"../"))
+        or name.endswith((b"/", b"/.", b"/.."))
+        or b"//" in name
+        or b"/./" in name
+        or b"/../" in name
+        or name in {b"", b".", b".."}
+    )
+
+
+def _fits(entry: Entry, place: int, packs: int) -> bool:
+    """Whether kind, mode, size and place go together."""
+    if entry.size <= 0:
+        return entry.size == 0 and place == NOWHERE and entry.sha256 == NOTHING and entry.kind != "l"
+    return 0 <= place < packs and entry.kind != "d" and (entry.kind == "f" or entry.size <= LINK_BYTES)

@@ -104,7 +104,10 @@ class CheckpointKeeper:
         return None if step is None else Committed(step=step, key=self._committed[step])
 
     def look(self) -> None:
-        """Commit what has come to rest since the last look.
+        """Commit what has come to rest since the last look, always the newest next.
+
+        A script that saves faster than the network sends must not be followed from behind: then the newest committed
+        checkpoint would grow older and older. Those that are passed over are sent when there is time.
 
         Raises:
             BucketError: S3 did not take it; the next call goes on.
@@ -113,9 +116,10 @@ class CheckpointKeeper:
             return
         self._learn()
         self._metrics.look()
-        for found in self._candidates():
-            if at_rest(self._folder, found, unchanged_seconds=self._unchanged(found), ended=False):
-                self._commit(found)
+        tried: set[int] = set()
+        while found := self._newest_at_rest(tried):
+            tried.add(found.step)
+            self._commit(found)
 
     def finish(self, *, killed: bool) -> None:
         """Commit all that is whole now that the process has ended, the newest first, because time may be short.
@@ -129,6 +133,8 @@ class CheckpointKeeper:
         self._learn()
         self._metrics.look()
         for found in reversed(self._candidates()):
+            if self._pruned(found.step):
+                continue  # it would be sent only to be removed again, in what may be a host's last seconds
             if at_rest(self._folder, found, unchanged_seconds=self._unchanged(found), ended=not killed):
                 self._commit(found)
             else:
@@ -185,6 +191,13 @@ class CheckpointKeeper:
             (candidate(self._counted[name][0], [name], entries) for name in entries), key=lambda each: each.step
         )
 
+    def _newest_at_rest(self, tried: set[int]) -> Candidate | None:
+        seen = [(found, self._unchanged(found)) for found in self._candidates()]
+        for found, unchanged in reversed(seen):
+            if found.step not in tried and at_rest(self._folder, found, unchanged_seconds=unchanged, ended=False):
+                return found
+        return None
+
     def _pruned(self, step: int) -> bool:
         return len(self._committed) >= self._keep and step < min(self._committed)
 
@@ -194,7 +207,8 @@ class CheckpointKeeper:
         if marks != found.marks:
             self._seen[found.step] = (found.marks, now)
             return None
-        return now - since
+        # Two sights within one look are too close together to say anything.
+        return now - since if now - since >= LOOK_SECONDS / 2 else None
 
     def _commit(self, found: Candidate) -> None:
         begin = self._clock.monotonic()

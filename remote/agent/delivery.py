@@ -67,7 +67,7 @@ class Delivery:
         self._load = LoadMeter()
         self._keeper: CheckpointKeeper | None = None
         self._watcher: Repeater | None = None
-        self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt)
+        self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt, clock=clock)
         self._beside = [
             Repeater("log", self._shipper.ship, period_seconds=logs.SHIP_SECONDS),
             Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
@@ -174,7 +174,7 @@ class Delivery:
         self.fence.look()
 
     def _report(self) -> None:
-        if self.fence.lost:
+        if self.fence.check():
             return  # the run's status is the later attempt's
         last = self._last
         self._reporter.tell(
@@ -190,7 +190,7 @@ class Delivery:
         )
 
     def _send_output(self) -> None:
-        if self.fence.lost:
+        if self.fence.look():
             return
         upload_output(self._assignment.bucket, self._assignment.keys, self._assignment.layout.output)
 

@@ -8,6 +8,7 @@ have been refused by its host and never claimed anything, so all of them count.
 from __future__ import annotations
 
 from .bucket import Bucket, RunKeys
+from .clock import Clock
 
 LOOK_SECONDS = 10.0
 
@@ -19,12 +20,15 @@ class Fence:
         bucket: where the claims are.
         keys: the run's keys.
         attempt: whose fence this is.
+        clock: for the age of the last look.
     """
 
-    def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int) -> None:
+    def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int, *, clock: Clock | None = None) -> None:
         self._bucket = bucket
         self._claims = keys.attempts
         self._own = keys.attempt(attempt)
+        self._clock = clock or Clock()
+        self._looked: float | None = None
         self.lost = False
 
     def look(self) -> bool:
@@ -33,5 +37,18 @@ class Fence:
         Raises:
             BucketError: it does not answer.
         """
+        asked = self._clock.monotonic()
         self.lost = self.lost or any(key > self._own for key, _ in self._bucket.sizes(self._claims))
+        self._looked = asked
         return self.lost
+
+    def check(self) -> bool:
+        """As `look`, but an answer of the last LOOK_SECONDS will do: for what is overwritten often.
+
+        Raises:
+            BucketError: the bucket does not answer.
+        """
+        if self.lost:
+            return True
+        fresh = self._looked is not None and self._clock.monotonic() - self._looked < LOOK_SECONDS
+        return False if fresh else self.look()

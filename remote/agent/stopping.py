@@ -40,6 +40,7 @@ class Stopper:
         self._clock = clock
         self._terminated = False
         self._killed = False
+        self._recalled = False
         self.grace_seconds = DEFAULT_GRACE_SECONDS
         # Replaced whole and never changed: a signal handler may run between any two instructions and takes no lock.
         self.request: StopRequest | None = None
@@ -53,10 +54,20 @@ class Stopper:
         elif kill_at < first.kill_at:
             self.request = StopRequest(cause=first.cause, detail=first.detail, kill_at=kill_at)
 
+    def recall(self, cause: Cause, detail: str) -> None:
+        """Go on with what an earlier agent of the attempt has told the process, with a grace period of its own.
+
+        That agent may have been killed in the very moment before; a script that ended is then believed to have been
+        told, because an exit of 0 that was not asked for can be looked up in its log, and a false `completed` not.
+        """
+        self.request = None
+        self.ask(cause, detail)
+        self._recalled = True
+
     @property
     def delivered(self) -> StopRequest | None:
         """The request, if the process was still there to be told of it."""
-        return self.request if self._terminated else None
+        return self.request if self._terminated or self._recalled else None
 
     def drive(self, process: TrainingProcess) -> None:
         """Do what is due now."""

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.1
 OUTCOME_SECONDS = 3600.0
+STOP = "stop.json"
 
 
 class Supervisor:
@@ -142,6 +143,7 @@ class Supervisor:
         self._spot.start()
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
+        self._recall_stop()
         process = TrainingProcess.find(self._layout.state) or self._launch(spec)
         if process is None:
             return self._ending(None)
@@ -189,11 +191,23 @@ class Supervisor:
                 self._end(excess.cause, excess.detail)
             if self._delivery.fence.lost:
                 self._stopper.ask(Cause.INFRA, "a later attempt has taken the run over")
-            self._stopper.drive(process)
+            if self._note_stop():
+                self._stopper.drive(process)
             self._clock.sleep(WATCH_SECONDS)
         if process.is_orphan:
             process.end_orphan(grace_seconds=self._stopper.grace_seconds, clock=self._clock)
         return status
+
+    def _note_stop(self) -> bool:
+        """Write down that the script is told to end, before it is: a successor must not take its 0 for a success."""
+        request = self._stopper.request
+        if request is not None and not (self._layout.state / STOP).exists():
+            self._keep(STOP, {"cause": request.cause.value, "detail": request.detail})
+        return request is not None
+
+    def _recall_stop(self) -> None:
+        if told := read_record(self._layout.state / STOP):
+            self._stopper.recall(Cause(told["cause"]), told["detail"])
 
     def _guard(self, process: TrainingProcess, spec: RunSpec) -> LimitGuard:
         files = (self._layout.spool, self._layout.metrics, self._layout.checkpoints)

@@ -275,3 +275,40 @@ def test_metrics_that_are_no_numbers_make_a_manifest_that_others_can_read(kept: 
 
     manifest = json.loads(kept.bucket.read(kept.keys.manifest(1)), parse_constant=pytest.fail)
     assert manifest["metrics"] == {"loss": None, "rate": None}
+
+
+def test_the_newest_is_sent_first_and_what_it_makes_needless_is_not_sent_at_all(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, sent, upload = Kept(bucket, tmp_path, keep=2), [], bucket.upload
+    monkeypatch.setattr(bucket, "upload", lambda key, path: (sent.append(path.name), upload(key, path)))
+    for step in (1, 2, 3, 4):
+        kept.save(f"c_{step}.json")
+    kept.look()
+    kept.save("c_5.json")
+    kept.save("c_6.json")
+    kept.save("c_7.json")
+    kept.keeper.finish(killed=True)
+
+    assert sent == ["c_4.json", "c_3.json", "c_7.json", "c_6.json"]
+    assert kept.steps == [6, 7]
+
+
+def test_a_checkpoint_that_appears_while_another_is_sent_goes_before_those_that_waited(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.save("c_1.json")
+    kept.save("c_2.json")
+    sent: list[str] = []
+    upload = kept.bucket.upload
+
+    def upload_slowly(key: str, path: Path) -> None:
+        sent.append(path.name)
+        if path.name == "c_2.json":
+            kept.save("c_3.json")
+        upload(key, path)
+
+    monkeypatch.setattr(kept.bucket, "upload", upload_slowly)
+    kept.look()
+
+    assert sent == ["c_2.json", "c_3.json", "c_1.json"]

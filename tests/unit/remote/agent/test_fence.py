@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.fence import Fence
-from tests.unit.remote.agent.support import new_run
+from remote.agent.fence import LOOK_SECONDS, Fence
+from tests.unit.remote.agent.support import ManualClock, new_run
 
 
 def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> None:
@@ -17,3 +17,14 @@ def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> N
     bucket.delete(keys.attempt(4))
     assert fence.look()
     assert fence.lost
+
+
+def test_what_is_written_often_is_content_with_a_look_of_a_moment_ago(bucket: Bucket) -> None:
+    keys, clock = RunKeys(run=new_run()), ManualClock()
+    fence = Fence(bucket, keys, 1, clock=clock)
+    assert not fence.check()
+    bucket.write(keys.attempt(2), b"{}")
+    clock.sleep(LOOK_SECONDS - 0.1)
+    assert not fence.check()
+    clock.sleep(0.1)
+    assert fence.check()

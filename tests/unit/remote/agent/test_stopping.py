@@ -62,3 +62,13 @@ def test_a_process_that_ended_by_itself_was_not_stopped(clock: ManualClock) -> N
     stopper.drive(Process(alive=False))
 
     assert stopper.delivered is None
+
+
+def test_what_an_earlier_agent_has_told_the_process_holds_even_when_it_has_ended(clock: ManualClock) -> None:
+    stopper = Stopper(clock=clock)
+    stopper.ask(Cause.STOPPED, "a signal that came first")
+    stopper.recall(Cause.SPOT, "notice")
+    stopper.drive(Process(alive=False))
+
+    assert stopper.delivered is not None
+    assert (stopper.delivered.cause, stopper.delivered.detail) == (Cause.SPOT, "notice")

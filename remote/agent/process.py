@@ -103,10 +103,10 @@ class TrainingProcess:
             alive = is_held(state / "shim.lock")
             if found := cls.find(state):
                 return found
-            if (end := read_record(state / "exit.json")) and "error" in end:
-                raise LaunchError(f"the script cannot be started: {end['error']}")
             if not alive:
-                raise LaunchError(f"the script cannot be started: its parent ended first ({state}; is the disk full?)")
+                end = read_record(state / "exit.json") or {}
+                seen = end.get("error", f"its parent ended first ({state}; is the disk full?)")
+                raise LaunchError(f"the script cannot be started: {seen}")
             clock.sleep(LOOK_SECONDS)
         raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
 

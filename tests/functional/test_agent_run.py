@@ -146,7 +146,7 @@ def test_a_missing_pack_and_a_missing_spec_are_named(host: Host) -> None:
     host.bucket.delete(key)
     host.start(run)
 
-    assert host.outcome(run)["detail"] == f"the code is not in the bucket: s3://{host.bucket.name}/{key}"
+    assert host.outcome(run)["detail"].startswith(f"the code is not in the bucket: s3://{host.bucket.name}/{key}")
 
     host.bucket.delete(RunKeys(run=run).outcome)
     lost = host.place({"train.py": ""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,49 @@ def test_an_address_cannot_become_an_option() -> None:
 
 def test_a_transport_that_was_never_used_can_be_closed() -> None:
     SshTransport(endpoint()).close()
+
+
+class Late:
+    """A channel whose command has exited while its last output is still on the way, as SSH allows."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.coming = [b"", b"", b"last words"]
+
+    @property
+    def eof_received(self) -> bool:
+        return not self.coming
+
+    def exit_status_ready(self) -> bool:
+        return True
+
+    def recv_ready(self) -> bool:
+        if self.coming and not self.coming[0]:
+            self.coming.pop(0)
+            return False
+        return bool(self.coming)
+
+    def recv(self, _: int) -> bytes:
+        return self.coming.pop(0)
+
+    def recv_stderr_ready(self) -> bool:
+        return False
+
+    def recv_stderr(self, _: int) -> bytes:
+        raise AssertionError
+
+
+def test_output_that_comes_after_the_exit_code_is_not_lost() -> None:
+    out = BytesIO()
+    SshTransport(endpoint(), sleep=lambda _: None)._pump(Late(), out, BytesIO())
+
+    assert out.getvalue() == b"last words"
+
+
+def test_output_that_never_closes_is_not_waited_for_once_the_command_has_exited() -> None:
+    channel, pauses = Late(), [0.0]
+    channel.coming = [b""] * 1000
+    SshTransport(endpoint(), clock=lambda: sum(pauses), sleep=pauses.append)._pump(channel, BytesIO(), BytesIO())
+
+    assert 1 < sum(pauses) < 1.1

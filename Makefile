@@ -11,7 +11,7 @@ train: $(READY)            ## a whole training run on the local cloud
 	@$(BIN)/inv train --epochs 3
 
 test: $(READY)             ## every test that this machine can run
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 torch: $(READY)            ## the second example's library, which the lock leaves out for its size
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch==2.13.0

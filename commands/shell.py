@@ -32,7 +32,7 @@ def exec_(
 
     What follows `--` is the command, word for word; it starts in the user's home.
 
-    Example: inv exec trainer -- nvidia-smi -L
+    Example: inv exec trainer -- df -h
     """
     from invoke.exceptions import Exit
 

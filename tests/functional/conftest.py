@@ -23,6 +23,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The command line over a deployed local stack of this worker process."""
     cli = Cli(tmp_path_factory.mktemp("stack"))
-    cli("up")
-    yield cli
-    daemon.stop(cli.state / "local")
+    try:
+        cli("up")
+        yield cli
+    finally:
+        daemon.stop(cli.state / "local")

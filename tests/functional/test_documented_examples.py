@@ -14,7 +14,6 @@ import tasks
 from localcloud import daemon
 from tests.support.cli import BIN, ROOT, Cli
 
-pytestmark = pytest.mark.xdist_group("examples")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What comes late, because it takes something away that the others need; everything else keeps its order.
 LAST = ["cancel", "stop", "start", "resume", "local.interrupt", "terminate", "down", "local.down"]
@@ -56,10 +55,12 @@ def in_order(lines: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     cli = Cli(tmp_path_factory.mktemp("examples"))
-    cli("train", "--epochs", "9")
-    cli("train", "--epochs", "3")
-    yield cli
-    daemon.stop(cli.state / "local")
+    try:
+        cli("train", "--epochs", "9")
+        cli("train", "--epochs", "3")
+        yield cli
+    finally:
+        daemon.stop(cli.state / "local")
 
 
 @pytest.fixture(scope="module")
@@ -74,24 +75,33 @@ def pulled(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("line", in_order(shown()))
 def test_a_documented_command_line_works(line: str, cli: Cli, pulled: Path, tmp_path: Path) -> None:
     prepare(cli, line)
+    (tmp_path / "data.npz").write_bytes(b"data")
     text = RUN.sub(lambda _: cli("runs", "--json").json["items"][0]["run"], line).replace(
         "checkpoint_epoch_9.npz", str(pulled / "checkpoint_epoch_9.npz")
     )
     text = re.sub(r"(path/to/|my/)?(train|script)\.py", "training/train_digits.py", text)
-    text = text.replace("--to best", f"--to {tmp_path}/best")
-    words = shlex.split(text)[1:]
+    text = text.replace("--to best", f"--to {tmp_path}/best").replace("push data.npz", f"push {tmp_path}/data.npz")
+    words = shlex.split(re.sub(r" \.$", f" {tmp_path / 'here'}", text))[1:]
     done = cli(*words, *undone(line), code=None)
+    if verb(line) in {"cancel", "resume"}:
+        cli("cancel", code=None)
 
     # A run that was ended on purpose exits with the code of its end.
     assert done.code in ({0, 143, 75} if verb(line) in {"resume", "start"} else {0}), f"{text}\n{done.out}\n{done.err}"
 
 
 def prepare(cli: Cli, line: str) -> None:
-    """What an example takes for granted: a run that goes on, a run that was stopped, a host that is stopped."""
+    """What an example takes for granted: checkpoints, a run that goes on or was stopped, a stack that is there."""
+    if verb(line).startswith("checkpoint."):
+        cli("train", "--epochs", "3")
     if verb(line) in {"cancel", "resume"}:
         cli("train", "--no-wait", "--", "--epochs", "100000")
     if verb(line) == "resume":
         cli("cancel")
+    if verb(line) == "start":
+        cli("stop", "trainer", "--wait")
+    if verb(line) == "down":
+        cli("up")
 
 
 def undone(line: str) -> list[str]:

@@ -14,8 +14,6 @@ from localcloud import daemon
 from tests.support.cli import ROOT, Cli, Done
 from tests.support.cloud import client
 
-pytestmark = pytest.mark.xdist_group("first-light")
-
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:

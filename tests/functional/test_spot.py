@@ -13,9 +13,6 @@ from tests.functional.test_trusted_runs import STEADY, newest, start_steady, ste
 from tests.support.cli import ROOT, Cli, make_project
 from tests.support.cloud import client, until
 
-pytestmark = pytest.mark.xdist_group("spot")
-
-
 SPOT_WORKER = """  runctl:workers:
     - name: trainer
       instanceType: t3.small
@@ -34,9 +31,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     (checkout / "Pulumi.local.yaml").write_text(f"{local.rstrip()}\n{SPOT_WORKER}")
     folder = make_project(checkout / "project", steady=STEADY, stubborn=STUBBORN)
     cli = Cli(tmp_path_factory.mktemp("spot")).within(folder)
-    cli("up")
-    yield cli
-    daemon.stop(cli.state / "local")
+    try:
+        cli("up")
+        yield cli
+    finally:
+        daemon.stop(cli.state / "local")
 
 
 # Ignores the notice and saves nothing more; its work after the first checkpoint is lost.
@@ -57,7 +56,7 @@ def test_s0_8_a_notice_saves_ends_as_spot_and_the_run_goes_on_elsewhere(project:
     host = newest(project)["host"]
     assert host["market"] == "spot"
     following = project.start("monitor", run, "--follow")
-    project("local.interrupt", "trainer", "--notice", "6s")
+    project("local.interrupt", "trainer", "--notice", "12s")
     out, err = following.communicate(timeout=60)
     after = newest(project)
 

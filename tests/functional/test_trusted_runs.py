@@ -20,8 +20,6 @@ from localcloud import daemon
 from tests.support.cli import Cli, make_project
 from tests.support.cloud import client, until
 
-pytestmark = pytest.mark.xdist_group("trusted")
-
 # One step every 30 ms with a checkpoint each; on SIGTERM it saves and leaves. `--steps` is where it ends.
 STEADY = """
 import argparse, json, os, pathlib, signal, sys, time

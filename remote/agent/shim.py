@@ -58,7 +58,7 @@ def birth(pid: int) -> str | None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else f"{boot} {fields[19]}"
+    return None if fields[0] in "ZX" else f"{boot} {pid} {fields[19]}"
 
 
 def _start(launch: dict[str, Any]) -> subprocess.Popen[bytes]:

@@ -42,7 +42,7 @@ FINISHED = {"Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Term
 THROTTLED = {"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException"}
 # Waits between the tries of a throttled call, on top of botocore's own.
 THROTTLE_SECONDS = (1.0, 2.0, 4.0, 8.0)
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 QUIET_LOOK_SECONDS = 1.0
 CHECK_SECONDS = 3.0
 # Run Command shows a command on a host that went away as InProgress until its time is up, so the host is looked at too.

@@ -23,7 +23,7 @@ LEFT_OUT = {
     "local.interrupt": "wants a spot host; run in test_spot.py",
     "train --watch": "goes on until Ctrl-C",
 }
-NOT_TYPED = re.compile(r"NAME|--list|…")  # a pattern, not a line to type
+NOT_TYPED = re.compile(r"\b(NAME|HOST|FILE|PATH)\b|--list|…")  # a pattern, not a line to type
 RUN = re.compile(r"\bRUN\b|\b20261122-160000-7f3a9c\b")
 
 
@@ -31,7 +31,7 @@ def shown() -> list[str]:
     """The documented command lines, once each."""
     found = [line for name in tasks.namespace.task_names for line in examples_of(name)]
     for document in DOCUMENTS:
-        found += re.findall(r"(?:^ {4}|`)((?:inv|runctl) [a-z][^`#\n]*)", document.read_text(), re.MULTILINE)
+        found += re.findall(r"(?:^ {4}|`)(inv [a-z][^`#\n]*)", document.read_text(), re.MULTILINE)
     lines = dict.fromkeys(line.strip() for line in found)
     return [
         line

@@ -2,7 +2,10 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, hosts, local, resume, runs, shell, stack, status, train
+from commands import checkpoint, diff, hosts, local, resume, runs, shell, stack, status, sync, train
+
+runs_collection = Collection(diff.diff)
+runs_collection.add_task(runs.list_, default=True)  # `inv runs` too
 
 namespace = Collection(
     stack.up,
@@ -11,7 +14,6 @@ namespace = Collection(
     stack.outputs,
     train.train,
     runs.monitor,
-    runs.runs,
     status.status,
     hosts.hosts,
     hosts.start,
@@ -27,5 +29,7 @@ namespace = Collection(
     checkpoint=Collection(
         checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
     ),
+    runs=runs_collection,
+    sync=Collection(sync.plan),
     local=Collection(local.up, local.down, local.status, local.interrupt),
 )

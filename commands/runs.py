@@ -1,4 +1,4 @@
-"""`runs` and `monitor`: which runs there are, and watching one."""
+"""`runs.list` (or just `runs`) and `monitor`: which runs there are, and watching one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 @command(limit="How many of the newest runs to show")
-def runs(c: Any, limit: int = 20, stack: str = "", json: bool = False) -> None:
+def list_(c: Any, limit: int = 20, stack: str = "", json: bool = False) -> None:
     """List the newest runs.
 
-    Example: inv runs --limit 5
+    Example: inv runs.list --limit 5
     """
     from remote.runs import read_runs, run_ids
 

@@ -44,9 +44,8 @@ def find_script(script: str, *, project: Path | None = None, cwd: Path | None = 
     """
     here = (cwd or Path.cwd()).resolve()
     wanted = here / Path(script).expanduser()
-    if project is not None and not (here / project).is_dir():
-        raise InputMissing(f"the project {here / project} is no folder", next_step="inv train --project FOLDER SCRIPT")
-    root = (here / project).resolve() if project is not None else find_root(here, wanted)
+    named = None if project is None else _folder(here, project, "inv train --project FOLDER SCRIPT")
+    root = named or find_root(here, wanted)
     _require_file(script, wanted, root)
     # The last part stays as it was typed: a script that is a link travels as one, under its own name.
     found = wanted.parent.resolve() / wanted.name
@@ -57,6 +56,24 @@ def find_script(script: str, *, project: Path | None = None, cwd: Path | None = 
             next_step=shlex.join(["inv", "train", "--project", str(better), script]),
         )
     return Script(root=root, path=found.relative_to(root).as_posix())
+
+
+def find_project(project: Path | None = None, *, cwd: Path | None = None) -> Path:
+    """The project a command without a script means: the one named, else by the rule from where it was typed.
+
+    Raises:
+        InputMissing: the one named is no folder.
+    """
+    here = (cwd or Path.cwd()).resolve()
+    if project is None:
+        return find_root(here, here / "script")
+    return _folder(here, project, "inv sync.plan --project FOLDER")
+
+
+def _folder(here: Path, project: Path, next_step: str) -> Path:
+    if not (here / project).is_dir():
+        raise InputMissing(f"the project {here / project} is no folder", next_step=next_step)
+    return (here / project).resolve()
 
 
 def find_root(here: Path, script: Path) -> Path:

@@ -81,6 +81,11 @@ class CodeSync:
         self._bucket = bucket
         self._folder = folder
 
+    @staticmethod
+    def nothing_known(tree: Tree) -> SyncPlan:
+        """The plan for a bucket that has nothing, without asking one; not to be sent."""
+        return SyncPlan(tree=tree, sources=tuple({e.sha256: e for e in tree.entries if e.size}.values()), packs={})
+
     def plan(self, tree: Tree) -> SyncPlan:
         """Find out what the bucket lacks; nothing is changed but our own copies.
 
@@ -146,6 +151,17 @@ class CodeSync:
             out.seek(0)
             self._bucket.put_once(pack_key(pack), out, "application/gzip")
         return pack, group, size
+
+
+def packed_bytes(plan: SyncPlan) -> int:
+    """How many bytes the contents of a plan are as packs, found by making them."""
+    level = level_for(plan.bytes_to_send)
+    total = 0
+    for group in groups(plan.sources):
+        _, out = _make_pack(plan.tree.root, group, level)
+        with out:
+            total += out.seek(0, io.SEEK_END)
+    return total
 
 
 def _make_pack(root: Path, group: list[Entry], level: int) -> tuple[str, BinaryIO]:

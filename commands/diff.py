@@ -1,0 +1,91 @@
+"""`runs.diff`: what differs between two runs: commit, arguments, and the files of their trees."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from commands import environment, wording
+from commands.frame import command, emit, print_facts, print_table, say
+
+if TYPE_CHECKING:
+    from remote.compare import Change
+    from remote.records import RunSpec
+
+SHOWN = 100
+
+
+@command(run="A run's id", other="The id of the run to compare it with")
+def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> None:
+    """Compare two runs: their commits, arguments and files.
+
+    Example: inv runs.diff 20261122-160000-7f3a9c 20261122-170000-02b1de
+    """
+    from remote.compare import compare
+    from remote.manifests import read_manifest
+    from remote.runs import read_run
+
+    opened = environment.open_stack(stack)
+    specs = [read_run(opened.bucket, name).spec for name in (run, other)]
+    before, after = (read_manifest(opened.bucket, spec.snapshot.digest) for spec in specs)
+    changes = compare(before, after)
+    if json:
+        emit("diff", runs=[_facts(spec) for spec in specs], files=[_item(change) for change in changes])
+        return
+    _show(specs, changes)
+
+
+def _facts(spec: RunSpec) -> dict[str, Any]:
+    code = spec.snapshot
+    return {
+        "run": spec.run,
+        "commit": code.commit,
+        "branch": code.branch,
+        "dirty": code.dirty,
+        "digest": code.digest,
+        "script": spec.script,
+        "arguments": spec.arguments,
+        "environment": spec.environment,
+    }
+
+
+def _show(specs: list[RunSpec], changes: list[Change]) -> None:
+    from rich.markup import escape
+
+    from remote.reading import shown
+
+    one, other = (_facts(spec) for spec in specs)
+    rows = [[name, escape(_text(one[name])), escape(_text(other[name]))] for name in one if one[name] != other[name]]
+    print_table(["", *(spec.run for spec in specs)], rows[1:])
+    same = [name for name in one if one[name] == other[name]]
+    print_facts({"the same": ", ".join(same) or "nothing", "files": f"{len(changes)} differ"})
+    if changes:
+        print_table(["WHAT", "SIZE", "FILE"], [_row(change, shown(change.name)) for change in changes[:SHOWN]])
+    if len(changes) > SHOWN:
+        say("more", f"{len(changes) - SHOWN} further files; --json lists them all")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return shlex.join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)[:40] if value else "-"
+
+
+def _row(change: Change, name: str) -> list[str]:
+    from rich.markup import escape
+
+    sizes = [wording.size(entry.size) for entry in (change.before, change.after) if entry]
+    return [change.what, " -> ".join(dict.fromkeys(sizes)), escape(name)]
+
+
+def _item(change: Change) -> dict[str, Any]:
+    from remote.reading import shown
+
+    return {
+        "path": shown(change.name),
+        "what": change.what,
+        "before": change.before.sha256 if change.before else None,
+        "after": change.after.sha256 if change.after else None,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from remote.errors import InputMissing, PermissionDenied, Unavailable
 from remote.hostkeys import HostKey, parse_key
 from remote.ssh import Endpoint, SshTransport
 from remote.transport import Command
+from tests.support.cloud import until
 from tests.support.sshd import Sshd, make_key, sshd
 
 HELLO = Command(script="echo hello")
@@ -79,6 +81,35 @@ def test_a_wrong_key_is_refused_by_the_host_and_named(server: Sshd, tmp_path: Pa
 def test_a_private_key_that_is_not_there_is_named(server: Sshd, tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="nosuch"):
         hello(server.endpoint(identity=tmp_path / "nosuch"))
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An SSH agent of the test's own, and a home without keys."""
+    address = str(tmp_path / "agent")
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", address], stdout=subprocess.DEVNULL)
+    until(Path(address).exists, "the agent does not start")
+    monkeypatch.setenv("SSH_AUTH_SOCK", address)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.mark.usefixtures("agent")
+def test_without_a_key_file_the_agent_is_asked(server: Sshd) -> None:
+    with pytest.raises(PermissionDenied, match="the SSH agent"):
+        hello(server.endpoint(identity=None))
+    subprocess.run(["ssh-add", "-q", str(server.identity)], check=True)
+
+    assert hello(server.endpoint(identity=None)) == "hello\n"
+
+
+def test_a_key_with_a_passphrase_is_refused_without_asking(server: Sshd, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(locked)], check=True)
+    with pytest.raises(PermissionDenied, match="ncrypted"):
+        hello(server.endpoint(identity=locked))
 
 
 def test_a_refused_connection_names_the_address(server: Sshd) -> None:

@@ -6,12 +6,15 @@ READY  := $(VENV)/.ready
 ROOMS  := tasks.py commands infra remote localcloud training
 WORKERS ?= 2
 
-.PHONY: train test torch check bench lock venv clean format
+.PHONY: train test chaos torch check bench lock venv clean format
 train: $(READY)            ## a whole training run on the local cloud
 	@$(BIN)/inv train --epochs 3
 
 test: $(READY)             ## every test that this machine can run
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+chaos: $(READY)            ## kills and outages at random moments: N=2000 stories, or SEED=71 alone
+	CHAOS_SEEDS=$(N) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -n $(WORKERS)
 
 torch: $(READY)            ## the second example's library, which the lock leaves out for its size
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch==2.13.0

@@ -1,4 +1,4 @@
-"""What a host does at its first boot, before anybody reaches it: a Python for the agent, and its data volume at /data.
+"""What a host does at its first boot: Python for the agent, its data volume at /data, uv for what scripts ask for.
 
 It must never harm: a volume that holds anything is mounted, not formatted; a host of the local cloud (HOST_ROOT set,
 no root of its own) only makes a directory. Every wait is bounded, and a failure leaves a host that SSM still reaches.
@@ -38,8 +38,20 @@ install_python() {
         dnf install -y -q python3.11 python3.11-pip
     elif command -v apt-get >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq && apt-get install -y -qq python3.11
+        apt-get update -qq && apt-get install -y -qq python3.11 python3.11-venv
     fi || say "no Python 3.10 or newer could be installed"
+}
+
+# uv brings what a project asks for; without it such a run says what was needed, and --no-deps goes on.
+install_uv() {
+    local place=/opt/runctl/uv
+    command -v uv >/dev/null && return 0
+    for python in python3.14 python3.13 python3.12 python3.11 python3.10 python3; do
+        command -v "$python" >/dev/null && break
+    done
+    # An environment of its own, because a distribution's Python may refuse to be added to (PEP 668).
+    "$python" -m venv "$place" && "$place/bin/pip" install -q uv && ln -sf "$place/bin/uv" /usr/local/bin/uv ||
+        say "uv could not be installed"
 }
 
 # Nitro hosts show @DEVICE@ as an NVMe disk. The root disk and instance stores are not it: the first has partitions or
@@ -87,6 +99,7 @@ mount_data() {
 
 install_python
 mount_data
+install_uv
 """
 
 

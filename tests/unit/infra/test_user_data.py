@@ -22,6 +22,7 @@ TOOLS = {
     "mkfs.ext4": "exit 0",
     "dnf": "exit 0",
     "readlink": 'echo "$2"',
+    "uv": "exit 0",
 }
 REAL = ("cat", "grep", "tr", "wc", "env")
 
@@ -57,7 +58,8 @@ class Boot:
         """The script, looking for a file instead of a block device and writing to an fstab of ours."""
         device, fstab = self.folder / "device", self.folder / "fstab"
         fstab.touch()
-        return user_data().replace("/dev/sdf", str(device)).replace("[ -b ", "[ -e ").replace("/etc/fstab", str(fstab))
+        text = user_data().replace("/dev/sdf", str(device)).replace("[ -b ", "[ -e ").replace("/etc/fstab", str(fstab))
+        return text.replace("/opt/runctl", str(self.folder)).replace("/usr/local/bin", str(self.folder))
 
 
 @pytest.fixture
@@ -154,3 +156,26 @@ def test_without_root_nothing_is_done(boot: Boot) -> None:
 
 def test_the_environment_of_this_test_has_no_host_root() -> None:
     assert "HOST_ROOT" not in os.environ
+
+
+def test_uv_is_brought_in_an_environment_of_its_own(boot: Boot) -> None:
+    del boot.tools["uv"]
+    boot.tools["blkid"] = blkid(0, "filesystem")
+    pip = boot.folder / "uv-pip"
+    pip.write_text(f'#!/bin/bash\necho "pip $*" >>"{boot.folder}/log"\n')
+    pip.chmod(0o755)
+    boot.tools["python3.12"] = (
+        f'[ "$2" = venv ] && "{shutil.which("mkdir")}" -p "$3/bin" && "{shutil.which("cp")}" {pip} "$3/bin/pip"; exit 0'
+    )
+    boot.tools["ln"] = "exit 0"
+    said = boot.run()
+    assert f"python3.12 -m venv {boot.folder}/uv" in said
+    assert "pip install -q uv" in said
+    assert f"ln -sf {boot.folder}/uv/bin/uv {boot.folder}/uv" in said
+
+
+def test_a_host_that_gets_no_uv_says_so_and_boots(boot: Boot) -> None:
+    del boot.tools["uv"]
+    boot.tools["blkid"] = blkid(0, "filesystem")
+    boot.tools["python3.12"] = '[ "$2" != venv ]'
+    assert "uv could not be installed" in boot.run()

@@ -33,6 +33,10 @@ class Command(Task[Any]):
         if self.noun and free_words(words, arguments):
             chosen = next(argument for argument in arguments if argument.name == self.noun)
             chosen.positional, chosen.default = True, None
+        if {"--help", "-h"} & set(words):
+            # Or Invoke would take the word for the first required argument.
+            for argument in arguments:
+                argument.positional = False
         return arguments
 
 

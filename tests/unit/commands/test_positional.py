@@ -39,3 +39,14 @@ def test_the_noun_may_be_a_bare_word_a_named_option_or_left_out(line: str, expec
 def test_the_words_of_a_task_in_a_collection_are_found_behind_its_dotted_name() -> None:
     assert words_of("list", ["inv", "checkpoint.list", "r1", "--", "x"]) == ["r1"]
     assert words_of("list", ["inv", "--list"]) == []
+
+
+def test_help_is_shown_for_a_task_that_requires_an_argument(monkeypatch, capsys) -> None:
+    def stop(c, host) -> None:
+        """Stop a host."""
+
+    argv = ["inv", "stop", "--help"]
+    monkeypatch.setattr(sys, "argv", argv)
+    Program(namespace=Collection(Command(stop, name="stop"))).run(argv, exit=False)
+
+    assert "Stop a host." in capsys.readouterr().out

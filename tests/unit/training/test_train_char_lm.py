@@ -38,7 +38,7 @@ def run(folder: Path, *arguments: str, code: int = 0, **environment: str) -> tup
 
 
 def equal(one: object, other: object) -> bool:
-    import torch  # noqa: PLC0415  not there in every environment
+    import torch
 
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
@@ -51,7 +51,7 @@ def equal(one: object, other: object) -> bool:
 
 @needs_torch
 def test_stopped_within_an_epoch_it_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    import torch  # noqa: PLC0415  not there in every environment
+    import torch
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     out, err = run(tmp_path, "--epochs", "8", "--checkpoint-dir", str(whole))

@@ -1,0 +1,116 @@
+"""`train --watch`: the edit loop. A save ends the run, sends what changed and starts the next one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from commands.following import write
+from commands.frame import say, say_error
+from remote.errors import Error, InputMissing, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from remote.follow import Follower
+    from remote.records import RunSpec
+    from remote.snapshot import Tree
+    from remote.stack import Stack
+
+LOOK_SECONDS = 0.5
+MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
+
+
+class Watch:
+    """Keeps the newest state of a project running until Ctrl-C.
+
+    Args:
+        stack: where the runs are.
+        start: sends the project as it is and starts a run of it.
+        look: the project as it is.
+        end: ends a run and waits for its outcome.
+        log_to: where the log is shown.
+        sleep: waits between two looks.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        start: Callable[[], tuple[RunSpec, Tree]],
+        look: Callable[[], Tree],
+        end: Callable[[str], object],
+        log_to: TextIO,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stack = stack
+        self._start = start
+        self._look = look
+        self._end = end
+        self._log_to = log_to
+        self._sleep = sleep
+        self._run: str | None = None
+
+    def keep_running(self) -> None:
+        """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
+        from remote.follow import Follower
+        from remote.watch import Saves
+
+        spec, tree = self._start()
+        saves = Saves(self._look, tree.digest)
+        self._run, follower = spec.run, Follower(self._stack.bucket, spec.run)
+        try:
+            while True:
+                self._show(follower)
+                if saves.saved() and (restarted := self._restart(follower)):
+                    follower = restarted
+                self._sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            if self._run:
+                say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
+            raise
+
+    def _show(self, follower: Follower) -> None:
+        from remote.follow import LogChunk
+        from remote.records import Outcome
+
+        if self._run is None:
+            return
+        for event in follower.look():
+            if isinstance(event, LogChunk):
+                write(self._log_to, event.data)
+            elif isinstance(event, Outcome):
+                say("ended", f"{event.cause}, exit code {event.exit_code}; waiting for the next save")
+                self._run = None
+
+    def _restart(self, follower: Follower) -> Follower | None:
+        """The follower of the next run; None when it could not be started, which the next save may change."""
+        from remote.follow import Follower as NextFollower
+
+        say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")
+        if self._run:
+            self._end(self._run)
+            self._show(follower)
+            self._run = None
+        try:
+            spec, _ = self._start()
+        except MENDABLE as error:
+            say_error(error.message, error.next_step)
+            return None
+        self._run = spec.run
+        return NextFollower(self._stack.bucket, spec.run)
+
+
+def end_quietly(stack: Stack, run: str) -> None:
+    """End a run; that it has ended by itself meanwhile is as good."""
+    from remote.lifecycle import Pace, end_run
+    from remote.runs import read_run
+
+    found = read_run(stack.bucket, run)
+    if found.ended:
+        return
+    try:
+        end_run(stack, found, Pace())
+    except Error:
+        if not read_run(stack.bucket, run).ended:
+            raise

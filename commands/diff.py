@@ -36,12 +36,15 @@ def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> N
 
 
 def _facts(spec: RunSpec) -> dict[str, Any]:
+    from remote.uncommitted import patch_key
+
     code = spec.snapshot
     return {
         "run": spec.run,
         "commit": code.commit,
         "branch": code.branch,
         "dirty": code.dirty,
+        "patch": patch_key(code),
         "digest": code.digest,
         "script": spec.script,
         "arguments": spec.arguments,

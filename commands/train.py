@@ -157,7 +157,7 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
         say("resume", f"from step {pushed.step} in {source.path}, {wording.size(pushed.size)} sent")
     elif source:
         say("resume", f"from the newest valid checkpoint of run {source.run}")
-    sent = launch.upload(stack, tree, environment.state_dir() / "sent")
+    sent = launch.upload(stack, spec.snapshot, tree, environment.state_dir() / "sent")
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{spec.snapshot.files} files from {tree.root}, {amount}")

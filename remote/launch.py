@@ -27,6 +27,7 @@ from remote.runs import latest_run, read_run
 from remote.snapshot import Tree, provenance
 from remote.stack import Stack
 from remote.sync import CodeSync
+from remote.uncommitted import keep_patch
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
 LATEST = "latest"
@@ -170,16 +171,18 @@ def _plain(price: Decimal | None) -> str | None:
     return None if price is None else f"{price:f}"
 
 
-def upload(stack: Stack, tree: Tree, copies: Path | None = None) -> int:
+def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None) -> int:
     """Send what the bucket lacks of the tree; the number of bytes sent.
 
     Args:
         stack: whose bucket.
+        snapshot: what the spec says of the tree.
         tree: the code.
         copies: the folder where `CodeSync` keeps what it knows of buckets.
     """
     sync = CodeSync(stack.bucket, copies)
-    return sync.send(sync.plan(tree))
+    found = sync.plan(tree)
+    return 0 if found.complete else sync.send(found) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
 def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:

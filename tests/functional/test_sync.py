@@ -118,6 +118,8 @@ def test_two_runs_are_compared_by_arguments_and_files(stack: Cli, tmp_path: Path
         "job.py": "content", "new.py": "added", "old.py": "removed",
     }  # fmt: skip
     assert [run["dirty"] for run in document["runs"]] == [False, True]
+    assert document["runs"][0]["patch"] is None
+    assert keys(stack, document["runs"][1]["patch"]) == [document["runs"][1]["patch"]]
     assert [run["arguments"] for run in document["runs"]] == [["--lr", "1"], ["--lr", "2"]]
     for words in ("--lr 1", "--lr 2", "job.py", "3 differ"):
         assert words in shown

@@ -252,12 +252,16 @@ class CheckpointKeeper:
 
     def _enter(self, found: Candidate, manifest: dict[str, Any]) -> None:
         key = self._keys.manifest(found.step)
+        # If the answer is lost the step may be committed; to send the file again, perhaps with other content by then,
+        # would tear it. So until we know that this went well, the next look begins with what the bucket has.
+        self._learned = False
         if not self._bucket.create(key, encode(manifest)):
             other = self._bucket.read_json(key).get("attempt")
             if other != self._attempt:
                 self._complain(f"step {found.step} was committed by attempt {other} already; that one stays")
         else:
             self.first_step = found.step if self.first_step is None else min(self.first_step, found.step)
+        self._learned = True
         self._done[found.step] = found.marks
         self._seen.pop(found.step, None)
         self._committed[found.step] = key

@@ -312,3 +312,24 @@ def test_a_checkpoint_that_appears_while_another_is_sent_goes_before_those_that_
     kept.look()
 
     assert sent == ["c_2.json", "c_3.json", "c_1.json"]
+
+
+def test_a_commit_whose_answer_was_lost_is_not_written_over_by_what_the_script_saves_next(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = kept.bucket.create
+
+    def lose_the_answer(key: str, body: bytes) -> bool:
+        create(key, body)
+        raise BucketError("no answer", code="ReadTimeoutError")
+
+    monkeypatch.setattr(kept.bucket, "create", lose_the_answer)
+    kept.save("c_1.json", '{"first": 1}')
+    with pytest.raises(BucketError):
+        kept.look()
+    monkeypatch.undo()
+    kept.save("c_1.json", '{"second": 2}')
+    kept.look()
+
+    [file] = kept.manifest(1)["files"]
+    assert file["sha256"] == sha256(kept.bucket.read(file["key"])) == sha256(b'{"first": 1}')

@@ -73,7 +73,8 @@ class Presence:
     def all(self, keys: Iterable[str]) -> bool:
         """Whether the bucket has all of them."""
         wanted = list(keys)
-        self.ask(wanted)
+        if not all(key in self._seen for key in wanted):
+            self.ask(wanted)
         return all(self._seen[key] for key in wanted)
 
 

@@ -13,6 +13,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -84,7 +85,7 @@ class CodeSync:
     @staticmethod
     def nothing_known(tree: Tree) -> SyncPlan:
         """The plan for a bucket that has nothing, without asking one; not to be sent."""
-        return SyncPlan(tree=tree, sources=tuple({e.sha256: e for e in tree.entries if e.size}.values()), packs={})
+        return SyncPlan(tree=tree, sources=tuple(_contents(tree).values()), packs={})
 
     def plan(self, tree: Tree) -> SyncPlan:
         """Find out what the bucket lacks; nothing is changed but our own copies.
@@ -92,25 +93,20 @@ class CodeSync:
         Raises:
             Unavailable: the bucket is gone.
         """
-        copies = Copies(self._folder, self._bucket, tree.root)
-        presence = Presence(self._bucket)
-        if head := copies.head(tree.digest):
-            needed = [manifest_key(tree.digest), *map(pack_key, head.packs)]
-            if presence.all([*needed, *copies.needs_of_base(head)]):
-                return SyncPlan(tree=tree, packs={}, complete=True)
-        known = copies.known()
-        wanted = {entry.sha256: entry for entry in tree.entries if entry.size}
-        used = {known[sha256] for sha256 in wanted if sha256 in known}
+        copies, presence = Copies(self._folder, self._bucket, tree.root), Presence(self._bucket)
+        if (head := copies.head(tree.digest)) and presence.all(_needs(tree.digest, head, copies)):
+            return SyncPlan(tree=tree, packs={}, complete=True)
+        wanted = _contents(tree)
+        known = {sha256: pack for sha256, pack in copies.known().items() if sha256 in wanted}
         base = copies.newest_base()
-        presence.ask([*map(pack_key, used), *(_needs(*base) if base else ())])
-        there = {pack for pack in used if presence.all([pack_key(pack)])}
-        packs = {sha256: pack for sha256 in wanted if (pack := known.get(sha256)) in there and pack}
+        base_needs = _needs(base[0], base[1].head, copies) if base else []
+        presence.ask([*map(pack_key, set(known.values())), *base_needs])
+        packs = {sha256: pack for sha256, pack in known.items() if presence.all([pack_key(pack)])}
         scattered = _scattered(packs, wanted)
-        if scattered or (base and not presence.all(_needs(*base))):
-            base = None
         packs = {sha256: pack for sha256, pack in packs.items() if pack not in scattered}
         sources = tuple(entry for sha256, entry in wanted.items() if sha256 not in packs)
-        return SyncPlan(tree=tree, sources=sources, packs=packs, base=base)
+        usable = base if presence.all(base_needs) and not scattered else None
+        return SyncPlan(tree=tree, sources=sources, packs=packs, base=usable)
 
     def send(self, plan: SyncPlan) -> int:
         """Send what is lacking, the manifest last; returns the bytes that were sent.
@@ -166,16 +162,21 @@ def packed_bytes(plan: SyncPlan) -> int:
 
 def _make_pack(root: Path, group: list[Entry], level: int) -> tuple[str, BinaryIO]:
     """A pack in a file that goes when it is closed, with its SHA-256."""
-    out = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  whoever sends it closes it
-    try:
-        return write_pack(root, group, out, level=level), out
-    except BaseException:
-        out.close()
-        raise
+    with ExitStack() as stack:
+        out = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+        pack = write_pack(root, group, out, level=level)
+        stack.pop_all()  # whoever sends it closes it
+    return pack, out
 
 
-def _needs(digest: str, base: Manifest) -> list[str]:
-    return [manifest_key(digest), *map(pack_key, base.head.packs)]
+def _contents(tree: Tree) -> dict[str, Entry]:
+    """One entry for each content of a tree."""
+    return {entry.sha256: entry for entry in tree.entries if entry.size}
+
+
+def _needs(digest: str, head: Head, copies: Copies) -> list[str]:
+    """The keys that a host needs to make the tree of this manifest."""
+    return [manifest_key(digest), *map(pack_key, head.packs), *copies.needs_of_base(head)]
 
 
 def _scattered(packs: Mapping[str, str], wanted: Mapping[str, Entry]) -> set[str]:

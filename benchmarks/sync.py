@@ -1,0 +1,244 @@
+"""A code tree to the bucket and to the host: first time, nothing changed, one file changed; against what else there is.
+
+Every tool gets the same tree on the same machine: runctl and the AWS CLI over the local cloud's S3, rsync over a
+loopback sshd. What is not installed is left out, with a note.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import table, timed
+from localcloud import daemon
+from remote.agent.bucket import Bucket as AgentBucket
+from remote.agent.manifest import manifest_key
+from remote.agent.snapshot import fetch
+from remote.aws import Aws
+
+ROOT = Path(__file__).parent.parent
+SIZES = (1_000, 10_000, 50_000)
+LEGEND = """\
+Seconds, medians; in brackets runctl's as a part of the other's. runctl: looking, asking and sending within a command
+that runs already; whole process: the same with Python's start and boto3's import; a first time includes the host's
+part for all but `aws s3 sync`: fetched, unpacked and, for runctl, verified."""
+AWS_LARGEST = 10_000  # it puts one object per file: 50,000 would take longer than everything else together
+ROUNDS = {1_000: 5, 10_000: 3, 50_000: 2}
+LINES = 60
+WORDS = ("value", "loss", "batch", "step", "model", "layer", "weight", "data", "epoch", "rate", "grad", "train")
+
+
+@dataclass(kw_only=True)
+class Place:
+    """Where one size is measured."""
+
+    url: str
+    bucket: str
+    folder: Path
+    root: Path
+    aws_cli: Path | None
+    rsync: list[str] | None
+    runs: int = 0
+    peak_bytes: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
+
+
+def report() -> str:
+    """Measure, and say it as Markdown."""
+    with ExitStack() as stack:
+        here = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runctl-bench-sync-")))
+        address, _ = daemon.start(here / "cloud")
+        stack.callback(daemon.stop, here / "cloud")
+        notes: list[str] = []
+        aws_cli = _aws_cli(here, notes)
+        rsync = stack.enter_context(_rsync(here, notes))
+        rows, facts = [], []
+        for count in SIZES:
+            place = Place(
+                url=address.url, bucket=f"bench-{count}", folder=here / str(count), root=here / str(count) / "project",
+                aws_cli=aws_cli if count <= AWS_LARGEST else None, rsync=rsync,
+            )  # fmt: skip
+            rows += _measure(place, count)
+            facts.append(_fact(place, count))
+            shutil.rmtree(place.folder)
+    header = ["files", "what", "runctl", "whole process", "`rsync -a`", "`aws s3 sync`", "tar.gz + upload"]
+    text = [
+        "## Sync",
+        table(header, rows),
+        LEGEND,
+        *facts,
+        *notes,
+    ]
+    return "\n\n".join(text)
+
+
+def _measure(place: Place, count: int) -> list[list[str]]:
+    _make_tree(place.root, count)
+    _s3(place).create_bucket(Bucket=place.bucket)
+    first = {name: [timed(work)] for name, work in _tools(place).items()}
+    first["tar"] = [first["tar"][0] + timed(lambda: _untar(place))]
+    own = _own(place, "first")
+    fetched = timed(lambda: _fetch(place, own["digest"]))
+    first |= {"runctl": [own["seconds"] + fetched], "whole": [own["wall"] + fetched]}
+    again = _rounds(place, ROUNDS[count], lambda _: None, "nothing")
+    changed = _rounds(place, ROUNDS[count], lambda turn: _edit(place.root, turn), "one")
+    kinds = {"first time": first, "nothing changed": again, "one file changed": changed}
+    return [[f"{count:,}", what, *_cells(times)] for what, times in kinds.items()]
+
+
+def _rounds(place: Place, rounds: int, edit: Callable[[int], None], what: str) -> dict[str, list[float]]:
+    """Every tool in turn, after an edit; the first round does not count."""
+    times: dict[str, list[float]] = {}
+    for turn in range(rounds + 1):
+        edit(turn)
+        own = _own(place, what)
+        took = {"runctl": own["seconds"], "whole": own["wall"]}
+        tools = _tools(place)
+        if turn < rounds:  # it takes as long as all others together
+            tools.pop("aws", None)
+        took |= {name: timed(work) for name, work in tools.items()}
+        if turn:
+            for name, seconds in took.items():
+                times.setdefault(name, []).append(seconds)
+    return times
+
+
+def _tools(place: Place) -> dict[str, Callable[[], object]]:
+    tools: dict[str, Callable[[], object]] = {}
+    if place.rsync:
+        tools["rsync"] = lambda: _run([*place.rsync, f"{place.root}/", f"box:{place.folder}/rsynced/"])  # type: ignore[misc]
+    if place.aws_cli:
+        tools["aws"] = lambda: _run(
+            [str(place.aws_cli), "s3", "sync", "--only-show-errors", "--exclude", ".git/*", str(place.root),
+             f"s3://{place.bucket}/aws/"],
+            AWS_ENDPOINT_URL=place.url, AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local",
+            AWS_DEFAULT_REGION="us-east-1",
+        )  # fmt: skip
+    tools["tar"] = lambda: _tar(place)
+    return tools
+
+
+def _own(place: Place, what: str) -> dict[str, Any]:
+    begin = time.perf_counter()
+    words = [sys.executable, "-m", "benchmarks.sync_step", place.url, place.bucket, str(place.root)]
+    done = _run([*words, str(place.folder / "state")])
+    told = json.loads(done.stdout)
+    place.sent[what] = told["sent"]
+    place.peak_bytes = max(place.peak_bytes, told["peak_bytes"])
+    return {**told, "wall": time.perf_counter() - begin}
+
+
+def _fetch(place: Place, digest: str) -> None:
+    place.runs += 1
+    code = place.folder / "host" / "runs" / str(place.runs) / "code"
+    fetch(AgentBucket(place.bucket, client=_s3(place)), manifest_key(digest), digest, code)
+
+
+def _tar(place: Place) -> None:
+    pack = place.folder / "tree.tar.gz"
+    _run(["tar", "-czf", str(pack), "--exclude=.git", "-C", str(place.root), "."])
+    _s3(place).upload_file(str(pack), place.bucket, "tree.tar.gz")
+
+
+def _untar(place: Place) -> None:
+    """The host's part of the tar.gz: fetch and unpack."""
+    pack, code = place.folder / "fetched.tar.gz", place.folder / "untarred"
+    code.mkdir()
+    _s3(place).download_file(place.bucket, "tree.tar.gz", str(pack))
+    _run(["tar", "-xzf", str(pack), "-C", str(code)])
+
+
+def _s3(place: Place) -> Any:
+    return Aws("us-east-1", place.url).s3
+
+
+def _run(words: list[str], **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(words, cwd=ROOT, env={**os.environ, **env}, check=True, capture_output=True)
+
+
+def _cells(times: dict[str, list[float]]) -> list[str]:
+    middle = {name: sorted(values)[len(values) // 2] for name, values in times.items()}
+    own = middle["runctl"]
+    others = (middle.get(name) for name in ("rsync", "aws", "tar"))
+    return [
+        f"{own:.3f}",
+        f"{middle['whole']:.3f}",
+        *("-" if other is None else f"{other:.3f} ({own / other:.2f} of it)" for other in others),
+    ]
+
+
+def _fact(place: Place, count: int) -> str:
+    compressed = len(gzip.compress((place.root / "m0" / "f7.py").read_bytes()))
+    return (
+        f"- {count:,} files: first time {place.sent['first'] / 1e6:.1f} MB sent of "
+        f"{_size(place.root) / 1e6:.1f} MB, which is what rsync sends; one file changed: "
+        f"{place.sent['one']:,} bytes sent, the file by gzip {compressed:,} "
+        f"(goal: {compressed * 1.1 + 4096:,.0f}); peak memory of the whole process {place.peak_bytes / 1e6:.0f} MB."
+    )
+
+
+def _size(root: Path) -> int:
+    return sum(path.stat().st_size for path in root.glob("m*/*"))
+
+
+def _make_tree(root: Path, count: int) -> None:
+    chance = random.Random(count)
+    bodies = ["".join(_line(chance) for _ in range(chance.randrange(LINES))) for _ in range(200)]
+    for number in range(count):
+        folder = root / f"m{number // 100}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"f{number}.py").write_text(f"# {number}\n" + chance.choice(bodies))
+    _run(["git", "init", "-q", str(root)])
+    time.sleep(2.1)  # or the files would be too young for their times to be believed
+
+
+def _line(chance: random.Random) -> str:
+    first, second, third = chance.choices(WORDS, k=3)
+    return f"    {first}_{chance.randrange(1000)} = {second}({third}, {chance.random():.4f})\n"
+
+
+def _edit(root: Path, turn: int) -> None:
+    path = root / "m0" / "f7.py"
+    path.write_text(f"{path.read_text()}x = {turn}\n")
+
+
+def _aws_cli(here: Path, notes: list[str]) -> Path | None:
+    """The AWS CLI in an environment of its own, since it pins other versions than we do."""
+    try:
+        _run([sys.executable, "-m", "venv", str(here / "awscli")])
+        _run([str(here / "awscli/bin/python"), "-m", "pip", "install", "-q", "awscli"])
+    except subprocess.CalledProcessError as error:
+        notes.append(f"`aws s3 sync` is left out: awscli cannot be installed ({error.stderr.decode()[-200:].strip()})")
+        return None
+    return here / "awscli" / "bin" / "aws"
+
+
+@contextmanager
+def _rsync(here: Path, notes: list[str]) -> Iterator[list[str] | None]:
+    """Rsync's words up to the folders, over an sshd of our own."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    if not (shutil.which("rsync") and shutil.which("sshd", path=path)):
+        notes.append("`rsync -a` is left out: rsync or sshd is not installed (Debian: rsync, openssh-server)")
+        yield None
+        return
+    from tests.support.sshd import sshd  # noqa: PLC0415  it needs pytest, and that may be missing where sshd is
+
+    folder = here / "sshd"
+    folder.mkdir()
+    with sshd(folder) as server:
+        ssh = f"ssh -p {server.port} -i {server.identity} -o HostName=127.0.0.1 -o StrictHostKeyChecking=no"
+        ssh += " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+        yield ["rsync", "-a", "--mkpath", "--delete", "--exclude=.git", "-e", ssh]

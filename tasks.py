@@ -2,7 +2,9 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, diff, hosts, local, resume, runs, shell, stack, status, sync, train
+from commands import checkpoint, diff, hosts, local, resume, runs, shell, stack, status, sync, train, usage
+
+usage.refuse_in_our_words()
 
 runs_collection = Collection(diff.diff)
 runs_collection.add_task(runs.list_, default=True)  # `inv runs` too

@@ -6,6 +6,7 @@ become one clear line, the next command to type, and the number in `EXIT_CODES`.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import inspect
 import json as jsonlib
@@ -85,10 +86,11 @@ def _run(body: Callable[..., Any], c: Any, args: tuple[Any, ...], kwargs: dict[s
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=EXIT_CODES["broken-pipe"]) from None
     except Exception as error:  # noqa: BLE001  the outermost boundary
-        raise Exit(code=_explain(error, as_json)) from None
+        raise Exit(code=explain(error, as_json=as_json)) from None
 
 
-def _explain(error: Exception, as_json: bool) -> int:
+def explain(error: Exception, *, as_json: bool) -> int:
+    """Tell a person, and with `as_json` a program, how a command failed; the exit code to end with."""
     known = as_known(error)
     if known is None:
         known = errors.Error(
@@ -129,12 +131,19 @@ def _keep_traceback(error: Exception) -> Path:
 
 def emit(kind: str, **data: Any) -> None:
     """Print one JSON document in the one schema: `{"schema": 1, "kind": …, …}`."""
-    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, indent=2, default=str))
+    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, indent=2, default=_as_text))
 
 
 def emit_line(kind: str, **data: Any) -> None:
     """Print one line of a JSON stream."""
-    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, default=str), flush=True)
+    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, default=_as_text), flush=True)
+
+
+def _as_text(value: Any) -> str:
+    """What JSON has no type for; times as docs/contracts.md writes them."""
+    from remote.records import instant
+
+    return instant(value) if isinstance(value, dt.datetime) else str(value)
 
 
 def say(topic: str, text: str) -> None:

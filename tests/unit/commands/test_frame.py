@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -83,6 +84,12 @@ def test_every_document_carries_the_schema_and_its_kind(capsys) -> None:
     emit("runs", items=[])
 
     assert json.loads(capsys.readouterr().out) == {"schema": 1, "kind": "runs", "items": []}
+
+
+def test_times_in_a_document_are_written_as_in_every_record(capsys) -> None:
+    emit("host", launched_at=dt.datetime(2026, 11, 22, 17, tzinfo=dt.timezone(dt.timedelta(hours=1))))
+
+    assert json.loads(capsys.readouterr().out)["launched_at"] == "2026-11-22T16:00:00Z"
 
 
 def test_tables_and_facts_take_text_as_it_is_and_fit_a_hundred_columns(capsys) -> None:

@@ -99,8 +99,13 @@ def outputs(c: Any, stack: str = "", json: bool = False) -> None:
     plain = {key: str(value) for key, value in found.items() if not isinstance(value, (list, tuple))}
     for noun in ("workers", "volumes"):
         for item in found[noun]:
-            plain[f"{noun[:-1]} {item['name']}"] = ", ".join(str(v) for k, v in item.items() if k != "name")
+            facts = [_fact(key, value) for key, value in item.items() if key != "name"]
+            plain[f"{noun[:-1]} {item['name']}"] = ", ".join(facts)
     print_facts(plain)
+
+
+def _fact(key: str, value: Any) -> str:
+    return f"{value} GiB" if key == "size_gib" else str(value)
 
 
 def ensure_local_cloud() -> Address:

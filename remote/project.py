@@ -94,7 +94,7 @@ def _require_file(script: str, wanted: Path, root: Path) -> None:
     if wanted.is_file():
         return
     if wanted.is_dir():
-        inside = sorted(path.name for path in wanted.glob("*.py"))
+        inside = sorted(path.name for path in wanted.glob("[!_]*.py"))
         raise UsageError(
             f"{script} is a folder, not a script ({wanted}; project {root})",
             next_step=f"inv train {shlex.quote(str(Path(script) / (inside[0] if inside else 'SCRIPT.py')))}",

@@ -154,7 +154,6 @@ class Installer:
     def _do(self, words: Sequence[str], needs: Needs, code: Path, *, project: Path | None = None) -> None:
         """Run uv with its output in the run's log; ends it when the run is stopped or it takes too long."""
         environ = self._environ | ({"UV_PROJECT_ENVIRONMENT": str(project)} if project else {})
-        deadline = self._clock.monotonic() + INSTALL_SECONDS
         with self._spool.open("ab") as spool:
             process = subprocess.Popen(
                 [str(self._uv), *words],
@@ -165,16 +164,28 @@ class Installer:
                 stderr=spool,
                 start_new_session=True,
             )
-        while process.poll() is None:
-            if self._stopped() or self._clock.monotonic() > deadline:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            self._clock.sleep(LOOK_SECONDS)
+        if self._is_too_slow(process):
+            raise DependencyError(
+                f"what {needs.source.value} asks for was not installed within {INSTALL_SECONDS / 60:g} minutes "
+                f"(uv {words[0]}); {HINT}"
+            )
         if process.returncode:
             raise DependencyError(
                 f"what {needs.source.value} asks for could not be installed (uv {words[0]}: exit code "
                 f"{process.returncode}; {_reason(self._spool)}); {HINT}"
             )
+
+    def _is_too_slow(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait for its end, or end it: because the run is stopped, or because its time is over."""
+        deadline = self._clock.monotonic() + INSTALL_SECONDS
+        while process.poll() is None:
+            late = self._clock.monotonic() > deadline
+            if late or self._stopped():
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return late
+            self._clock.sleep(LOOK_SECONDS)
+        return False
 
 
 def _reason(spool: Path) -> str:

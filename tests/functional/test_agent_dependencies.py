@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,25 @@ def test_what_is_asked_for_is_there(host: Host, offline: dict[str, Any], files: 
     assert outcome["exit_code"] == 0, host.log(run).decode()
     assert b"\ntinydep 1.0 " in host.log(run)
     assert b"Installed 1 package" in host.log(run), "what uv says is in the run's log"
+
+
+def test_what_a_lock_names_is_there(host: Host, offline: dict[str, Any], tmp_path: Path) -> None:
+    project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=3.10'\ndependencies = ['tinydep']\n"
+    (tmp_path / "pyproject.toml").write_text(project)
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run(
+        [uv, "lock", "-q", "--no-index"], cwd=tmp_path, env={**os.environ, **offline["environment"]}, check=True
+    )
+    files = {"train.py": USES_IT, "pyproject.toml": project, "uv.lock": (tmp_path / "uv.lock").read_text()}
+    runs = [host.place(files, **offline) for _ in range(2)]
+    for run in runs:
+        host.start(run)
+        assert host.outcome(run)["cause"] == "completed", host.log(run).decode()
+
+    first, second = (host.log(run) for run in runs)
+    assert b"\ntinydep 1.0 " in first
+    assert b"+ tinydep==1.0" in first
+    assert b"+ tinydep" not in second
 
 
 def test_the_same_content_is_installed_once(host: Host, offline: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from infra.outputs import StackOutputs, WorkerOutput
 from remote.errors import InputMissing, Unavailable
-from remote.host import Host, find_host, list_hosts, require_running
+from remote.host import READY_SECONDS, Host, find_host, list_hosts, require_running, start_host
 from remote.stack import Stack
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "stack_outputs.json").read_text())
@@ -67,3 +68,42 @@ def test_a_host_that_does_not_run_is_refused_with_its_state_and_a_remedy(stack: 
 
 def test_a_running_host_is_let_through(stack: Stack) -> None:
     require_running(find_host(stack, "trainer"))
+
+
+class Waiting:
+    """Time that only sleeping moves, and what happens while somebody sleeps."""
+
+    def __init__(self, *events: Callable[[], object]) -> None:
+        self.seconds, self._events = 0.0, list(events)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if self._events:
+            self._events.pop(0)()
+
+
+def test_a_host_is_started_only_when_systems_manager_really_answers(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = find_host(stack, "trainer")
+    online: set[str] = set()
+    monkeypatch.setattr("remote.host.online_ids", lambda *_: online)
+    waiting = Waiting(list, list, lambda: online.add(host.instance_id))
+    stack.aws.ec2.stop_instances(InstanceIds=[host.instance_id])
+
+    started = start_host(stack, host, clock=lambda: waiting.seconds, sleep=waiting.sleep)
+
+    assert started.running
+    assert waiting.seconds == 6
+
+
+def test_a_host_that_systems_manager_never_reaches_is_given_up_with_its_name(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remote.host.online_ids", lambda *_: set())
+    waiting = Waiting()
+
+    with pytest.raises(Unavailable, match=r"trainer .* was started, but Systems Manager does not reach it after 300 s"):
+        start_host(stack, find_host(stack, "trainer"), clock=lambda: waiting.seconds, sleep=waiting.sleep)
+
+    assert waiting.seconds >= READY_SECONDS

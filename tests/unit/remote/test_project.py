@@ -108,6 +108,16 @@ def test_a_folder_is_no_script_and_a_script_in_it_is_suggested(home: Path) -> No
     assert (caught.value.exit_code, caught.value.next_step) == (64, "inv train sub/deep/train.py")
 
 
+def test_the_script_that_is_suggested_is_one_to_run(home: Path) -> None:
+    (home / "jobs").mkdir()
+    for name in ("__init__.py", "_shared.py", "train.py"):
+        (home / "jobs" / name).touch()
+    with pytest.raises(UsageError) as caught:
+        find_script("jobs", cwd=home)
+
+    assert caught.value.next_step == "inv train jobs/train.py"
+
+
 def test_a_script_outside_the_project_shows_both_paths(home: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_script("../other/x.py", cwd=home / "work")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.dependencies import Source, find_needs
+from remote.agent.dependencies import INSTALL_SECONDS, DependencyError, Installer, Source, find_needs
+from tests.unit.remote.agent.support import ManualClock
 
 HEADER = "# /// script\n# dependencies = ['x']\n# ///\n"
 PROJECT = "[project]\nname = 'p'\ndependencies = ['x']\n"
@@ -44,3 +45,23 @@ def test_an_environment_is_named_by_content_and_python(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("x==2")
 
     assert len(names | {first.digest("/usr/bin/python3")}) == 3
+
+
+def test_an_installation_that_does_not_end_is_ended_and_said_to_be_too_slow(tmp_path: Path) -> None:
+    uv, clock = tmp_path / "bin/uv", ManualClock()
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\n[ $1 = pip ] || exec sleep 60\n")
+    uv.chmod(0o755)
+    (tmp_path / "train.py").touch()
+    (tmp_path / "requirements.txt").write_text("x")
+    needs = find_needs(tmp_path, "train.py")
+    assert needs is not None
+    installer = Installer(
+        tmp_path / "environments", python="python3", environ={"PATH": f"{uv.parent}:/usr/bin:/bin"},
+        spool=tmp_path / "log", stopped=lambda: False, clock=clock,
+    )  # fmt: skip
+
+    with pytest.raises(DependencyError, match=r"requirements.txt asks for was not installed within 30 minutes"):
+        installer.install(needs, code=tmp_path, script="train.py")
+
+    assert clock.seconds >= INSTALL_SECONDS

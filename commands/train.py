@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from commands import environment, wording
 from commands.following import follow_run, summary
@@ -19,9 +19,9 @@ QUEUE_SECONDS = 2.0
 
 if TYPE_CHECKING:
     from remote.host import Host
-    from remote.launch import Request, Source
+    from remote.launch import Source
     from remote.project import Script
-    from remote.records import RunSpec
+    from remote.records import Limits, RunSpec
     from remote.snapshot import Tree
     from remote.stack import Stack
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     max_cost="End the run when its host has cost this many USD",
     grace="From asking the script to end to ending it (default: 90s)",
     keep="How many checkpoints to keep in the bucket (default: 5)",
+    rerun="Do a run again: its code, arguments and limits, from its record",
+    watch="Stay, and at every save end the run, send what changed and start again",
+    max_size="Refuse a larger project (default: 500MB)",
     deps="Install the script's dependencies first (default); --no-deps does not",
 )
 def train(
@@ -57,6 +60,9 @@ def train(
     max_cost: str = "",
     grace: str = "",
     keep: int = 5,
+    rerun: str = "",
+    watch: bool = False,
+    max_size: str = "500MB",
     deps: bool = True,
     dry_run: bool = False,
     stack: str = "",
@@ -68,38 +74,135 @@ def train(
 
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
+    from remote.arguments import after_double_dash, script_arguments
+    from remote.launch import read_limits
+    from remote.sizes import parse_size
+
+    wish = Wish(
+        script=script or (_default_script(c) if not rerun else ""),
+        arguments=script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=after_double_dash(sys.argv)),
+        project=Path(project) if project else None,
+        host=host,
+        queue=queue,
+        limits=read_limits(timeout=timeout, hang_timeout=hang_timeout, max_cost=max_cost, grace=grace),
+        keep=keep,
+        deps=deps,
+        resume=resume,
+        max_bytes=parse_size(max_size, option="max-size"),
+    )
+    if rerun:
+        _rerun(_stack(stack, dry_run=dry_run), rerun, wish, wait=wait, dry_run=dry_run, as_json=json)
+        return
+    found = wish.find()
+    opened = _stack(stack, dry_run=dry_run)
+    if dry_run:
+        _show_plan(wish.plan(opened, found)[0], as_json=json)
+    elif watch:
+        _watch(opened, wish, found, log_to=sys.stderr if json else sys.stdout)
+    else:
+        _finish(opened, _start(opened, wish, found)[0], wait=wait, as_json=json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What was asked for on the command line, before anything was looked up."""
+
+    script: str
+    arguments: list[str]
+    project: Path | None
+    host: str
+    queue: bool
+    limits: Limits
+    keep: int
+    deps: bool
+    resume: str
+    max_bytes: int
+
+    def find(self) -> Script:
+        """The script and its project, before any host is thought of."""
+        from remote.project import find_script
+
+        return find_script(self.script, project=self.project)
+
+    def look(self, script: Script) -> Tree:
+        """The project as it is on the disk now."""
+        from remote.snapshot import plan, require
+
+        tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots", max_bytes=self.max_bytes)
+        require(tree, script.path)
+        return tree
+
+    def plan(self, stack: Stack, script: Script) -> tuple[RunSpec, Tree, Source | None]:
+        """The run as it would be done; nothing is sent or started."""
+        from remote import launch
+
+        now = dt.datetime.now(dt.UTC)
+        source = launch.find_source(stack, self.resume, now)
+        host = _free_host(stack, self.host or _only_worker(stack), queue=self.queue)
+        request = launch.Request(
+            script=script.path,
+            arguments=self.arguments,
+            limits=self.limits,
+            keep_checkpoints=self.keep,
+            install_dependencies=self.deps,
+            resume=source,
+        )
+        tree = self.look(script)
+        return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree, source
+
+
+def _stack(name: str, *, dry_run: bool) -> Stack:
+    """The stack; the local one is started and deployed if need be, but not for a look."""
+    if environment.stack_name(name) == environment.LOCAL and not dry_run:
+        ensure_local_stack()
+    return environment.open_stack(name)
+
+
+def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
+    spec, tree, source = wish.plan(stack, script)
+    _send(stack, spec, tree, source)
+    return spec, tree
+
+
+def _finish(stack: Stack, spec: RunSpec, *, wait: bool, as_json: bool) -> None:
+    """Follow the run to its end and end with its exit code, or say only that it was started."""
     from invoke.exceptions import Exit
 
-    from remote.arguments import after_double_dash, script_arguments
-    from remote.launch import Request, find_source, read_limits
-    from remote.project import find_script
     from remote.runs import Run
 
-    rest = after_double_dash(sys.argv)
-    found = find_script(script or _default_script(c), project=Path(project) if project else None)
-    request = Request(
-        script=found.path,
-        arguments=script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=rest),
-        limits=read_limits(timeout=timeout, hang_timeout=hang_timeout, max_cost=max_cost, grace=grace),
-        keep_checkpoints=keep,
-        install_dependencies=deps,
-    )
-    if environment.stack_name(stack) == environment.LOCAL and not dry_run:
-        ensure_local_stack()
-    opened = environment.open_stack(stack)
-    source = find_source(opened, resume, dt.datetime.now(dt.UTC))
-    spec, tree = _plan(opened, host, found, replace(request, resume=source), queue=queue)
-    if dry_run:
-        _show_plan(spec, as_json=json)
-        return
-    _send(opened, spec, tree, source)
     if not wait:
-        _show_started(spec, as_json=json)
+        _show_started(spec, as_json=as_json)
         return
-    code = follow_run(opened, Run(spec=spec), sys.stderr if json else sys.stdout)
-    summary(opened, spec.run, as_json=json)
+    code = follow_run(stack, Run(spec=spec), sys.stderr if as_json else sys.stdout)
+    summary(stack, spec.run, as_json=as_json)
     if code:
         raise Exit(code=code)
+
+
+def _rerun(stack: Stack, run: str, wish: Wish, *, wait: bool, dry_run: bool, as_json: bool) -> None:
+    from remote.rerun import plan_rerun
+    from remote.runs import read_run
+
+    name = wish.host or read_run(stack.bucket, run).spec.host.name
+    spec = plan_rerun(stack, run, _free_host(stack, name, queue=wish.queue), dt.datetime.now(dt.UTC))
+    if dry_run:
+        _show_plan(spec, as_json=as_json)
+        return
+    say("again", f"run {run}: the same code, arguments and limits")
+    _hand_over(stack, spec)
+    _finish(stack, spec, wait=wait, as_json=as_json)
+
+
+def _watch(stack: Stack, wish: Wish, script: Script, *, log_to: TextIO) -> None:
+    from commands.watch import Watch, end_quietly
+
+    Watch(
+        stack,
+        start=lambda: _start(stack, wish, script),
+        look=lambda: wish.look(script),
+        end=lambda run: end_quietly(stack, run),
+        log_to=log_to,
+    ).keep_running()
 
 
 def _default_script(c: Any) -> str:
@@ -107,16 +210,6 @@ def _default_script(c: Any) -> str:
     if not chosen:
         raise UsageError("which script?", next_step="inv train path/to/train.py")
     return str(chosen)
-
-
-def _plan(stack: Stack, host_name: str, script: Script, request: Request, *, queue: bool) -> tuple[RunSpec, Tree]:
-    from remote import launch
-    from remote.snapshot import plan, require
-
-    host = _free_host(stack, host_name or _only_worker(stack), queue=queue)
-    tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots")
-    require(tree, script.path)
-    return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree
 
 
 def _free_host(stack: Stack, name: str, *, queue: bool) -> Host:
@@ -161,6 +254,12 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{spec.snapshot.files} files from {tree.root}, {amount}")
+    _hand_over(stack, spec)
+
+
+def _hand_over(stack: Stack, spec: RunSpec) -> None:
+    from remote import launch
+
     started = launch.start(stack, spec)
     launch.wait_until_taken(stack, spec.run, started, clock=time.monotonic, sleep=time.sleep)
     say("run", f"{spec.run} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")

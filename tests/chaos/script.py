@@ -24,6 +24,7 @@ class Habits:
     style: str = "renamed.json"  # renamed.bin, in-place.json, shards
     on_sigterm: str = "saves"  # dies, ignores
     fails_at: int | None = None  # in the first attempt
+    saves_again: bool = False  # each checkpoint, soon, with other content under the same name
 
 
 @dataclass
@@ -127,6 +128,9 @@ class Script:
                 return self._end(7)
             if step % habits.every == 0 or step == habits.steps:
                 self._save(step)
+                if habits.saves_again:
+                    self.loop.sleep(self.loop.random.uniform(0, 2))
+                    self._save(step, again=True)
         Path(self.environment["RUNCTL_OUTPUT_DIR"], "result.json").write_text(json.dumps({"by": truth.attempt}))
         return self._end(0)
 
@@ -138,8 +142,10 @@ class Script:
         with Path(self.environment["RUNCTL_METRICS_FILE"]).open("a") as stream:
             stream.write(json.dumps({"step": step, "steps": self.habits.steps}) + "\n")
 
-    def _save(self, step: int) -> None:
-        body = json.dumps({"step": step, "state": state_of(step), "by": self.truth.attempt}).encode()
+    def _save(self, step: int, **more: object) -> None:
+        body = json.dumps({"step": step, "state": state_of(step), "by": self.truth.attempt, **more}).encode()
+        if not self.habits.style.startswith("renamed"):
+            self.truth.saved.pop(step, None)  # a kill may now tear what was whole: the script's own doing
         if self.habits.style == "shards":
             folder = self.folder / f"step_{step}"
             folder.mkdir(exist_ok=True)

@@ -57,6 +57,7 @@ def plan(seed: int) -> Plan:
         style=draw.choice(["renamed.json", "renamed.bin", "in-place.json", "shards"]),
         on_sigterm=draw.choice(["saves", "saves", "dies", "ignores"]),
         fails_at=draw.choice([None, None, None, 5]),
+        saves_again=draw.random() < 0.2,
     )
     faults: list[Fault] = []
     for _ in range(draw.randint(1, 4)):
@@ -65,7 +66,7 @@ def plan(seed: int) -> Plan:
             faults.append(_fault(draw, (faults[-1].at or draw.uniform(0, 40)) + draw.uniform(0, 3)))
     return Plan(
         habits=habits, faults=tuple(faults), keep=draw.randint(1, 4), grace=draw.uniform(0.5, 8),
-        latency=draw.choice([0.002, 0.05, 0.3]), lost_answers=draw.choice([0, 0, 0.03]),
+        latency=draw.choice([0.002, 0.05, 0.3]), lost_answers=draw.choice([0, 0, 0.03, 0.15]),
         skew=draw.choice([0.0, 0.0, -3600.0, 3600.0]),
     )  # fmt: skip
 
@@ -106,14 +107,14 @@ class Story:
     def _operate(self) -> None:
         attempt, world = 1, self.world
         host = world.here = world.new_host(skew=self.plan.skew)
-        world.order(attempt, host)
-        while (outcome := self._await(attempt, host)) is None or outcome["cause"] != "completed":
+        taken = world.order(attempt, host)
+        while (outcome := self._await(attempt, host) if taken else None) is None or outcome["cause"] != "completed":
             self.loop.sleep(self.loop.random.uniform(0, 3))
             if not host.up or self._is_cut_off(host) or self.loop.random.random() < 0.4:
                 host = world.new_host()
             attempt, world.here = attempt + 1, host
-            assert attempt < 40, "the run makes no progress"
-            world.order(attempt, host)
+            assert attempt < 60, "the run makes no progress"
+            taken = world.order(attempt, host)
         self._settle()
 
     def _await(self, attempt: int, host: Host) -> dict | None:

@@ -26,12 +26,16 @@ CALM = Plan(
 # Where chance would take long to meet what is broken, the story is told that does.
 STORIES = {
     "follows-from-behind": dataclasses.replace(CALM, faults=(Fault("gone", at=12.0),)),
+    "sends-again-what-may-be-committed": dataclasses.replace(
+        CALM, habits=Habits(steps=20, saves_again=True), latency=0.3, lost_answers=0.15
+    ),
     "forgets-that-it-told-the-script-to-end": dataclasses.replace(
         CALM, latency=0.05, faults=(Fault("cancel", at=5.0), Fault("agent", at=5.15))
     ),
 }
 
 
+ENTER = CheckpointKeeper._enter
 RENAMED = {"unchanged_seconds": None, "ended": False}
 
 
@@ -49,6 +53,13 @@ def remove_the_newest(keeper: CheckpointKeeper) -> None:
         keeper._bucket.delete(keeper._committed.pop(max(keeper._committed)))
 
 
+def believe_in_no_answer(keeper: CheckpointKeeper, found: object, manifest: dict) -> None:
+    try:
+        ENTER(keeper, found, manifest)
+    finally:
+        keeper._learned = True
+
+
 def skip_what_is_there(shipper: LogShipper) -> int:
     shipper.chunks = len(list(shipper._bucket.sizes(shipper._keys.log(shipper._attempt))))
     return shipper._spool.stat().st_size if shipper._spool.exists() else 0
@@ -60,6 +71,9 @@ BREAKS = {
     ),
     "prunes-the-newest": (
         "committed_checkpoints_are_whole_and_kept", CheckpointKeeper, "_prune", remove_the_newest
+    ),
+    "sends-again-what-may-be-committed": (
+        "committed_checkpoints_are_whole_and_kept", CheckpointKeeper, "_enter", believe_in_no_answer
     ),
     "uploads-only-at-the-end": (
         "resume_loses_at_most_one_interval", CheckpointKeeper, "look", lambda _: None
@@ -101,7 +115,7 @@ def test_an_attempt_without_an_outcome_is_found_out() -> None:
 
 
 def test_a_file_that_is_spoiled_for_a_moment_is_found_out() -> None:
-    world, _ = tell(0)
+    world, _ = tell(0, CALM)
     history = world.store.history
     number = next(number for number, one in enumerate(history) if one.key.endswith("manifest.json"))
     folder = history[number].key.removesuffix("manifest.json")

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ from remote.agent.manifest import manifest_key
 from remote.agent.outcome import Cause
 from remote.agent.recover import recover
 from remote.agent.refusal import record_refusal
-from remote.agent.start import Order, start
+from remote.agent.start import EX_OK, Order, start
 from remote.agent.stopping import Stopper
 from remote.agent.supervisor import Supervisor
 from tests.chaos.memory_s3 import Store
@@ -158,8 +159,8 @@ class World:
         self.hosts.append(host)
         return host
 
-    def order(self, attempt: int, host: Host) -> None:
-        """Write the attempt's spec and start it, as the laptop does."""
+    def order(self, attempt: int, host: Host) -> bool:
+        """Write the attempt's spec and start it, as the laptop does; False when the host refused it."""
         limits = {**golden("run_spec")["limits"], "grace_seconds": self.grace}
         resume = {"run": RUN, "checkpoint": None} if attempt > 1 else None
         spec = {
@@ -168,7 +169,8 @@ class World:
         }  # fmt: skip
         self.store.objects[RunKeys(run=RUN, number=attempt).spec] = json.dumps(spec).encode()
         order = Order(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
-        start(order, layout=host.layout, program=PROGRAM, refuse=lambda detail: self._refuse(host, order, detail))
+        refuse = partial(self._refuse, host, order)
+        return start(order, layout=host.layout, program=PROGRAM, refuse=refuse).exit_code == EX_OK
 
     def recover(self, host: Host) -> None:
         """What a host does after a boot, and whoever finds an agent dead."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from commands import environment, wording
 from commands.frame import command, emit, print_facts, print_table, say
 from commands.runs import choose_run
-from remote.errors import InputMissing
+from remote.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from remote.stack import Stack
 
 STEP = "The step (default: the newest)"
+HOST = "The newest run that was sent to this host, by its name or instance id"
 
 
-@command(noun="run")
-def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
+@command(noun="run", host=HOST)
+def list_(c: Any, run: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """List the committed checkpoints of a run.
 
     Example: inv checkpoint.list
     """
     from remote import records
 
-    opened, chosen, found = _open(stack, run)
+    opened, chosen, found = _open(stack, run, host)
     now = dt.datetime.now(dt.UTC)
     if json:
         emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])
@@ -38,13 +39,13 @@ def list_(c: Any, run: str = "", stack: str = "", json: bool = False) -> None:
     print_table(["STEP", "SIZE", "AGE", "METRICS", "FILES"], [_row(one, now) for one in found])
 
 
-@command(noun="run", step=STEP)
-def show(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = False) -> None:
+@command(noun="run", step=STEP, host=HOST)
+def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """Show one checkpoint: its files, their hashes, its metrics.
 
     Example: inv checkpoint.show --step 3
     """
-    opened, chosen, found = _open(stack, run)
+    opened, chosen, found = _open(stack, run, host)
     one = _choose(found, chosen, step)
     now = dt.datetime.now(dt.UTC)
     if json:
@@ -59,15 +60,15 @@ def show(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = Fa
     )
 
 
-@command(noun="run", step="The step (default: all of them)")
-def verify(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = False) -> None:
+@command(noun="run", step="The step (default: all of them)", host=HOST)
+def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """Read checkpoints back, hash them again and look whether they are whole.
 
     Example: inv checkpoint.verify
     """
     from remote.checkpoints import verify as verify_one
 
-    opened, chosen, found = _open(stack, run)
+    opened, chosen, found = _open(stack, run, host)
     wanted = [_choose(found, chosen, step)] if step or not found else found
     verdicts = [verify_one(opened.bucket, one) for one in wanted]
     if json:
@@ -82,15 +83,17 @@ def verify(c: Any, run: str = "", step: str = "", stack: str = "", json: bool = 
         )
 
 
-@command(noun="run", step=STEP, to="The folder to put the files into (default: RUN/STEP here)")
-def pull(c: Any, run: str = "", step: str = "", to: str = "", stack: str = "", json: bool = False) -> None:
+@command(noun="run", step=STEP, host=HOST, to="The folder to put the files into (default: RUN/STEP here)")
+def pull(
+    c: Any, run: str = "", step: str = "", to: str = "", host: str = "", stack: str = "", json: bool = False
+) -> None:
     """Bring a checkpoint's files here, verified.
 
     Example: inv checkpoint.pull --step 3 --to best
     """
     from remote.checkpoints import pull as pull_one
 
-    opened, chosen, found = _open(stack, run)
+    opened, chosen, found = _open(stack, run, host)
     one = _choose(found, chosen, step)
     paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"))
     if json:
@@ -111,17 +114,17 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
 
     opened = environment.open_stack(stack)
     chosen = read_run(opened.bucket, run)
-    number = int(step) if step else None
-    manifest = push_one(opened.bucket, chosen.id, Path(path), number, dt.datetime.now(dt.UTC))
+    manifest = push_one(opened.bucket, chosen.id, Path(path), _number(step, run), dt.datetime.now(dt.UTC))
     say("pushed", f"step {manifest.step} of run {run}, {wording.size(manifest.size)}")
     if json:
         emit("pushed", run=run, step=manifest.step, files=manifest.files)
 
 
-@command(noun="run", keep="How many of the newest to keep")
+@command(noun="run", keep="How many of the newest to keep", host=HOST)
 def prune(
-    c: Any, run: str = "", keep: int = 5, dry_run: bool = False, yes: bool = False, stack: str = "", json: bool = False
-) -> None:
+    c: Any, run: str = "", keep: int = 5, host: str = "", dry_run: bool = False, yes: bool = False,
+    stack: str = "", json: bool = False,
+) -> None:  # fmt: skip
     """Remove old checkpoints of a run, never its last valid one.
 
     Example: inv checkpoint.prune --keep 3 --dry-run
@@ -130,7 +133,7 @@ def prune(
     from remote.checkpoints import prune as carry_out
     from remote.checkpoints import verify as verify_one
 
-    opened, chosen, found = _open(stack, run)
+    opened, chosen, found = _open(stack, run, host)
     plan = plan_prune(found, keep, lambda one: verify_one(opened.bucket, one).valid)
     steps = {"keep": [one.step for one in plan.keep], "remove": [one.step for one in plan.remove]}
     say("plan" if dry_run else "prune", f"run {chosen.id}: keep {_steps(plan.keep)}; remove {_steps(plan.remove)}")
@@ -141,20 +144,27 @@ def prune(
         emit("prune", run=chosen.id, done=not dry_run, **steps)
 
 
-def _open(stack: str, run: str) -> tuple[Stack, Run, list[Checkpoint]]:
+def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]]:
     from remote.checkpoints import list_checkpoints
+    from remote.runs import latest_run_on
 
+    if run and host:
+        raise UsageError("a run and --host name two things", next_step=f"inv checkpoint.list {run}")
     opened = environment.open_stack(stack)
-    chosen = choose_run(opened, run)
+    chosen = latest_run_on(opened.bucket, host, dt.datetime.now(dt.UTC)) if host else choose_run(opened, run)
     return opened, chosen, list_checkpoints(opened.bucket, chosen.id)
 
 
 def _choose(found: list[Checkpoint], run: Run, step: str) -> Checkpoint:
     from remote.checkpoints import choose
 
-    if step and not step.isdigit():
-        raise InputMissing(f"{step!r} is no step", next_step=f"inv checkpoint.list {run.id}")
-    return choose(found, run.id, int(step) if step else None)
+    return choose(found, run.id, _number(step, run.id))
+
+
+def _number(step: str, run: str) -> int | None:
+    if step and not (step.isascii() and step.isdigit()):
+        raise UsageError(f"--step: {step!r} is no step", next_step=f"inv checkpoint.list {run}")
+    return int(step) if step else None
 
 
 def _row(one: Checkpoint, now: dt.datetime) -> list[str]:

@@ -14,12 +14,13 @@ from invoke.parser.parser import ParseMachine
 from commands.frame import explain
 from remote.errors import UsageError
 
-_see_value = ParseMachine.see_value
+_see_value, _see_positional_arg = ParseMachine.see_value, ParseMachine.see_positional_arg
 
 
 def refuse_in_our_words() -> None:
     """Put our refusals in place of those of Invoke's parser, for this process."""
     ParseMachine.error = _refuse  # type: ignore[method-assign, assignment]
+    ParseMachine.see_positional_arg = _see_word  # type: ignore[method-assign, assignment]
     ParseMachine.see_value = _see_value_of_its_kind  # type: ignore[method-assign, assignment]
 
 
@@ -30,6 +31,13 @@ def _refuse(machine: ParseMachine, message: str) -> None:
     seen = message.replace(repr(machine.flag), option).rstrip("!")
     error = UsageError(seen[:1].lower() + seen[1:], next_step=f"inv --help {command}" if command else "inv --list")
     raise Exit(code=explain(error, as_json="--json" in _before_dashes(sys.argv)))
+
+
+def _see_word(machine: ParseMachine, word: str) -> None:
+    # Invoke would take an option that it does not know for the script's name, and complain about the next word.
+    if word.startswith("-"):
+        machine.error(f"No idea what {word!r} is!")
+    _see_positional_arg(machine, word)
 
 
 def _see_value_of_its_kind(machine: ParseMachine, value: str) -> None:

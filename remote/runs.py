@@ -15,6 +15,7 @@ from remote.prices import cost, read_price
 from remote.records import Outcome, RunSpec, Status
 
 RECENT_DAYS = 14
+LOOK_BACK = 50
 READERS = 16
 SILENT_SECONDS = 30
 
@@ -119,6 +120,23 @@ def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
     if not ids:
         raise InputMissing(f"there is no run in bucket {bucket.name} yet", next_step="inv train")
     return read_run(bucket, ids[0])
+
+
+def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:
+    """The run that was sent last to a host, which may be gone since.
+
+    Args:
+        bucket: the stack's.
+        host: a host's name or instance id.
+        now: the time.
+
+    Raises:
+        InputMissing: none of the newest runs was.
+    """
+    for run in read_runs(bucket, run_ids(bucket, now, limit=LOOK_BACK)):
+        if host in {run.spec.host.name, run.spec.host.instance_id}:
+            return run
+    raise InputMissing(f"none of the newest {LOOK_BACK} runs was on host {host!r}", next_step="inv runs")
 
 
 def exit_code(outcome: Outcome) -> int:

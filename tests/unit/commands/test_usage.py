@@ -37,6 +37,7 @@ def refused(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
     [
         ("nosuch", "no idea what 'nosuch' is", "inv --list"),
         ("work --nosuch", "no idea what '--nosuch' is", "inv --help work"),
+        ("work --nosuch a.py", "no idea what '--nosuch' is", "inv --help work"),
         ("work a.py b.py", "no idea what 'b.py' is", "inv --help work"),
         ("work --limit many", "--limit: 'many' is no whole number", "inv --help work"),
         ("work --limit", "flag --limit needed value", "inv --help work"),

@@ -77,6 +77,7 @@ class Supervisor:
         )
         self._delivery = Delivery(assignment, self._identity, clock=clock)
         self._spec: RunSpec | None = None
+        self._stop_noted = False
         watcher = SpotWatcher(
             metadata, on_notice=self._on_notice, on_recommendation=self._on_recommendation, clock=clock
         )
@@ -201,7 +202,8 @@ class Supervisor:
     def _note_stop(self) -> bool:
         """Write down that the script is told to end, before it is: a successor must not take its 0 for a success."""
         request = self._stopper.request
-        if request is not None and not (self._layout.state / STOP).exists():
+        if request is not None and not self._stop_noted:
+            self._stop_noted = True
             self._keep(STOP, {"cause": request.cause.value, "detail": request.detail})
         return request is not None
 

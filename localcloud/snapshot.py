@@ -156,12 +156,16 @@ def _versions() -> dict[str, Any]:
 
 
 def _loaded() -> Backends:
-    """Every backend that has been used; one dictionary, so that what they share stays shared."""
+    """Every backend that has been used; one dictionary, so that what they share stays shared.
+
+    moto makes IAM for all of AWS's partitions at once, each with all managed policies; this cloud is in one of them.
+    """
     used: list[Any] = list(cast("Any", BackendDict)._instances)  # noqa: SLF001  moto has no public list
     return {
         (backend.service_name, account, region): one
         for backend in used
         for account, region, one in backend.iter_backends()
+        if not region.startswith("aws-")
     }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
@@ -45,3 +48,33 @@ def test_a_client_is_made_once() -> None:
     aws = Aws("us-east-1", "http://127.0.0.1:9")
 
     assert aws.s3 is aws.s3
+
+
+def test_clients_are_of_the_region_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    aws = Aws("eu-west-3", "http://127.0.0.1:9")
+
+    assert [client.meta.region_name for client in (aws.ec2, aws.s3, aws.ssm)] == ["eu-west-3"] * 3
+
+
+def test_a_call_that_was_throttled_is_made_again() -> None:
+    statuses = [503, 200]
+
+    class Throttling(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0))
+            self.end_headers()
+            self.wfile.write(b"found")
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Throttling) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        s3 = Aws("us-east-1", f"http://127.0.0.1:{server.server_port}").s3
+        body = s3.get_object(Bucket="b", Key="k")["Body"].read()
+        server.shutdown()
+        thread.join()
+
+    assert (body, statuses) == (b"found", [])

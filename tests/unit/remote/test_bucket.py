@@ -28,6 +28,17 @@ def test_keys_come_in_order_and_from_the_one_past_the_given(bucket: Bucket) -> N
     assert [entry.key for entry in bucket.keys("a/", after="a/1")] == ["a/2", "a/3"]
 
 
+def test_listings_go_on_past_the_first_page(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    names = [f"r{number}/x" for number in range(5)]
+    for name in [*names, *"abcde"]:
+        bucket.put_once(f"runs/{name}", b"x")
+
+    assert [entry.key for entry in bucket.keys("runs/r")] == [f"runs/{name}" for name in names]
+    assert bucket.folders("runs/") == ["r0", "r1", "r2", "r3", "r4"]
+    assert bucket.level("runs/") == [f"runs/{name}" for name in "abcde"]
+
+
 def test_folders_are_the_names_one_level_down(bucket: Bucket) -> None:
     for name in ("runs/r1/x", "runs/r1/y", "runs/r2/x"):
         bucket.put_once(name, b"x")

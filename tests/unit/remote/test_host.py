@@ -44,6 +44,22 @@ def test_the_hosts_of_a_stack_are_those_with_its_tag_declared_ones_first(stack: 
     assert [host.name for host in list_hosts(stack)] == ["trainer", "extra"]
 
 
+def test_hosts_past_the_first_page_are_there_too(stack: Stack) -> None:
+    pages: list[object] = []
+
+    def one_a_page(params: dict[str, object], **_: object) -> dict[str, object]:
+        pages.append(params.get("NextToken"))
+        return {**params, "MaxResults": 1}
+
+    events = stack.aws.ec2.meta.events
+    events.register("provide-client-params.ec2.DescribeInstances", one_a_page)
+    try:
+        assert [host.name for host in list_hosts(stack)] == ["trainer", "extra"]
+    finally:
+        events.unregister("provide-client-params.ec2.DescribeInstances", one_a_page)
+    assert len(pages) > 1
+
+
 @pytest.mark.parametrize("name", ["trainer", "extra"])
 def test_a_host_is_found_by_its_name_or_id(stack: Stack, name: str) -> None:
     host = find_host(stack, name)

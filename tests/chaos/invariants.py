@@ -24,6 +24,8 @@ OWNED = re.compile(rf"runs/{RUN}/(checkpoints/|output/|status)")
 # From the moment at which a checkpoint is whole to the commit, and from a line to its chunk, when nothing is in the
 # way: the looks, their calls, and for a directory the wait until it is quiet.
 COMMIT_SECONDS, DIRECTORY_SECONDS, LOG_SECONDS = 6.0, 14.0, 4.0
+# Where many answers are lost, pauses that double add up.
+LOSSY, LOSSY_FACTOR = 0.1, 8
 # A bucket that refused is asked again after up to half a minute, and calls that were slow come to their end.
 BACKOFF_SECONDS = 50.0
 # A zombie has looked at its fence and writes: the calls that were on their way when the later attempt claimed the run.
@@ -75,7 +77,7 @@ def resume_loses_at_most_one_interval(world: World) -> Iterator[str]:
 
 def _due(world: World, truth: Truth, saved: float) -> float:
     """When a checkpoint must be in the bucket at the latest; infinity when something was in the way."""
-    patience = DIRECTORY_SECONDS if world.habits.style == "shards" else COMMIT_SECONDS
+    patience = (DIRECTORY_SECONDS if world.habits.style == "shards" else COMMIT_SECONDS) * _factor(world)
     for agent in _agents(world, truth.host, truth.attempt):
         begin = max(saved, agent.began)
         end = begin + patience
@@ -152,12 +154,11 @@ def the_log_has_no_gap(world: World) -> Iterator[str]:
 
 
 def _log_due(world: World, truth: Truth, printed: float) -> bool:
+    patience = LOG_SECONDS * _factor(world)
     for agent in _agents(world, truth.host, truth.attempt):
         begin = max(printed, agent.began)
         ended = world.loop.now if agent.ended is None else agent.ended
-        if ended >= begin + LOG_SECONDS and not _trouble(
-            world, truth.host, begin - BACKOFF_SECONDS, begin + LOG_SECONDS
-        ):
+        if ended >= begin + patience and not _trouble(world, truth.host, begin - BACKOFF_SECONDS, begin + patience):
             return True
     return False
 
@@ -176,6 +177,10 @@ def broken(world: World) -> list[str]:
     """Every invariant that does not hold, by name, with what was seen first."""
     found = ((invariant.__name__, next(iter(invariant(world)), None)) for invariant in INVARIANTS)
     return [f"{name}: {words}" for name, words in found if words]
+
+
+def _factor(world: World) -> int:
+    return LOSSY_FACTOR if world.store.lost_answers > LOSSY else 1
 
 
 def _agents(world: World, host: str, attempt: int) -> list[Any]:

@@ -24,7 +24,7 @@ LEFT_OUT = {
     "train --watch": "goes on until Ctrl-C",
 }
 NOT_TYPED = re.compile(r"\b(NAME|HOST|FILE|PATH)\b|--list|…")  # a pattern, not a line to type
-RUN = re.compile(r"\bRUN\b|\b20261122-160000-7f3a9c\b")
+RUN = re.compile(r"\bRUN\b|\b20261122-\d{6}-[0-9a-f]{6}\b")
 
 
 def shown() -> list[str]:

@@ -134,7 +134,7 @@ def test_processes_of_hosts_that_a_crash_left_behind_are_ended(state):
     again, started = daemon.start(state)
     assert started
     assert gone(pid)
-    until(lambda: is_online(again, host), "the host did not come up again")
+    until(lambda: is_online(again, host), "the host did not come up again", seconds=60)
 
 
 def test_a_stop_after_a_crash_ends_what_was_left(state):
@@ -171,7 +171,7 @@ def test_objects_roles_and_hosts_outlive_a_restart(state):
         got = s3.get_object(Bucket="kept", Key="a/b c+d", VersionId=old)
         assert (got["Body"].read(), got["Metadata"]) == (b"one", {"m": "v"})
         assert client(address, "ssm").get_parameter(Name="/mine")["Parameter"]["Value"] == "v"
-        until(lambda: is_online(address, host), "the host did not come up again")
+        until(lambda: is_online(address, host), "the host did not come up again", seconds=60)
         assert run(address, host, "cat $HOST_ROOT/var/lib/file")["StandardOutputContent"] == "kept\n"
 
 

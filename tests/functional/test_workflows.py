@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -150,3 +151,38 @@ def test_a_script_in_a_subfolder_runs_from_the_projects_root(stack: Cli, tmp_pat
 @pytest.mark.parametrize("word", ["monitor", "status"])
 def test_the_local_stack_can_be_named(stack: Cli, word: str) -> None:
     stack(word, "--stack", "local")
+
+
+def test_a_run_is_done_again_with_the_code_it_had(stack: Cli, tmp_path) -> None:
+    project = stack.within(make_project(tmp_path / "again", echo="import sys; print('first', sys.argv[1:])"))
+    run = project("train", "echo.py", "--json", "--", "a b").json["run"]
+    (project.cwd / "echo.py").write_text("print('changed')")
+    again = project("train", "--rerun", run, "--json")
+
+    assert again.json["run"] != run
+    assert again.json["arguments"] == ["a b"]
+    assert "first ['a b']" in again.err
+
+
+def test_at_every_save_the_run_ends_and_the_next_one_has_the_change(stack: Cli, tmp_path) -> None:
+    loop = "import time\nprint('{word}', flush=True)\nwhile True: time.sleep(0.05)\n"
+    project = stack.within(make_project(tmp_path / "watched", loop=loop.format(word="before")))
+    with project.start("train", "loop.py", "--watch") as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "before\n"
+        (project.cwd / "loop.py").write_text(loop.format(word="after"))
+        assert watching.stdout.readline() == "after\n"
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=30)
+    project("cancel")
+
+    assert watching.returncode == 130
+    assert "goes on" in err
+
+
+def test_a_project_that_is_too_large_is_refused_with_its_largest_file(stack: Cli, tmp_path) -> None:
+    folder = make_project(tmp_path / "large", ok="print('fine')")
+    (folder / "weights.bin").write_bytes(b"x" * 2_000_000)
+    done = stack.within(folder)("train", "ok.py", "--max-size", "1MB", code=64)
+
+    assert "weights.bin" in done.err

@@ -73,7 +73,7 @@ def steps_printed(log: str) -> list[int]:
     return [int(found) for found in re.findall(r"^step (\d+)$", log, re.MULTILINE)]
 
 
-def test_workflow_d_stop_saves_a_checkpoint_and_the_state_is_true(project: Cli) -> None:
+def test_workflow_d_and_e_stop_saves_a_checkpoint_and_the_run_goes_on_after_it(project: Cli) -> None:
     run = start_steady(project)
     assert "running" in project("status").out
     done = project("stop", "trainer", "--wait")
@@ -250,6 +250,8 @@ def test_terminating_a_worker_saves_first_and_up_makes_it_anew(project: Cli) -> 
     done = project("terminate", "trainer", "--yes", "--wait")
     assert newest(project)["state"] == "stopped"
     assert "inv up makes it anew" in done.err
+    assert "saved and leaving" in project("monitor", run).out, "a log outlives its host"
+    assert project("checkpoint.list", "--host", before, "--json").json["run"] == run
     assert "terminated" in project("train", "ok.py", code=69).err
 
     project("up")
@@ -263,12 +265,40 @@ def test_terminating_a_worker_saves_first_and_up_makes_it_anew(project: Cli) -> 
     assert f"begin after step {last}\n" in project("monitor", run).out
 
 
+def test_a_run_outlives_the_command_that_started_it(project: Cli) -> None:
+    run = start_steady(project)
+    address = daemon.find(project.state / "local")
+    assert address is not None
+    sent = client(address, "ssm").list_commands()["Commands"]
+
+    assert {command["Status"] for command in sent} == {"Success"}, "no command of Run Command is held open"
+    assert newest(project)["state"] == "running"
+    project("cancel", run)
+
+
+def test_status_needs_two_calls_and_the_host_none(project: Cli) -> None:
+    start_steady(project)
+    address = daemon.find(project.state / "local")
+    assert address is not None
+    before = daemon.call(address, "GET", "/_local/calls")
+    project("status")
+    after = daemon.call(address, "GET", "/_local/calls")
+    made = {name: after[name] - before.get(name, 0) for name in after if not name.startswith("s3.")}
+
+    assert {name: calls for name, calls in made.items() if calls} == {
+        "ec2.DescribeInstances": 1,
+        "ssm.DescribeInstanceInformation": 1,
+    }
+    project("cancel")
+
+
 def test_lines_of_a_log_are_selected(project: Cli) -> None:
     run = project("train", "steady.py", "--json", "--", "--steps", "30").json["run"]
 
     assert project("monitor", run, "--tail", "2").out == "step 30\nfinished\n"
     assert project("monitor", run, "--grep", "step 1.").out.splitlines() == [f"step {n}" for n in range(10, 20)]
     assert project("monitor", run, "--since", "1h", "--tail", "1").out == "finished\n"
+    assert project("monitor", run, "--tail", "2", "--json").json["log"] == "step 30\nfinished\n"
     time_of_end = dt.datetime.now(dt.UTC)
     until(lambda: (dt.datetime.now(dt.UTC) - time_of_end).total_seconds() > 1.2 or None, "the clock stands")
     assert project("monitor", run, "--since", "1s").out == ""

@@ -88,6 +88,39 @@ def test_malformed_hyperparameters_are_named_before_anything_is_done(project: Cl
     assert project("runs", "--json").json == before
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("nosuch.py", 66),
+        ("jobs", 64),
+        ("ok.py --host nosuch", 66),
+        ("ok.py --resume nosuch", 66),
+        ("ok.py --timeout soon", 64),
+        ("ok.py --hang-timeout 0", 64),
+        ("ok.py --grace -1s", 64),
+        ("ok.py --max-cost cheap", 64),
+        ("ok.py --epochs many", 64),
+        ("ok.py more.py", 64),
+        ("ok.py --no-such-option", 64),
+    ],
+)
+def test_what_cannot_be_done_leaves_nothing_half_made(project: Cli, line: str, code: int) -> None:
+    before = runs_and_code(project)
+    done = project("train", *line.split(), code=code)
+
+    assert len([line for line in done.err.splitlines() if line.startswith("error")]) == 1
+    assert "  next: " in done.err
+    assert done.out == ""
+    assert runs_and_code(project) == before
+
+
+def runs_and_code(project: Cli) -> list[str]:
+    address = daemon.find(project.state / "local")
+    assert address is not None
+    bucket = project("outputs", "--json").json["outputs"]["bucket"]
+    return [item["Key"] for item in client(address, "s3").list_objects_v2(Bucket=bucket)["Contents"]]
+
+
 def test_errors_are_json_when_json_was_asked_for(project: Cli) -> None:
     done = project("train", "nosuch.py", "--json", code=66)
 

@@ -43,7 +43,10 @@ def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, 
     from remote.checkpoints import list_checkpoints
 
     now = dt.datetime.now(dt.UTC)
-    lifecycle.require_resumable(run, now)
+    if run.state(now) == "silent" and not dry_run:
+        say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
+        run = lifecycle.recover(stack, run, lifecycle.Pace())
+    lifecycle.require_resumable(run, dt.datetime.now(dt.UTC))
     spec = lifecycle.plan_resume(stack, run, launch.preflight(stack, host_name, now))
     found = list_checkpoints(stack.bucket, run.id)
     newest = f"step {found[-1].step}" if found else "the beginning: it has no checkpoint"

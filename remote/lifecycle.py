@@ -26,6 +26,7 @@ STOP_POLL_SECONDS = 2.0
 # After the grace period the agent still uploads what was written last.
 UPLOAD_SECONDS = 300.0
 EC2_STOP_SECONDS = 600.0
+RECOVER_SECONDS = 20.0
 RESUMABLE = {"stopped", "spot", "failed", "oom", "timeout", "budget", "hung", "infra"}
 
 
@@ -123,6 +124,25 @@ def require_resumable(run: Run, now: dt.datetime) -> None:
         raise HostBusy(f"run {run.id} is {run.state(now)}", run=run.id, next_step=f"inv monitor {run.id} --follow")
     if run.outcome and run.outcome.cause not in RESUMABLE:
         raise UsageError(f"run {run.id} is {run.outcome.cause}: there is nothing to go on with", next_step="inv train")
+
+
+def recover(stack: Stack, run: Run, pace: Pace) -> Run:
+    """Bring the agent of a run that went silent back, if its host is there, and read the run anew.
+
+    An agent that was killed left its script running under a shim that holds the host; a new agent goes on from there.
+    What cannot be brought back is left as it is: a further attempt is what helps then.
+    """
+    host = find_host(stack, run.spec.host.instance_id)
+    if not host.running:
+        return run
+    Orders(stack, host.instance_id, clock=pace.clock, sleep=pace.sleep).give(["recover"])
+    deadline = pace.clock() + RECOVER_SECONDS
+    while pace.clock() < deadline:
+        found = read_run(stack.bucket, run.id)
+        if found.outcome or (found.status and found.status != run.status):
+            return found
+        pace.sleep(LOOK_SECONDS)
+    return run
 
 
 def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:

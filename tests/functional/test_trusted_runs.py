@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from localcloud import daemon
@@ -315,3 +316,35 @@ def test_new_lines_are_shown_within_three_seconds(project: Cli, tmp_path: Path) 
         following.communicate(timeout=30)
 
     assert max(lags[2:]) < 3
+
+
+def test_an_agent_that_was_killed_is_brought_back_and_loses_nothing(project: Cli) -> None:
+    run = start_steady(project)
+    supervisors = [
+        one for one in psutil.process_iter(["cmdline"]) if {"supervise", run} <= set(one.info["cmdline"] or ())
+    ]
+    for one in supervisors:
+        one.kill()
+    assert supervisors
+    make_silent(project, run)
+    assert newest(project)["state"] == "silent"
+
+    done = project("resume", run, code=69)
+    assert "bring the agent back" in done.err
+    assert f"run {run} is running" in done.err
+    last = steps_of(project, run)[-1]
+    until(lambda: steps_of(project, run)[-1] > last + 5, "the run does not go on")
+    project("cancel", run)
+    log = project("monitor", run).out
+    assert steps_printed(log) == list(range(1, steps_printed(log)[-1] + 1))
+    assert newest(project)["state"] == "stopped"
+
+
+def make_silent(cli: Cli, run: str) -> None:
+    """Let the last heartbeat be an hour old, so that nobody has to wait for it to age."""
+    address = daemon.find(cli.state / "local")
+    assert address is not None
+    where = {"Bucket": cli("outputs", "--json").json["outputs"]["bucket"], "Key": f"runs/{run}/status.json"}
+    s3 = client(address, "s3")
+    status = json.loads(s3.get_object(**where)["Body"].read())
+    s3.put_object(**where, Body=json.dumps({**status, "heartbeat_at": "2026-01-01T00:00:00Z"}))

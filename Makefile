@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-ROOMS  := tasks.py commands infra remote localcloud training
 WORKERS ?= 2
 
 .PHONY: train test chaos torch check bench lock venv clean format

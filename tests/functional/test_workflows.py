@@ -121,6 +121,19 @@ def test_epochs_and_hyperparameters_are_short_for_script_arguments(stack: Cli, t
     assert done.out.splitlines()[0] == '["--epochs", "3", "--lr", "0.001", "--batch-size", "32"]'
 
 
+def test_limits_and_choices_reach_the_record_of_the_run(stack: Cli) -> None:
+    words = "--timeout 2h --hang-timeout 20m --max-cost 5 --grace 10s --keep 3 --no-deps"
+    plan = stack("train", *words.split(), "--dry-run", "--json").json["plan"]
+
+    assert plan["limits"] == {
+        "timeout_seconds": 7200,
+        "hang_timeout_seconds": 1200,
+        "max_cost_usd": "5",
+        "grace_seconds": 10,
+    }
+    assert (plan["keep_checkpoints"], plan["install_dependencies"]) == (3, False)
+
+
 def test_json_of_a_followed_run_is_one_document_with_the_log_elsewhere(stack: Cli, tmp_path) -> None:
     project = stack.within(make_project(tmp_path / "echo", echo=ECHO))
     done = project("train", "echo.py", "--json")

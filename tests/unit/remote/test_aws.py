@@ -72,9 +72,11 @@ def test_a_call_that_was_throttled_is_made_again() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Throttling) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        s3 = Aws("us-east-1", f"http://127.0.0.1:{server.server_port}").s3
-        body = s3.get_object(Bucket="b", Key="k")["Body"].read()
-        server.shutdown()
-        thread.join()
+        try:
+            s3 = Aws("us-east-1", f"http://127.0.0.1:{server.server_port}").s3
+            body = s3.get_object(Bucket="b", Key="k")["Body"].read()
+        finally:
+            server.shutdown()
+            thread.join()
 
     assert (body, statuses) == (b"found", [])

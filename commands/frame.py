@@ -11,6 +11,7 @@ import functools
 import inspect
 import json as jsonlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -105,7 +106,13 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 def describe(error: errors.Error) -> dict[str, str]:
     """A failure as JSON carries it."""
-    return {"kind": error.kind, "message": error.message, "next_step": error.next_step}
+    return {"kind": error.kind, "message": error.message, "next_step": as_typed(error.next_step)}
+
+
+def as_typed(text: str) -> str:
+    """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
+    program = Path(sys.argv[0]).name
+    return re.sub(r"\binv (?=[a-z])", "runctl ", text) if program == "runctl" else text
 
 
 def as_known(error: Exception) -> errors.Error | None:
@@ -150,7 +157,7 @@ def say(topic: str, text: str) -> None:
     """Tell a person, on standard error, what was done: a short topic and the rest of the line."""
     from rich.text import Text
 
-    console().print(Text.assemble((f"{topic:<12} ", "dim"), text), soft_wrap=True)
+    console().print(Text.assemble((f"{topic:<12} ", "dim"), as_typed(text)), soft_wrap=True)
 
 
 def say_error(message: str, next_step: str) -> None:
@@ -159,7 +166,7 @@ def say_error(message: str, next_step: str) -> None:
 
     console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
     if next_step:
-        console().print(Text.assemble(("  next: ", "dim"), next_step), soft_wrap=True)
+        console().print(Text.assemble(("  next: ", "dim"), as_typed(next_step)), soft_wrap=True)
 
 
 @functools.cache

@@ -71,9 +71,9 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
 
 def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
     from commands.resume import go_on
-    from remote.lifecycle import last_run_on
+    from remote.runs import latest_run_on
 
-    run = last_run_on(stack, host, dt.datetime.now(dt.UTC))
+    run = latest_run_on(stack.bucket, host.instance_id, dt.datetime.now(dt.UTC))
     go_on(stack, run, host.name, wait=True, as_json=as_json)
 
 

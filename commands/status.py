@@ -25,13 +25,12 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
 
     Example: inv status --json
     """
-    from remote.runs import read_run, run_ids
+    from remote.runs import find_latest
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
     hosts = see_hosts(opened)
-    newest = run_ids(opened.bucket, now, limit=1)
-    run = read_run(opened.bucket, newest[0]) if newest else None
+    run = find_latest(opened.bucket, now)
     if json:
         emit(
             "status",

@@ -78,6 +78,8 @@ def train(
     from remote.launch import read_limits
     from remote.sizes import parse_size
 
+    if keep < 1:
+        raise UsageError(f"--keep {keep} would leave nothing to resume from", next_step="inv train --keep 1")
     wish = Wish(
         script=script or (_default_script(c) if not rerun else ""),
         arguments=script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=after_double_dash(sys.argv)),
@@ -253,7 +255,7 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
     sent = launch.upload(stack, spec.snapshot, tree, environment.state_dir() / "sent")
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
-    say("code", f"{origin}{spec.snapshot.files} files from {tree.root}, {amount}")
+    say("code", f"{origin}{wording.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
     _hand_over(stack, spec)
 
 
@@ -271,11 +273,12 @@ def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
         return
     from commands.frame import print_facts
 
+    files = wording.count(spec.snapshot.files, "file")
     print_facts(
         {
             "would run": " ".join([spec.script, *spec.arguments]),
             "host": f"{spec.host.name} ({spec.host.instance_id}, {spec.host.instance_type}, {spec.host.market})",
-            "code": f"{spec.snapshot.files} files, {wording.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",
+            "code": f"{files}, {wording.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",
             "price": f"{spec.usd_per_hour or 'unknown'} USD per hour",
         }
     )

@@ -75,6 +75,11 @@ def state(word: str, detail: str = "") -> Text:
     return Text.assemble((word, COLOURS.get(word, "")), f": {detail}" if detail else "")
 
 
+def count(number_of: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
 def number(value: float | None) -> str:
     """A whole number, or a dash for None."""
     return "-" if value is None else str(value)

@@ -198,7 +198,14 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:
             next_step=f"inv monitor {spec.run} --follow",
         )
     orders = Orders(stack, spec.host.instance_id)
-    return Start(orders=orders, command_id=orders.send(start_words(stack, spec.run, attempt)))
+    command_id = ""
+    try:
+        command_id = orders.send(start_words(stack, spec.run, attempt))
+    finally:
+        if not command_id:
+            # No host has heard of it: without its spec there is no run that would wait for ever.
+            stack.bucket.delete([records.spec_key(spec.run, attempt)])
+    return Start(orders=orders, command_id=command_id)
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from remote import records
-from remote.errors import HostBusy, InputMissing, Interrupted, Unavailable, UsageError
+from remote.errors import HostBusy, Interrupted, Unavailable, UsageError
 from remote.host import Host, find_host
 from remote.orders import Orders
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Outcome, RunSpec
-from remote.runs import Run, read_run, read_runs, run_ids
+from remote.runs import Run, read_run
 from remote.stack import Stack
 
 LOOK_SECONDS = 0.5
@@ -98,19 +98,6 @@ def _await(stack: Stack, host: Host, states: set[str], pace: Pace) -> Host:
             )
         pace.sleep(STOP_POLL_SECONDS)
     return now
-
-
-def last_run_on(stack: Stack, host: Host, now: dt.datetime) -> Run:
-    """The newest run that was sent to a host.
-
-    Raises:
-        InputMissing: there is none among the newest.
-    """
-    newest = read_runs(stack.bucket, run_ids(stack.bucket, now, limit=50))
-    for run in newest:
-        if run.spec.host.instance_id == host.instance_id:
-            return run
-    raise InputMissing(f"no recent run was on host {host.name}", next_step="inv runs")
 
 
 def require_resumable(run: Run, now: dt.datetime) -> None:

@@ -17,6 +17,7 @@ from remote.records import Outcome, RunSpec, Status
 RECENT_DAYS = 14
 LOOK_BACK = 50
 READERS = 16
+WITHDRAWN_AT_MOST = 20  # so many of the newest ids may be without a run behind them
 SILENT_SECONDS = 30
 
 
@@ -105,9 +106,22 @@ def read_run(bucket: Bucket, run: str) -> Run:
 
 
 def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:
-    """Several runs at once, in the order of `ids`."""
+    """Several runs at once, in the order of `ids`; what has no spec (it was withdrawn) is no run and left out."""
     with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(lambda run: read_run(bucket, run), ids))
+        return [run for run in readers.map(lambda one: _find_run(bucket, one), ids) if run]
+
+
+def _find_run(bucket: Bucket, run: str) -> Run | None:
+    try:
+        return read_run(bucket, run)
+    except InputMissing:
+        return None
+
+
+def find_latest(bucket: Bucket, now: dt.datetime) -> Run | None:
+    """The run that was made last, or None when there is none yet."""
+    found = (_find_run(bucket, one) for one in run_ids(bucket, now, limit=WITHDRAWN_AT_MOST))
+    return next((run for run in found if run), None)
 
 
 def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
@@ -116,10 +130,10 @@ def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
     Raises:
         InputMissing: there is none yet.
     """
-    ids = run_ids(bucket, now, limit=1)
-    if not ids:
+    found = find_latest(bucket, now)
+    if found is None:
         raise InputMissing(f"there is no run in bucket {bucket.name} yet", next_step="inv train")
-    return read_run(bucket, ids[0])
+    return found
 
 
 def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:

@@ -30,7 +30,7 @@ def list_processes(environ: Mapping[str, str], *, clock: Clock, proc: Path = Pat
     found = [
         {**_describe(proc, pid), "cpu_percent": round(100 * (ticks - before[pid]) / tick / MEASURE_SECONDS, 1)}
         for pid, ticks in after.items()
-        if pid in before
+        if pid in before and pid != os.getpid()
     ]
     named = [one for one in found if one.get("command")]
     named.sort(key=lambda one: (-one["cpu_percent"], -one["memory_bytes"]))

@@ -12,7 +12,7 @@ import pytest
 
 from localcloud import daemon
 from tests.support.cli import Cli, make_project
-from tests.support.cloud import client, until
+from tests.support.cloud import IMAGE, client, until
 
 
 def first_line(text: str) -> str:
@@ -76,7 +76,7 @@ def test_an_unknown_run_is_named(project: Cli, words: tuple[str, str]) -> None:
     done = project(*words, code=66)
 
     assert words[1] in first_line(done.err)
-    assert "inv runs" in done.err
+    assert "runctl runs" in done.err
 
 
 @pytest.mark.parametrize("text", ["lr", "lr=", "=3"])
@@ -99,6 +99,7 @@ def test_malformed_hyperparameters_are_named_before_anything_is_done(project: Cl
         ("ok.py --hang-timeout 0", 64),
         ("ok.py --grace -1s", 64),
         ("ok.py --max-cost cheap", 64),
+        ("ok.py --keep 0", 64),
         ("ok.py --epochs many", 64),
         ("ok.py more.py", 64),
         ("ok.py --no-such-option", 64),
@@ -112,6 +113,28 @@ def test_what_cannot_be_done_leaves_nothing_half_made(project: Cli, line: str, c
     assert "  next: " in done.err
     assert done.out == ""
     assert runs_and_code(project) == before
+
+
+def test_a_host_that_systems_manager_does_not_reach_leaves_no_run_behind(project: Cli) -> None:
+    address = daemon.find(project.state / "local")
+    assert address is not None
+    ec2 = client(address, "ec2")
+    tags = [{"Key": "runctl:stack", "Value": "local"}, {"Key": "Name", "Value": "mute"}]
+    mute = ec2.run_instances(
+        ImageId=IMAGE,
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )["Instances"][0]["InstanceId"]
+    try:
+        before = project("runs", "--json").json["items"]
+        done = project("train", "ok.py", "--host", "mute", code=69)
+
+        assert f"Systems Manager does not reach {mute}" in first_line(done.err)
+        assert project("runs", "--json").json["items"] == before
+    finally:
+        ec2.terminate_instances(InstanceIds=[mute])
 
 
 def runs_and_code(project: Cli) -> list[str]:
@@ -156,7 +179,7 @@ def test_ctrl_c_detaches_and_the_run_goes_on(project: Cli, tmp_path: Path) -> No
     run = project("runs", "--limit", "1", "--json").json["items"][0]
 
     assert following.returncode == 130
-    assert f"inv monitor {run['run']} --follow" in err
+    assert f"{project.name} monitor {run['run']} --follow" in err
     until(lambda: state_of(project) == "running", "the run does not go on")
     release.touch()
     assert "released" in project("monitor", run["run"], "--follow").out
@@ -184,7 +207,7 @@ def test_a_stopped_host_is_said_to_be_stopped_and_can_be_started(project: Cli) -
     done = project("train", "ok.py", code=69)
 
     assert "stop" in first_line(done.err)
-    assert "inv start trainer" in done.err
+    assert "runctl start trainer" in done.err
     assert "online" in project("start", "trainer").err
     assert "fine" in project("train", "ok.py").out
 
@@ -203,7 +226,7 @@ def test_a_bucket_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
         done = cli("train", "ok.py", code=69)
 
         assert bucket in first_line(done.err)
-        assert "inv up" in done.err
+        assert "runctl up" in done.err
         cli("up")
         assert "fine" in cli("train", "ok.py").out
     finally:

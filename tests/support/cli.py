@@ -73,7 +73,12 @@ class Cli:
     @property
     def program(self) -> Path:
         """Which program a user of that folder types."""
-        return BIN / ("inv" if self.cwd == ROOT else "runctl")
+        return BIN / self.name
+
+    @property
+    def name(self) -> str:
+        """Its name, which stands in the hints too."""
+        return "inv" if self.cwd == ROOT else "runctl"
 
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         """The test's environment with this state folder."""

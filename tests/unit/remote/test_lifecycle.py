@@ -12,7 +12,7 @@ import pytest
 from infra.outputs import StackOutputs
 from remote import lifecycle, records
 from remote.bucket import Bucket
-from remote.errors import HostBusy, InputMissing, UsageError
+from remote.errors import HostBusy, UsageError
 from remote.host import Host
 from remote.records import Outcome, RunSpec, Status
 from remote.runs import Run
@@ -82,21 +82,6 @@ def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack
     assert found.id == SPEC.run
     stack.bucket.put_json_once(records.outcome_key(SPEC.run), golden("outcome"))
     assert lifecycle.run_on(stack, HOST) is None
-
-
-def test_the_last_run_on_a_host_is_the_newest_that_was_sent_there(stack: Stack) -> None:
-    for run, host in (
-        ("20261120-000000-aaaaaa", "i-1"),
-        ("20261121-000000-bbbbbb", "i-1"),
-        ("20261122-000000-cccccc", "i-2"),
-    ):
-        spec = {**golden("run_spec"), "run": run}
-        spec["host"] = {**spec["host"], "instance_id": host}
-        stack.bucket.put_json_once(records.spec_key(run), spec)
-
-    assert lifecycle.last_run_on(stack, replace(HOST, instance_id="i-1"), NOW).id == "20261121-000000-bbbbbb"
-    with pytest.raises(InputMissing, match="no recent run was on host other"):
-        lifecycle.last_run_on(stack, HOST, NOW)
 
 
 def test_a_run_that_has_ended_is_not_asked_to_end(stack: Stack) -> None:

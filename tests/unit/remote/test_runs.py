@@ -13,7 +13,7 @@ from remote import records
 from remote.bucket import Bucket
 from remote.errors import InputMissing
 from remote.records import Outcome, RunSpec, Status
-from remote.runs import Run, exit_code, latest_run, read_run, read_runs, run_ids
+from remote.runs import Run, exit_code, latest_run, latest_run_on, read_run, read_runs, run_ids
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -84,3 +84,28 @@ def test_a_bucket_without_runs_says_what_to_type(bucket: Bucket) -> None:
         latest_run(bucket, NOW)
 
     assert caught.value.next_step == "inv train"
+
+
+def test_the_last_run_on_a_host_is_the_newest_that_was_sent_there(bucket: Bucket) -> None:
+    for run, host in (
+        ("20261120-000000-aaaaaa", "i-1"),
+        ("20261121-000000-bbbbbb", "i-1"),
+        ("20261122-000000-cccccc", "i-2"),
+    ):
+        spec = {**golden("run_spec"), "run": run}
+        spec["host"] = {**spec["host"], "instance_id": host}
+        bucket.put_json_once(records.spec_key(run), spec)
+
+    assert latest_run_on(bucket, "i-1", NOW).id == "20261121-000000-bbbbbb"
+    with pytest.raises(InputMissing, match="runs was on host 'i-3'"):
+        latest_run_on(bucket, "i-3", NOW)
+
+
+def test_an_id_without_a_spec_behind_it_is_no_run(bucket: Bucket) -> None:
+    bucket.put_json_once(
+        records.spec_key("20261121-000000-bbbbbb"), {**golden("run_spec"), "run": "20261121-000000-bbbbbb"}
+    )
+    bucket.put_json_once("runs/20261122-000000-cccccc/attempts/001.json", {})
+
+    assert latest_run(bucket, NOW).id == "20261121-000000-bbbbbb"
+    assert len(read_runs(bucket, run_ids(bucket, NOW, limit=9))) == 1

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list
 from localcloud.deployer.types.base import NAME_SUFFIX_LENGTH, AutoName, Made, ResourceType, Values, changed, pascal
 
+EMPTY_ROUNDS = 5
 DELETE_BATCH = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 HOME_REGION = "us-east-1"  # the one region that CreateBucket wants not to be told
 
@@ -266,16 +267,27 @@ def _content(source: Values) -> bytes:
 
 
 def _empty(s3: Any, bucket: str, key: str | None = None) -> None:
-    """Delete all versions and delete markers in the bucket, or those of one key, and abandon unfinished uploads."""
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key or ""):
-        listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        doomed = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in listed if key in {None, v["Key"]}]
+    """Delete all versions and delete markers in the bucket, or those of one key, and abandon unfinished uploads.
+
+    All pages are read before anything is deleted: moto goes on from a marker that must still be there. What a host
+    writes meanwhile is found by looking again.
+    """
+    for _ in range(EMPTY_ROUNDS):
+        doomed = _versions(s3, bucket, key)
+        if not doomed:
+            break
         for start in range(0, len(doomed), DELETE_BATCH):
             s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed[start : start + DELETE_BATCH], "Quiet": True})
     if key is None:
         for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
             for upload in page.get("Uploads", []):
                 s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def _versions(s3: Any, bucket: str, key: str | None) -> list[dict[str, str]]:
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key or "")
+    listed = [v for page in pages for v in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
+    return [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in listed if key in {None, v["Key"]}]
 
 
 TYPES = (

@@ -105,8 +105,10 @@ def test_other_options_than_the_checkpoints_are_refused_in_one_line(tmp_path: Pa
     assert err.count("\n") == 1
 
 
-@pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed")
 def test_without_torch_it_says_what_is_missing(tmp_path: Path) -> None:
-    _, err = run(tmp_path, code=1)
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    (absent / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')\n")
+    _, err = run(tmp_path, code=1, PYTHONPATH=str(absent))
 
     assert err == "train_char_lm.py: needs PyTorch, which is not installed here (pip install torch)\n"

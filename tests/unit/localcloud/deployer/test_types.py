@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import UnknownType
 from localcloud.deployer.types import KNOWN, type_of
-from localcloud.deployer.types.s3 import loopback_policy
+from localcloud.deployer.types.s3 import _empty, loopback_policy
 
 TOKEN = "0123456789abcdef"
 ALLOW = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
@@ -167,3 +167,15 @@ def test_an_unknown_type_says_what_to_do() -> None:
     with pytest.raises(UnknownType) as caught:
         type_of("aws:rds/instance:Instance")
     assert "localcloud/deployer/types/" in caught.value.next_step
+
+
+def test_a_bucket_with_more_versions_than_a_page_is_emptied(cloud: Cloud) -> None:
+    name, s3 = "many-versions", cloud.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for number in range(1100):
+        s3.put_object(Bucket=name, Key=f"runs/{number % 7}/status.json", Body=b"{}")
+    _empty(s3, name)
+    s3.delete_bucket(Bucket=name)
+
+    assert name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}

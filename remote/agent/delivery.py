@@ -176,6 +176,8 @@ class Delivery:
     def _report(self) -> None:
         if self.fence.check():
             return  # the run's status is the later attempt's
+        # Here too, because a keeper with many checkpoints to send looks seldom.
+        self.metrics.look()
         last = self._last
         self._reporter.tell(
             Standing(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ class Metrics:
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self._looking = threading.Lock()
         self._offset = 0
         self._rest = b""
         self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -44,7 +46,11 @@ class Metrics:
         self.first_step: int | None = None
 
     def look(self) -> None:
-        """Read what is new."""
+        """Read what is new; may be called from any thread."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         while block := self._read():
             *lines, self._rest = (self._rest + block).split(b"\n")
             if len(self._rest) > LINE_BYTES:

@@ -16,7 +16,7 @@ from tests.chaos.story import plan, tell
 SEEDS = (
     [int(os.environ["CHAOS_SEED"])]
     if os.environ.get("CHAOS_SEED")
-    else range(int(os.environ.get("CHAOS_SEEDS") or 240))
+    else range(int(os.environ.get("CHAOS_SEEDS") or 400))
 )
 
 

@@ -9,8 +9,11 @@ Never part of it: `.git`, sockets, pipes, devices, and files that are tracked bu
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -18,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from remote.errors import ConfigError, PermissionDenied
+from remote.errors import ConfigError, PermissionDenied, UsageError
 from remote.ignore import IgnoreFiles, Rule, parse
 
 log = logging.getLogger(__name__)
@@ -43,8 +46,15 @@ node_modules/
 DEFAULTS = parse(DEFAULT_RULES, "runctl's defaults")
 VENV_MARKER = b"pyvenv.cfg"  # a virtual environment under any name
 
-# Set by git for its hooks; they would point our questions at another repository.
-FOREIGN = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"}
+# Set by git for its hooks, or by somebody's shell; they would point our questions at another repository, give another
+# meaning to names, or make a patch that does not apply.
+FOREIGN = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"),
+    *("GIT_INTERNAL_SUPER_PREFIX", "GIT_DIFF_OPTS"),
+    *(f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")),
+}
+SHOWN_CHARS = 400  # of what git says, and of paths in messages
+SAFE = re.compile(r"git config --global --add safe\.directory .+")  # git's own remedy for a folder of somebody else
 
 # Without --no-index git would take a name with a `*` in it for a pattern, and look whether that matches a tracked file.
 CHECK_IGNORE = ("check-ignore", "--no-index", "-z", "--stdin")
@@ -92,12 +102,19 @@ def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int
         raise NotGit("git is not installed") from error
     said = done.stderr.decode(errors="replace").strip()
     if b"could not open directory" in done.stderr:
-        raise PermissionDenied(f"git cannot read all of {os.fsdecode(folder)}: {said}")
+        raise PermissionDenied(
+            f"git cannot read all of {os.fsdecode(folder)}: {said[:SHOWN_CHARS]}",
+            next_step="leave it out in .gitignore",
+        )
     if done.returncode in accept:
         return done.stdout
     if "not a git repository" in said or "must be run in a work tree" in said:
         raise NotGit(said)
-    raise ConfigError(f"git refuses to list {os.fsdecode(folder)}: {said}", next_step="git status")
+    remedy = SAFE.search(said)
+    raise ConfigError(
+        f"git refuses to list {os.fsdecode(folder)}: {said.splitlines()[0] if remedy else said}",
+        next_step=remedy[0] if remedy else "git status",
+    )
 
 
 def select(root: Path) -> Iterator[Found]:
@@ -105,12 +122,32 @@ def select(root: Path) -> Iterator[Found]:
 
     Raises:
         ConfigError, PermissionDenied: what is there cannot be told for sure.
+        UsageError: a path is longer than the system takes.
     """
-    top = os.fsencode(root)
+    with _explained():
+        yield from _select(os.fsencode(root))
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the system says about a path into our errors."""
+    try:
+        yield
+    except PermissionError as error:
+        seen = os.fsdecode(error.filename)
+        raise PermissionDenied(f"cannot read {seen}", next_step=f"leave it out in {RUNCTL_IGNORE}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        path = os.fsdecode(error.filename)
+        raise UsageError(f"a path of {len(path)} bytes is too long: {path[:SHOWN_CHARS]}…") from error
+
+
+def _select(top: bytes) -> Iterator[Found]:
     try:
         found = dict(_select_repository(top, b""))
     except NotGit as reason:
-        log.debug("%s: walked, as git cannot be asked: %s", root, reason)
+        log.debug("%s: walked, as git cannot be asked: %s", os.fsdecode(top), reason)
         yield from _walk(top, b"", IgnoreFiles(top, (".gitignore", RUNCTL_IGNORE), DEFAULTS))
         return
     yield from _without_ignored(top, found)
@@ -125,7 +162,8 @@ def why(root: Path, path: str) -> str | None:
         return None
     if name.split(b"/")[0] == b"..":
         return f"it lies outside the project {root}"
-    status = _lstat(top + b"/" + name)
+    with _explained():
+        status = _lstat(top + b"/" + name)
     if status is None:
         return f"there is no {wanted}"
     if b".git" in name.split(b"/"):
@@ -133,7 +171,8 @@ def why(root: Path, path: str) -> str | None:
     folder = stat.S_ISDIR(status.mode)
     if not (folder or _kept(status)):
         return "it is neither a file, a link nor a folder"
-    rule = _rule_against(top, name, folder=folder)
+    with _explained():
+        rule = _rule_against(top, name, folder=folder)
     return f"left out by {rule}" if rule else None
 
 
@@ -221,10 +260,8 @@ def _folders_in(place: bytes, folder: bytes) -> tuple[bool, list[bytes]]:
     try:
         with os.scandir(place + folder) as entries:
             inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # it went, or is ignored: of any other git has complained already
         return False, []
-    except PermissionError as error:
-        raise PermissionDenied(f"cannot read the folder {os.fsdecode(place + folder)}") from error
     return not inside, [start + name for name, is_folder in inside if is_folder and name != b".git"]
 
 
@@ -267,11 +304,8 @@ def _walk(top: bytes, folder: bytes, rules: IgnoreFiles) -> Iterator[Found]:
 def _names_in(top: bytes, folder: bytes) -> list[bytes]:
     """What is in a folder but `.git`, by names below `top`."""
     start = folder + b"/" if folder else b""
-    try:
-        with os.scandir(top + b"/" + folder) as entries:
-            return [start + entry.name for entry in entries if entry.name != b".git"]
-    except PermissionError as error:
-        raise PermissionDenied(f"cannot read the folder {os.fsdecode(top + b'/' + folder)}") from error
+    with os.scandir(top + b"/" + folder) as entries:
+        return [start + entry.name for entry in entries if entry.name != b".git"]
 
 
 def _venv_around(top: bytes, name: bytes) -> bytes | None:

@@ -28,6 +28,8 @@ LARGEST_SHOWN = 10
 READ_TRIES = 3
 CACHE_FORMAT = b"runctl stat cache 2 "
 KEY_BYTES, SHA256_BYTES = 16, 32
+# Whatever the user's configuration says: what is new, or changed inside a submodule, travels and so counts.
+STATUS = ("--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=none")
 # A file as young as this may change once more without a change of its times: FAT counts in 2 s, others in a few ms.
 RACY_NS = 2_000_000_000
 
@@ -111,7 +113,7 @@ def require(tree: Tree, path: str) -> None:
 def provenance(root: Path) -> Provenance:
     """The commit and branch a tree stands on; whatever git cannot say is None, and it never fails for git's sake."""
     try:
-        said = git(os.fsencode(root), "status", "--porcelain=v2", "--branch", "-z", "--", ".")
+        said = git(os.fsencode(root), "status", *STATUS, "--", ".")
     except (NotGit, ConfigError, PermissionDenied):
         return Provenance()
     lines = [os.fsdecode(line) for line in said.split(b"\0") if line]

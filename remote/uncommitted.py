@@ -11,6 +11,11 @@ from remote.records import SnapshotRef
 from remote.selection import NotGit, git
 
 LARGEST_BYTES = 1_000_000
+# What `git apply` understands, whatever the user's configuration makes of `git diff`.
+PLAIN = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--unified=3"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=dirty"),
+)
 
 
 def patch_key(snapshot: SnapshotRef) -> str | None:
@@ -23,7 +28,7 @@ def patch_key(snapshot: SnapshotRef) -> str | None:
 def patch_of(root: Path) -> bytes | None:
     """What git would apply to the commit to get the tracked files as they are; None when it cannot, or it is huge."""
     try:
-        found = git(os.fsencode(root), "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--", ".")
+        found = git(os.fsencode(root), "diff", "HEAD", *PLAIN, "--", ".")
     except (NotGit, ConfigError, PermissionDenied):
         return None
     return found if 0 < len(found) <= LARGEST_BYTES else None

@@ -43,6 +43,32 @@ def test_commit_and_patch_are_the_tree(bucket: Bucket, tmp_path: Path) -> None:
     assert plan(tmp_path / "again").digest == snapshot.digest
 
 
+ODD = {
+    "diff.noprefix": "true", "diff.relative": "true", "diff.context": "0", "diff.submodule": "log",
+    "diff.shout.textconv": "tr a-z A-Z <", "color.diff": "always", "diff.external": "false",
+}  # fmt: skip
+
+
+def test_the_patch_applies_whatever_the_users_configuration_makes_of_git_diff(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "p", a="".join(f"line {n}\n" for n in range(30)))
+    (root / "sub").mkdir()
+    (root / "sub" / "b.py").write_text("b\n")
+    (root / ".git" / "info" / "attributes").write_text("*.py diff=shout\n")
+    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "x"]):
+        git(root, *command)
+    for key, value in ODD.items():
+        git(root, "config", key, value)
+    monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
+    git(tmp_path, "clone", "-q", str(root), "again")
+    (root / "a.py").write_text((root / "a.py").read_text().replace("line 9\n", "nine\n"))
+    (root / "sub" / "b.py").write_text("c\n")
+
+    subprocess.run(["git", "apply", "-"], cwd=tmp_path / "again", input=patch_of(root), check=True)
+    assert plan(tmp_path / "again").digest == plan(root).digest
+
+
 def test_a_clean_tree_and_one_without_git_have_no_patch(bucket: Bucket, tmp_path: Path) -> None:
     root = make_project(tmp_path / "p", a="1\n")
     (tmp_path / "plain").mkdir()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
@@ -48,6 +50,18 @@ def test_a_client_is_made_once() -> None:
     aws = Aws("us-east-1", "http://127.0.0.1:9")
 
     assert aws.s3 is aws.s3
+
+
+def test_all_clients_come_of_one_session_even_from_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[boto3.Session] = []
+    monkeypatch.setattr(boto3, "Session", lambda **of: made.append(session(**of)) or made[-1])
+    session = boto3.session.Session
+    aws = Aws("us-east-1", "http://127.0.0.1:9")
+    with ThreadPoolExecutor(3) as askers:
+        clients = list(askers.map(lambda service: getattr(aws, service), ("ec2", "s3", "ssm")))
+
+    assert [client.meta.service_model.service_name for client in clients] == ["ec2", "s3", "ssm"]
+    assert len(made) == 1
 
 
 def test_clients_are_of_the_region_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

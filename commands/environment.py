@@ -15,7 +15,7 @@ from remote.errors import Unavailable, UsageError
 if TYPE_CHECKING:
     from localcloud.daemon import Address
     from localcloud.deployer import Event, Result
-    from remote.stack import Stack
+    from remote.stack import Access, Stack
 
 LOCAL = "local"
 BUNDLE = Path("build") / "agent.pyz"
@@ -63,25 +63,48 @@ def confirm(question: str, *, yes: bool) -> None:
         raise UsageError("nothing was done", next_step="the same with --yes")
 
 
-def open_stack(option: str) -> Stack:
+def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
+    """How hosts are to be reached: by `--transport`, and for SSH with `--identity`, else `ssh.identity` in invoke.yaml.
+
+    Raises:
+        UsageError: there is no such transport.
+    """
+    from remote.hostkeys import Pins
+    from remote.reach import parse_way
+    from remote.stack import Access
+
+    chosen = identity or c.config.get("ssh", {}).get("identity")
+    return Access(
+        way=parse_way(transport),
+        pins=Pins(state_dir() / "ssh"),
+        identity=Path(chosen).expanduser() if chosen else None,
+    )
+
+
+def open_stack(option: str, *, access: Access | None = None) -> Stack:
     """The stack, which must exist.
+
+    Args:
+        option: `--stack`.
+        access: how hosts are to be reached, for commands that give them orders.
 
     Raises:
         Unavailable: the local cloud is not up, or the local stack is not deployed.
         InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
     """
-    from remote.stack import Stack, pulumi_outputs, read_outputs
+    from remote.stack import Access, Stack, pulumi_outputs, read_outputs
 
     name = stack_name(option)
+    access = access or Access()
     if name != LOCAL:
-        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())))
+        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())), access=access)
     address = require_local()
     from localcloud import deployer
 
     found = deployer.outputs(LOCAL, state_dir=local_dir())
     if not found:
         raise Unavailable("stack local is not deployed", next_step="inv up")
-    return Stack(outputs=read_outputs(found), endpoint_url=address.url)
+    return Stack(outputs=read_outputs(found), endpoint_url=address.url, access=access)
 
 
 def require_local() -> Address:

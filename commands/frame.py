@@ -50,6 +50,8 @@ HELP: dict[str, str] = {
     "yes": "Do not ask",
     "host": "A host's name or instance id (default: the stack's only worker)",
     "run": "A run's id (default: the newest)",
+    "transport": "How to reach the host: ssm, ssh or auto (default: what it offers)",
+    "identity": "Private key for SSH (default: ssh.identity in invoke.yaml, else the SSH agent and ~/.ssh)",
 }
 
 

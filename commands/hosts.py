@@ -60,7 +60,7 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
     """
     from remote.host import find_host, start_host
 
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c))
     started = start_host(opened, find_host(opened, host), wait=wait or resume)
     say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
     if resume:
@@ -93,7 +93,7 @@ def stop(
     """
     from remote.lifecycle import Pace, stop_host
 
-    opened, found = _leave(stack, host, "stop", force=force, dry_run=dry_run)
+    opened, found = _leave(c, stack, host, "stop", force=force, dry_run=dry_run)
     if not dry_run:
         found = stop_host(opened, found, wait=wait, pace=Pace())
         say("host", f"{found.name} ({found.instance_id}) is {found.state}")
@@ -114,7 +114,7 @@ def terminate(
 
     if not dry_run:
         environment.confirm(f"Terminate host {host}?", yes=yes)
-    opened, found = _leave(stack, host, "terminate", force=force, dry_run=dry_run)
+    opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, pace=Pace())
         again = "; inv up makes it anew" if opened.worker(host) else ""
@@ -123,12 +123,12 @@ def terminate(
         emit("host", **asdict(found))
 
 
-def _leave(stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
+def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
     """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
     from remote.host import find_host
     from remote.lifecycle import Pace, end_run, run_on
 
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c))
     found = find_host(opened, host)
     run = run_on(opened, found) if found.running and not force else None
     if dry_run:
@@ -150,7 +150,7 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
     from remote.host import find_host, require_running
     from remote.orders import Orders
 
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c))
     found = find_host(opened, host)
     require_running(found)
     answer = Orders(opened, found.instance_id).give(["processes"])

@@ -24,49 +24,74 @@ if TYPE_CHECKING:
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
 )
 def resume(
-    c: Any, run: str = "", host: str = "", wait: bool = True, dry_run: bool = False, stack: str = "", json: bool = False
-) -> None:
+    c: Any, run: str = "", host: str = "", wait: bool = True, transport: str = "", dry_run: bool = False,
+    stack: str = "", json: bool = False,
+) -> None:  # fmt: skip
     """Go on with a run that ended early, from its newest valid checkpoint.
 
     Example: inv resume
     """
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c, transport))
     chosen = choose_run(opened, run)
     go_on(opened, chosen, host or chosen.spec.host.name, wait=wait, dry_run=dry_run, as_json=json)
 
 
 def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, dry_run: bool = False) -> None:
     """Start the next attempt of a run and, when asked, follow it; ends the command with the run's exit code."""
-    from invoke.exceptions import Exit
+    run = run if dry_run else _recovered(stack, run)
+    again = _next_attempt(stack, run, host_name, "plan" if dry_run else "resume")
+    if dry_run:
+        if as_json:
+            emit("plan", plan=asdict(again.spec))
+        return
+    _hand_over(stack, again)
+    if wait:
+        _follow(stack, again, as_json=as_json)
+    elif as_json:
+        emit("started", run=again.id, attempt=again.attempt, host=asdict(again.spec.host))
+    else:
+        print(again.id)
 
+
+def _recovered(stack: Stack, run: Run) -> Run:
+    """The run, with its agent back if it had gone and its host is there."""
+    from remote import lifecycle
+
+    if run.state(dt.datetime.now(dt.UTC)) != "silent":
+        return run
+    say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
+    return lifecycle.recover(stack, run, lifecycle.Pace())
+
+
+def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
+    """The run in its next attempt, said out loud; nothing is started."""
     from remote import launch, lifecycle
     from remote.checkpoints import list_checkpoints
 
     now = dt.datetime.now(dt.UTC)
-    if run.state(now) == "silent" and not dry_run:
-        say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
-        run = lifecycle.recover(stack, run, lifecycle.Pace())
-    lifecycle.require_resumable(run, dt.datetime.now(dt.UTC))
+    lifecycle.require_resumable(run, now)
     spec = lifecycle.plan_resume(stack, run, launch.preflight(stack, host_name, now))
     found = list_checkpoints(stack.bucket, run.id)
     newest = f"step {found[-1].step}" if found else "the beginning: it has no checkpoint"
-    attempt = run.attempt + 1
-    say("plan" if dry_run else "resume", f"run {run.id}, attempt {attempt} on {spec.host.name}, from {newest}")
-    if dry_run:
-        if as_json:
-            emit("plan", plan=asdict(spec))
-        return
-    started = launch.start(stack, spec, attempt)
-    launch.wait_until_taken(stack, spec.run, started, attempt=attempt, clock=time.monotonic, sleep=time.sleep)
-    if not wait:
-        if as_json:
-            emit("started", run=spec.run, attempt=attempt, host=asdict(spec.host))
-        else:
-            print(spec.run)
-        return
-    again = replace(run, spec=spec, attempt=attempt, status=None, outcome=None)
-    code = follow_run(stack, again, sys.stderr if as_json else sys.stdout)
-    summary(stack, spec.run, as_json=as_json)
+    again = replace(run, spec=spec, attempt=run.attempt + 1, status=None, outcome=None)
+    say(topic, f"run {run.id}, attempt {again.attempt} on {spec.host.name}, from {newest}")
+    return again
+
+
+def _hand_over(stack: Stack, run: Run) -> None:
+    from remote import launch
+
+    sent = launch.start(stack, run.spec, run.attempt)
+    launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=time.monotonic, sleep=time.sleep)
+    say("transport", f"{sent.choice.way}: {sent.choice.why}")
+
+
+def _follow(stack: Stack, run: Run, *, as_json: bool) -> None:
+    """Follow the run to its end and end with its exit code."""
+    from invoke.exceptions import Exit
+
+    code = follow_run(stack, run, sys.stderr if as_json else sys.stdout)
+    summary(stack, run.id, as_json=as_json)
     if code:
         raise Exit(code=code)
 
@@ -79,7 +104,7 @@ def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: 
     """
     from remote.lifecycle import Pace, end_run
 
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c))
     chosen = choose_run(opened, run)
     if dry_run:
         say("plan", f"end run {chosen.id} on {chosen.spec.host.name}, which is {chosen.state(dt.datetime.now(dt.UTC))}")

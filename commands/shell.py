@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from remote.stack import Stack
     from remote.transport import Transfer, Transport
 
-SHARED = {
-    "transport": "How to reach the host: ssm, ssh or auto (default: what it offers)",
-    "identity": "Private key for SSH (default: ssh.identity in invoke.yaml, else the SSH agent and ~/.ssh)",
-}
 
-
-@command(**SHARED, timeout="End it after that long: 90s, 20m, 2h (default: 1h)")
+@command(timeout="End it after that long: 90s, 20m, 2h (default: 1h)")
 def exec_(
     c: Any, host: str, transport: str = "", identity: str = "", timeout: str = "1h", stack: str = "", json: bool = False
 ) -> None:
@@ -55,7 +50,7 @@ def exec_(
         raise Exit(code=code)
 
 
-@command(**SHARED)
+@command()
 def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str = "", json: bool = False) -> None:
     """Open a shell on a host: by Session Manager, or with the SSH client.
 
@@ -65,8 +60,8 @@ def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str =
     """
     import os
 
-    opened, found = _find(stack, host)
-    argv = _session(c, opened, found, transport, identity)
+    opened, found = _find(c, stack, host, transport, identity)
+    argv = _session(opened, found)
     if json:
         emit("session", host=asdict(found), argv=argv)
         return
@@ -74,7 +69,7 @@ def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str =
     os.execvp(argv[0], argv)  # noqa: S606  to become the client is the point: its terminal, signals and exit code
 
 
-@command(**SHARED, local="A file here", target="HOST:PATH; a folder, or what ends in /, takes the file's name")
+@command(local="A file here", target="HOST:PATH; a folder, or what ends in /, takes the file's name")
 def push(
     c: Any,
     local: str,
@@ -94,7 +89,7 @@ def push(
     _report("pushed", f"{local} to {host}:{done.path}", host, carrier, done, as_json=json)
 
 
-@command(**SHARED, source="HOST:PATH", local="Where to; a folder, or what ends in /, takes the file's name")
+@command(source="HOST:PATH", local="Where to; a folder, or what ends in /, takes the file's name")
 def pull(
     c: Any,
     source: str,
@@ -137,11 +132,9 @@ def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer
 @contextmanager
 def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> Iterator[Transport]:
     """The transport that was asked for, said out loud, and closed at the end."""
-    from remote.reach import parse_way, reach
+    from remote.reach import reach
 
-    way = parse_way(transport)
-    opened, found = _find(stack, host)
-    carrier, choice = reach(opened, found, way, pins=_pins(), identity=_identity(c, identity))
+    carrier, choice = reach(*_find(c, stack, host, transport, identity))
     say("transport", f"{choice.way}: {choice.why}")
     try:
         yield carrier
@@ -149,38 +142,27 @@ def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> It
         carrier.close()
 
 
-def _find(stack: str, host: str) -> tuple[Stack, Host]:
+def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple[Stack, Host]:
     from remote.host import find_host
 
-    opened = environment.open_stack(stack)
+    opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
     return opened, find_host(opened, host)
 
 
-def _session(c: Any, stack: Stack, host: Host, transport: str, identity: str) -> list[str]:
+def _session(stack: Stack, host: Host) -> list[str]:
     from shutil import which
 
     from remote.host import require_running
-    from remote.reach import Way, decide, endpoint, parse_way, session_argv
+    from remote.reach import decide, endpoint, session_argv
     from remote.ssh import client_argv
+    from remote.transport import Way
 
     require_running(host)
-    choice = decide(stack, host, parse_way(transport))
+    choice = decide(stack, host)
     say("transport", f"{choice.way}: {choice.why}")
     if choice.way is Way.SSM:
         return list(session_argv(stack, host.instance_id))
     if which("ssh") is None:
         raise ConfigError("the OpenSSH client is not installed", next_step="install openssh-client")
-    pins = _pins()
-    end = endpoint(stack, host, pins=pins, identity=_identity(c, identity))
-    return client_argv(end, pins.path(host.instance_id), host.instance_id)
-
-
-def _pins() -> Any:
-    from remote.hostkeys import Pins
-
-    return Pins(environment.state_dir() / "ssh")
-
-
-def _identity(c: Any, option: str) -> Path | None:
-    chosen = option or c.config.get("ssh", {}).get("identity")
-    return Path(chosen).expanduser() if chosen else None
+    end = endpoint(stack, host)
+    return client_argv(end, stack.access.pins.path(host.instance_id), host.instance_id)

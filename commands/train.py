@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from remote.project import Script
     from remote.records import Limits, RunSpec
     from remote.snapshot import Tree
-    from remote.stack import Stack
+    from remote.stack import Access, Stack
 
 
 @command(
@@ -64,6 +64,8 @@ def train(
     watch: bool = False,
     max_size: str = "500MB",
     deps: bool = True,
+    transport: str = "",
+    identity: str = "",
     dry_run: bool = False,
     stack: str = "",
     json: bool = False,
@@ -92,12 +94,12 @@ def train(
         resume=resume,
         max_bytes=parse_size(max_size, option="max-size"),
     )
-    if rerun:
-        _rerun(_stack(stack, dry_run=dry_run), rerun, wish, wait=wait, dry_run=dry_run, as_json=json)
-        return
-    found = wish.find()
-    opened = _stack(stack, dry_run=dry_run)
-    if dry_run:
+    access = environment.access_of(c, transport, identity)
+    found = None if rerun else wish.find()
+    opened = _stack(stack, access, dry_run=dry_run)
+    if found is None:
+        _rerun(opened, rerun, wish, wait=wait, dry_run=dry_run, as_json=json)
+    elif dry_run:
         _show_plan(wish.plan(opened, found)[0], as_json=json)
     elif watch:
         _watch(opened, wish, found, log_to=sys.stderr if json else sys.stdout)
@@ -153,11 +155,11 @@ class Wish:
         return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree, source
 
 
-def _stack(name: str, *, dry_run: bool) -> Stack:
+def _stack(name: str, access: Access, *, dry_run: bool) -> Stack:
     """The stack; the local one is started and deployed if need be, but not for a look."""
     if environment.stack_name(name) == environment.LOCAL and not dry_run:
         ensure_local_stack()
-    return environment.open_stack(name)
+    return environment.open_stack(name, access=access)
 
 
 def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
@@ -262,8 +264,9 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
 def _hand_over(stack: Stack, spec: RunSpec) -> None:
     from remote import launch
 
-    started = launch.start(stack, spec)
-    launch.wait_until_taken(stack, spec.run, started, clock=time.monotonic, sleep=time.sleep)
+    sent = launch.start(stack, spec)
+    launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)
+    say("transport", f"{sent.choice.way}: {sent.choice.why}")
     say("run", f"{spec.run} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
 
 

@@ -81,26 +81,28 @@ class Pins:
     """The keys that are known here: one known_hosts file per host, named by its instance id.
 
     Args:
-        folder: where the files are.
+        folder: where the files are; None keeps nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def path(self, instance_id: str) -> Path:
         """The host's known_hosts file, whether it is there or not."""
-        return self._folder / f"{instance_id}.known_hosts"
+        return (self._folder or Path(os.devnull)) / f"{instance_id}.known_hosts"
 
     def get(self, instance_id: str) -> tuple[HostKey, ...]:
         """The host's keys, none when it is not known."""
         try:
             lines = self.path(instance_id).read_text().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         return tuple(parse_key(line.partition(" ")[2]) for line in lines)
 
     def keep(self, instance_id: str, keys: Sequence[HostKey]) -> None:
         """Make these the host's keys; the instance id stands for the host's name in the file."""
+        if self._folder is None:
+            return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.path(instance_id)
         draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -20,13 +20,14 @@ from remote import records
 from remote.durations import parse_duration
 from remote.errors import HostBusy, InputMissing, Unavailable, UsageError
 from remote.host import Host, find_host, require_running
-from remote.orders import Orders
+from remote.orders import Orders, Sent
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
 from remote.runs import latest_run, read_run
 from remote.snapshot import Tree, provenance
 from remote.stack import Stack
 from remote.sync import CodeSync
+from remote.transport import Way
 from remote.uncommitted import keep_patch
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
@@ -185,11 +186,13 @@ def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None 
     return 0 if found.complete else sync.send(found) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
-def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:
-    """Write the spec and hand the run to the host's agent; returns once Systems Manager took the command.
+def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
+    """Write the spec and hand the run to the host's agent; returns once Systems Manager took the order, or by SSH the
+    agent did.
 
     Raises:
         HostBusy: somebody else has made this attempt already.
+        Unavailable: the host is not reached in the way that was asked.
     """
     if not stack.bucket.put_json_once(records.spec_key(spec.run, attempt), spec.to_mapping()):
         raise HostBusy(
@@ -197,15 +200,14 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Start:
             run=spec.run,
             next_step=f"inv monitor {spec.run} --follow",
         )
-    orders = Orders(stack, spec.host.instance_id)
-    command_id = ""
+    sent = None
     try:
-        command_id = orders.send(start_words(stack, spec.run, attempt))
+        sent = Orders(stack, spec.host.instance_id).send(start_words(stack, spec.run, attempt))
     finally:
-        if not command_id:
+        if sent is None:
             # No host has heard of it: without its spec there is no run that would wait for ever.
             stack.bucket.delete([records.spec_key(spec.run, attempt)])
-    return Start(orders=orders, command_id=command_id)
+    return sent
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
@@ -214,31 +216,21 @@ def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
     return ["start", "--run", records.check_run_id(run), "--attempt", str(attempt), *where]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """A start command on its way, for asking what became of it when the agent gives no sign in the bucket."""
+def _require_started(sent: Sent) -> None:
+    """See what became of the order, if anything did.
 
-    orders: Orders
-    command_id: str
-
-    def check(self) -> None:
-        """Ask Systems Manager what became of the command.
-
-        Raises:
-            Unavailable: it failed; with the host's own words.
-        """
-        result = self.orders.result(self.command_id)
-        if result is not None and result.exit_code != 0:
-            raise Unavailable(
-                f"the agent did not start on {self.orders.instance_id}: {result.last_words}",
-                next_step="inv status",
-            )
+    Raises:
+        Unavailable: it failed; with the host's own words.
+    """
+    result = sent.result()
+    if result is not None and result.exit_code != 0:
+        raise Unavailable(f"the agent did not start on {sent.instance_id}: {result.last_words}", next_step="inv status")
 
 
 def wait_until_taken(
     stack: Stack,
     run: str,
-    started: Start,
+    sent: Sent,
     *,
     attempt: int = 1,
     clock: Callable[[], float],
@@ -247,21 +239,21 @@ def wait_until_taken(
 ) -> None:
     """Return once the agent has claimed the run, or refused it by an outcome.
 
-    The bucket is asked often and Systems Manager seldom: its calls are slow and throttled.
+    The bucket is asked often and Systems Manager seldom: its calls are slow and throttled. An order whose end is known
+    already, as over SSH, is looked at first.
 
     Raises:
         Unavailable: the command failed, or there is no sign of life after `patience_seconds`.
     """
     begin = clock()
-    next_check = begin + FIRST_CHECK_SECONDS
+    next_check = begin + (FIRST_CHECK_SECONDS if sent.choice.way is Way.SSM else LOOK_SECONDS)
     while not _taken(stack, run, attempt):
         if clock() > next_check:
-            started.check()
+            _require_started(sent)
             next_check = clock() + CHECK_SECONDS
         if clock() - begin > patience_seconds:
             raise Unavailable(
-                f"the agent on {started.orders.instance_id} gave no sign for {patience_seconds:.0f} s "
-                f"(command {started.command_id})",
+                f"the agent on {sent.instance_id} gave no sign for {patience_seconds:.0f} s ({sent.name})",
                 next_step=f"inv monitor {run} --follow",
             )
         sleep(LOOK_SECONDS)

@@ -13,18 +13,16 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from remote.errors import ConfigError, Unavailable, UsageError
 from remote.host import Host, online_ids, require_running
-from remote.hostkeys import HostKey, Pins, from_console, parse_key
+from remote.hostkeys import HostKey, from_console, parse_key
 from remote.relay import Relay
 from remote.ssh import Endpoint, SshTransport
 from remote.ssm import SsmTransport
 from remote.stack import Stack
-from remote.transport import Transport
+from remote.transport import Transport, Way
 
 ADDRESS_TAG = "runctl:ssh-address"
 USER_TAG = "runctl:ssh-user"
@@ -40,14 +38,6 @@ USERS = (
 )
 ADDRESS = re.compile(r"(?P<name>[^\s:\[\]]+|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?")
 PLUGIN = "session-manager-plugin"
-
-
-class Way(StrEnum):
-    """How to reach a host, as `--transport` takes it."""
-
-    AUTO = "auto"
-    SSM = "ssm"
-    SSH = "ssh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,24 +85,23 @@ def choose(asked: Way, offer: Offer, host: str) -> Choice:
     raise Unavailable(f"Systems Manager does not reach host {host}", next_step=hint)
 
 
-def reach(
-    stack: Stack, host: Host, asked: Way, *, pins: Pins, identity: Path | None = None
-) -> tuple[Transport, Choice]:
-    """A transport to a running host, and why this one.
+def reach(stack: Stack, host: Host) -> tuple[Transport, Choice]:
+    """A transport to a running host in the way that the stack's access asks for, and why this one.
 
     Raises:
         Unavailable: the host does not run, or cannot be reached in the way that was asked.
         ConfigError: no host key is known for it, or the Session Manager's program is missing.
     """
     require_running(host)
-    choice = decide(stack, host, asked)
+    choice = decide(stack, host)
     if choice.way is Way.SSM:
         return by_ssm(stack, host), choice
-    return SshTransport(endpoint(stack, host, pins=pins, identity=identity)), choice
+    return SshTransport(endpoint(stack, host)), choice
 
 
-def decide(stack: Stack, host: Host, asked: Way) -> Choice:
+def decide(stack: Stack, host: Host) -> Choice:
     """`choose`, with what the host offers looked up, and only what matters for it."""
+    asked = stack.access.way
     online = asked is not Way.SSH and host.instance_id in online_ids(stack, [host.instance_id])
     address = "" if online else tags_of(_instance(stack, host)).get(ADDRESS_TAG, "")
     return choose(asked, Offer(ssm=online, ssh=address), f"{host.name} ({host.instance_id})")
@@ -127,8 +116,6 @@ def endpoint(
     stack: Stack,
     host: Host,
     *,
-    pins: Pins,
-    identity: Path | None = None,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Endpoint:
     """Where, as whom and with which host key the host is reached by SSH.
@@ -146,8 +133,8 @@ def endpoint(
         address=name,
         port=port,
         user=tags.get(USER_TAG) or user_of(_image_name(stack, instance["ImageId"])),
-        keys=_keys(stack, host, tags, pins),
-        identity=identity,
+        keys=_keys(stack, host, tags),
+        identity=stack.access.identity,
         gateway=gateway,
     )
 
@@ -214,9 +201,9 @@ def _image_name(stack: Stack, image_id: str) -> str:
     return f"{images[0].get('Name', '')} {images[0].get('Description', '')}" if images else ""
 
 
-def _keys(stack: Stack, host: Host, tags: dict[str, str], pins: Pins) -> tuple[HostKey, ...]:
+def _keys(stack: Stack, host: Host, tags: dict[str, str]) -> tuple[HostKey, ...]:
     """The host's keys: its tag has the first word, then what is kept here, then the console."""
-    tagged = tags.get(KEY_TAG, "")
+    tagged, pins = tags.get(KEY_TAG, ""), stack.access.pins
     kept = pins.get(host.instance_id)
     keys = (parse_key(tagged),) if tagged else kept or _console_keys(stack, host)
     if not keys:

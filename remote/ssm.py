@@ -54,6 +54,10 @@ TRANSFER_SECONDS = 4 * 3600.0
 T = TypeVar("T")
 
 
+class NotOnline(Unavailable):
+    """Systems Manager does not know the host as one that it reaches."""
+
+
 class SsmTransport:
     """Commands to, and files for, one host through Systems Manager.
 
@@ -91,7 +95,8 @@ class SsmTransport:
             seconds: after that long Run Command ends it; an hour unless said.
 
         Raises:
-            Unavailable: Systems Manager does not reach the host, or goes on refusing calls as too many.
+            NotOnline: Systems Manager does not reach the host.
+            Unavailable: it goes on refusing calls as too many.
         """
         parameters = {"commands": script.split("\n")}
         if seconds is not None:
@@ -107,7 +112,7 @@ class SsmTransport:
             reply = self._patiently(lambda: self._ssm.send_command(**request))
         except self._ssm.exceptions.ClientError as error:
             if error_code(error) == "InvalidInstanceId":
-                raise Unavailable(
+                raise NotOnline(
                     f"Systems Manager does not reach {self.instance_id}: its agent is not online (yet)",
                     next_step="inv status",
                 ) from error

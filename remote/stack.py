@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,25 @@ from infra.outputs import StackOutputs, WorkerOutput
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing
+from remote.hostkeys import Pins
+from remote.transport import Way
 
 LOCAL = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How this laptop reaches hosts: the way that was asked for, and what it takes to log in by SSH.
+
+    Args:
+        way: AUTO takes Systems Manager where it reaches the host.
+        pins: where the hosts' SSH keys are kept.
+        identity: a private key's file; None takes the SSH agent and the usual files.
+    """
+
+    way: Way = Way.AUTO
+    pins: Pins = field(default_factory=lambda: Pins(None))
+    identity: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +42,12 @@ class Stack:
     Args:
         outputs: what the Pulumi program exported; nothing else is known about the stack.
         endpoint_url: the local cloud's address, None for AWS.
+        access: how hosts are reached from here.
     """
 
     outputs: StackOutputs
     endpoint_url: str | None = None
+    access: Access = field(default_factory=Access)
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO, Protocol, Self
@@ -23,6 +24,14 @@ TIMED_OUT = 124
 """Exit code of a command whose time was up, as of coreutils' `timeout`."""
 COMMAND_SECONDS = 3600.0
 BLOCK_BYTES = 1 << 20
+
+
+class Way(StrEnum):
+    """How to reach a host, as `--transport` takes it."""
+
+    AUTO = "auto"
+    SSM = "ssm"
+    SSH = "ssh"
 
 
 @dataclass(frozen=True, kw_only=True)

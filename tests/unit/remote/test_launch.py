@@ -13,9 +13,11 @@ from infra.outputs import StackOutputs
 from remote import launch, records
 from remote.bucket import Bucket
 from remote.errors import HostBusy, InputMissing, Unavailable
+from remote.orders import Sent
+from remote.reach import Choice
 from remote.records import RunSpec
-from remote.ssm import CommandResult
 from remote.stack import Stack
+from remote.transport import CommandResult, Way
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 RUN = "20261122-160000-7f3a9c"
@@ -58,18 +60,6 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     assert caught.value.run == RUN
 
 
-class Answered:
-    """Stands where Systems Manager is: what became of the command."""
-
-    instance_id = "i-0a1b2c3d4e5f60718"
-
-    def __init__(self, result: CommandResult | None) -> None:
-        self._result = result
-
-    def result(self, command_id: str) -> CommandResult | None:
-        return self._result
-
-
 class Time:
     """A clock that only sleeping moves."""
 
@@ -83,10 +73,17 @@ class Time:
         self.now += seconds
 
 
-def wait(stack: Stack, result: CommandResult | None) -> None:
+def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> float:
+    """What comes of an order; how long that took."""
     time = Time()
-    started = launch.Start(orders=Answered(result), command_id="c-1")
-    launch.wait_until_taken(stack, RUN, started, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+    choice = Choice(way=way, why="as asked")
+    sent = Sent(instance_id="i-0a1b2c3d4e5f60718", choice=choice, name="command c-1", result=lambda: result)
+    try:
+        launch.wait_until_taken(stack, RUN, sent, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+    except Unavailable as error:
+        error.add_note(f"{time.now:.1f} s")
+        raise
+    return time.now
 
 
 def test_a_run_is_taken_when_the_agent_shows_in_the_bucket(stack: Stack) -> None:
@@ -100,6 +97,14 @@ def test_a_command_that_failed_is_told_in_the_hosts_own_words(stack: Stack) -> N
     failed = CommandResult(status="Failed", exit_code=69, stdout="", stderr="one\nno Python 3.10 or newer\n")
     with pytest.raises(Unavailable, match=r"did not start on i-.*: no Python 3.10 or newer"):
         wait(stack, failed)
+
+
+def test_an_order_whose_end_is_known_already_fails_at_once(stack: Stack) -> None:
+    failed = CommandResult(status="Lost", exit_code=69, stdout="", stderr="the connection ended before the command\n")
+    with pytest.raises(Unavailable, match="the connection ended") as caught:
+        wait(stack, failed, Way.SSH)
+
+    assert caught.value.__notes__ == ["0.4 s"]
 
 
 def test_an_agent_that_gives_no_sign_is_given_up_after_a_while(stack: Stack) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from infra.outputs import StackOutputs
 from remote.errors import Unavailable
-from remote.orders import ANSWER_SECONDS, Orders, agent_script
-from remote.ssm import CommandResult
+from remote.orders import ANSWER_SECONDS, Orders, Sent, agent_script
+from remote.reach import Choice
 from remote.stack import Stack
+from remote.transport import CommandResult, Way
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 OUTPUTS = StackOutputs.from_mapping(json.loads((GOLDEN / "stack_outputs.json").read_text()))
@@ -47,6 +48,27 @@ def test_a_host_without_a_new_enough_python_says_so(tmp_path: Path) -> None:
     assert "no Python 3.10 or newer" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("user", "root", "become"), [("0", "", ""), ("1000", "", "sudo -n "), ("1000", "/here", ""), ("0", "/here", "")]
+)
+def test_the_agent_is_roots_unless_the_host_is_the_local_clouds(
+    tmp_path: Path, user: str, root: str, become: str
+) -> None:
+    for name, text in {"id": f"echo {user}", "sudo": 'echo "sudo $*"', "python3": 'echo "$*"'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", agent_script(STACK, ["start"], "")],
+        env={"PATH": str(tmp_path), "HOST_ROOT": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"{become}python3 - {OUTPUTS.bucket}" if become else f"- {OUTPUTS.bucket}")
+
+
 class Host:
     """A host that answers after some looks; its clock moves only by sleeping."""
 
@@ -54,13 +76,15 @@ class Host:
         self.now = 0.0
         self._results = list(results)
         self.orders = Orders(STACK, "i-1", clock=lambda: self.now, sleep=self.sleep)
-        monkeypatch.setattr(self.orders, "send", lambda words: "c-1")
-        monkeypatch.setattr(self.orders, "result", self.result)
+        sent = Sent(
+            instance_id="i-1", choice=Choice(way=Way.SSM, why="as asked"), name="command c-1", result=self.result
+        )
+        monkeypatch.setattr(self.orders, "send", lambda words: sent)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def result(self, command_id: str) -> CommandResult | None:
+    def result(self) -> CommandResult | None:
         return self._results.pop(0) if self._results else None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from remote.errors import ConfigError, Unavailable, UsageError
-from remote.reach import Offer, Way, choose, parse_address, parse_way, session_argv, user_of
+from remote.reach import Offer, choose, parse_address, parse_way, session_argv, user_of
+from remote.transport import Way
 
 BOTH, SSM, SSH, NONE = (
     Offer(ssm=ssm, ssh=ssh) for ssm, ssh in [(True, "box:22"), (True, ""), (False, "box:22"), (False, "")]

@@ -36,6 +36,8 @@ UPLOADS = 2
 # Packs of single edits gather; beyond this many the contents in them are sent again, together.
 SMALL_PACKS = 16
 SMALL_PACK_BYTES = 1 << 20
+# One of this size may have arrived by a send that was killed before it could note so: asking costs less than sending.
+LARGE_PACK_BYTES = 1 << 20
 # A difference to the last whole manifest is sent as long as it has that much fewer entries.
 DIFFERENCE_PART = 8
 FEW_ENTRIES = 8
@@ -144,6 +146,8 @@ class CodeSync:
     def _send_pack(self, group: list[Entry], pack: str, out: BinaryIO) -> tuple[str, list[Entry], int]:
         with out:
             size = out.seek(0, io.SEEK_END)
+            if size >= LARGE_PACK_BYTES and self._bucket.exists(pack_key(pack)):
+                return pack, group, 0
             out.seek(0)
             self._bucket.put_once(pack_key(pack), out, "application/gzip")
         return pack, group, size

@@ -18,15 +18,14 @@ import os
 import shutil
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .bucket import Bucket
 from .errors import SnapshotError
 from .manifest import NOTHING, Entry, Manifest, digest_of, manifest_key, pack_key
-from .store import BLOCK_BYTES, Store, explain, make_room
+from .store import BLOCK_BYTES, Source, Store, explain, make_room
 
 HEADER_BYTES = 64 + 1 + 20 + 1  # of a content in a pack: its SHA-256, a space, its size, a newline
 TRIES = 2
@@ -39,7 +38,15 @@ class DamagedPack(Exception):
 DAMAGE = (DamagedPack, EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def fetch(bucket: Bucket, key: str, digest: str, target: Path, *, store: Path | None = None) -> None:
+def fetch(
+    bucket: Source,
+    key: str,
+    digest: str,
+    target: Path,
+    *,
+    store: Path | None = None,
+    spared: Callable[[Path], bool] = lambda _: False,
+) -> None:
     """Make `target` the tree that has this digest, or leave no `target` at all.
 
     Args:
@@ -48,6 +55,7 @@ def fetch(bucket: Bucket, key: str, digest: str, target: Path, *, store: Path | 
         digest: the tree's.
         target: the code directory of a run, `runs/<run>/code`.
         store: where packs are kept between runs; by default beside `runs`.
+        spared: says of older code directories that they stay, see `make_room`.
 
     Raises:
         SnapshotError: something is missing, damaged, unsafe, or of another digest, or the disk is full; the message
@@ -62,7 +70,7 @@ def fetch(bucket: Bucket, key: str, digest: str, target: Path, *, store: Path | 
         for leftover in (target, partial):
             _remove(leftover)
         with kept.opened():
-            _build(kept, digest, partial, target)
+            _build(kept, digest, partial, target, spared)
         partial.replace(target)
     except OSError as error:
         raise explain(error) from error
@@ -141,14 +149,14 @@ def file_digest(path: Path) -> str:
     return _digest(os.fsencode(path))
 
 
-def _build(store: Store, digest: str, partial: Path, target: Path) -> None:
+def _build(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
     manifest = store.manifest(digest)
     said = digest_of(manifest.entries)
     if said != digest:
         raise SnapshotError(
             f"the code's digest is {said}, but the spec says {digest} (s3://{store.bucket.name}/{manifest_key(digest)})"
         )
-    make_room(target, sum(entry.size for entry in manifest.entries))
+    make_room(target, sum(entry.size for entry in manifest.entries), spared=spared)
     partial.mkdir(parents=True)
     unpack(manifest, store, partial)
     found = tree_digest(partial)

@@ -13,12 +13,12 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from .bucket import Bucket
 from .errors import BucketError, SnapshotError
 from .manifest import Manifest, ManifestError, decode, manifest_key, merge, pack_key
 
@@ -31,6 +31,15 @@ FETCHERS = 4
 SIZE_NAME = "code.bytes"
 
 
+class Source(Protocol):
+    """Where the store gets what it lacks: the bucket, for one."""
+
+    name: str
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a file; raises BucketError."""
+
+
 class Store:
     """The packs and manifests on this host, and the bucket they come from.
 
@@ -40,7 +49,7 @@ class Store:
         max_bytes: what is beyond this after a use goes, but never what that use needed.
     """
 
-    def __init__(self, root: Path, bucket: Bucket, *, max_bytes: int = STORE_BYTES) -> None:
+    def __init__(self, root: Path, bucket: Source, *, max_bytes: int = STORE_BYTES) -> None:
         self.bucket = bucket
         self._root = root
         self._max_bytes = max_bytes
@@ -123,7 +132,9 @@ class Store:
                 path.unlink()
 
 
-def make_room(target: Path, size: int, *, max_bytes: int = CODE_BYTES) -> None:
+def make_room(
+    target: Path, size: int, *, max_bytes: int = CODE_BYTES, spared: Callable[[Path], bool] = lambda _: False
+) -> None:
     """See to it that a run's code has room: the code of older runs goes, oldest first, beyond `max_bytes` in all.
 
     A host runs one run at a time, so the code of every other run is that of a run which is over; its checkpoints,
@@ -133,6 +144,7 @@ def make_room(target: Path, size: int, *, max_bytes: int = CODE_BYTES) -> None:
         target: the run's code directory, `runs/<run>/code`.
         size: bytes it will have.
         max_bytes: for the code of all runs together.
+        spared: says of a code directory that it stays nevertheless.
 
     Raises:
         SnapshotError: the disk cannot take it even so.
@@ -144,12 +156,13 @@ def make_room(target: Path, size: int, *, max_bytes: int = CODE_BYTES) -> None:
     left = max_bytes - size
     for code in others:
         left -= _noted_size(code)
-        if left < 0:
+        if left < 0 and not spared(code):
             shutil.rmtree(code, ignore_errors=True)
     for code in reversed(others):
         if shutil.disk_usage(runs).free > size:
             break
-        shutil.rmtree(code, ignore_errors=True)
+        if not spared(code):
+            shutil.rmtree(code, ignore_errors=True)
     free = shutil.disk_usage(runs).free
     if free <= size:
         raise SnapshotError(f"the host's disk is full: the code needs {size} bytes, and {runs} has {free} left")

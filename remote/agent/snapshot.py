@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from .errors import SnapshotError
 from .manifest import NOTHING, Entry, Manifest, digest_of, manifest_key, pack_key
-from .store import BLOCK_BYTES, Source, Store, explain, make_room
+from .store import BLOCK_BYTES, FULL, DiskFull, Source, Store, explain, make_room, remove_others
 
 HEADER_BYTES = 64 + 1 + 20 + 1  # of a content in a pack: its SHA-256, a space, its size, a newline
 TRIES = 2
@@ -70,7 +70,7 @@ def fetch(
         for leftover in (target, partial):
             _remove(leftover)
         with kept.opened():
-            _build(kept, digest, partial, target, spared)
+            _build_making_room(kept, digest, partial, target, spared)
         partial.replace(target)
     except OSError as error:
         raise explain(error) from error
@@ -147,6 +147,21 @@ def read_tree(root: Path) -> list[Entry]:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, read block by block."""
     return _digest(os.fsencode(path))
+
+
+def _build_making_room(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
+    """Build; when the disk turns out to be full, again after other runs' code, and then other packs, have gone."""
+    ways = iter((lambda: remove_others(target, spared), store.remove_unused))
+    while True:
+        try:
+            _build(store, digest, partial, target, spared)
+        except (OSError, DiskFull) as error:
+            full = isinstance(error, DiskFull) or error.errno in FULL
+            _remove(partial)
+            if not full or not any(way() for way in ways):
+                raise
+        else:
+            return
 
 
 def _build(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:

@@ -29,6 +29,11 @@ CODE_BYTES = 4 << 30
 BLOCK_BYTES = 1 << 20
 FETCHERS = 4
 SIZE_NAME = "code.bytes"
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class DiskFull(SnapshotError):
+    """The disk cannot take the code; the message says how much it would need, or what the system said."""
 
 
 class Source(Protocol):
@@ -95,6 +100,13 @@ class Store:
         for name in names:
             (self._root / f"{name}.pack").unlink(missing_ok=True)
 
+    def remove_unused(self) -> bool:
+        """Give room by removing what this use has not needed so far; whether there was anything."""
+        unused = set(self._kept()) - self._used
+        for path in unused:
+            path.unlink()
+        return bool(unused)
+
     def _manifest(self, digest: str) -> Manifest:
         key = manifest_key(digest)
         path = self._file(f"{digest}.manifest", key)
@@ -117,16 +129,20 @@ class Store:
             except BucketError as error:
                 if error.missing:
                     raise SnapshotError(f"the code is not in the bucket: s3://{self.bucket.name}/{key}") from error
+                if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
+                    raise error.__cause__ from None  # our disk, not S3
                 raise
             partial.replace(path)
         os.utime(path)
         self._used.add(path)
         return path
 
+    def _kept(self) -> list[Path]:
+        return [path for path in self._root.iterdir() if path.suffix in {".pack", ".manifest"}]
+
     def _prune(self) -> None:
-        files = [path for path in self._root.iterdir() if path.suffix in {".pack", ".manifest"}]
         left = self._max_bytes - sum(path.stat().st_size for path in self._used if path.exists())
-        for path in sorted(set(files) - self._used, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        for path in sorted(set(self._kept()) - self._used, key=lambda path: path.stat().st_mtime_ns, reverse=True):
             left -= path.stat().st_size
             if left < 0:
                 path.unlink()
@@ -147,12 +163,12 @@ def make_room(
         spared: says of a code directory that it stays nevertheless.
 
     Raises:
-        SnapshotError: the disk cannot take it even so.
+        DiskFull: the disk cannot take it even so.
     """
     runs = target.parent.parent
     note = target.parent / SIZE_NAME
     note.parent.mkdir(parents=True, exist_ok=True)
-    others = sorted((path for path in runs.glob("*/code") if path != target), reverse=True)  # run ids sort by time
+    others = _others(target)
     left = max_bytes - size
     for code in others:
         left -= _noted_size(code)
@@ -165,8 +181,24 @@ def make_room(
             shutil.rmtree(code, ignore_errors=True)
     free = shutil.disk_usage(runs).free
     if free <= size:
-        raise SnapshotError(f"the host's disk is full: the code needs {size} bytes, and {runs} has {free} left")
+        raise DiskFull(f"the host's disk is full: the code needs {size} bytes, and {runs} has {free} left")
     note.write_text(str(size))
+
+
+def remove_others(target: Path, spared: Callable[[Path], bool] = lambda _: False) -> bool:
+    """Give room by removing the code of every other run but those spared; whether there was any.
+
+    For when the disk is fuller than sizes tell: a small file takes a whole block, and a disk has only so many files.
+    """
+    others = [code for code in _others(target) if not spared(code)]
+    for code in others:
+        shutil.rmtree(code, ignore_errors=True)
+    return bool(others)
+
+
+def _others(target: Path) -> list[Path]:
+    """The code of other runs, the newest first: run ids sort by time."""
+    return sorted((path for path in target.parent.parent.glob("*/code") if path != target), reverse=True)
 
 
 def _noted_size(code: Path) -> int:
@@ -178,6 +210,6 @@ def _noted_size(code: Path) -> int:
 
 def explain(error: OSError) -> SnapshotError:
     """What the system said while the code was written, fit for an outcome."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return SnapshotError(f"the host's disk is full: {error}")
+    if error.errno in FULL:
+        return DiskFull(f"the host's disk is full: {error}")
     return SnapshotError(f"the code cannot be unpacked: {error}")

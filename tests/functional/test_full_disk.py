@@ -1,0 +1,90 @@
+"""A host whose disk is really full: the run ends with the reason, leaves no half tree, and works once there is room."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from remote.agent.bucket import Bucket
+from remote.agent.errors import SnapshotError
+from remote.agent.manifest import manifest_key
+from remote.agent.snapshot import fetch, tree_digest
+from tests.support.code import code_of
+from tests.support.disks import fill, small_disk
+from tests.unit.remote.agent.conftest import bucket, s3_client, s3_endpoint
+
+__all__ = ["bucket", "s3_client", "s3_endpoint"]
+
+pytestmark = pytest.mark.root
+MANY = {f"{number % 7}/{number}.py": f"{number}" for number in range(300)}
+NOISE = os.urandom(1_500_000)
+Disk = Callable[..., Path]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Makes disks, which go at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda **limits: stack.enter_context(small_disk(tmp_path / "disk", **limits))
+
+
+def place(bucket: Bucket, files: dict[str, bytes | str]) -> str:
+    digest, objects = code_of(files)
+    for key, body in objects.items():
+        bucket.write(key, body)
+    return digest
+
+
+def get(bucket: Bucket, digest: str, host: Path, run: str = "1") -> Path:
+    code = host / "runs" / run / "code"
+    fetch(bucket, manifest_key(digest), digest, code)
+    return code
+
+
+def left_of(host: Path) -> list[str]:
+    """What a run that failed has left: neither a tree nor half of one, nor half a pack."""
+    return sorted(path.name for path in host.rglob("*") if "code" in path.name or "partial" in path.name)
+
+
+@pytest.mark.parametrize(
+    ("files", "limits", "room"),
+    [
+        pytest.param({"a": NOISE}, {"size": "4m"}, 2_000_000, id="no bytes for a file"),
+        pytest.param(MANY, {"size": "4m"}, 300_000, id="no blocks for small files"),
+        pytest.param(dict.fromkeys(MANY, b""), {"size": "4m", "files": 200}, None, id="no more files"),
+        pytest.param({"a": NOISE}, {"size": "4m"}, 1_000_000, id="no bytes for the pack"),
+        pytest.param(MANY, {"size": "4m"}, 0, id="no bytes for the manifest"),
+    ],
+)
+def test_code_that_does_not_fit_is_said_so_and_leaves_nothing(
+    bucket: Bucket, disk: Disk, files: dict[str, bytes | str], limits: dict[str, object], room: int | None
+) -> None:
+    host, digest = disk(**limits), place(bucket, files)
+    taken = [fill(host, leave=room)] if room is not None else [host / f"taken{number}" for number in range(100)]
+    for path in taken:
+        path.touch()
+    with pytest.raises(SnapshotError, match="the host's disk is full"):
+        get(bucket, digest, host)
+    assert left_of(host) == ["code.bytes"] or left_of(host) == []
+    for path in taken:
+        path.unlink()
+    if room is None:
+        digest = place(bucket, dict.fromkeys(list(files)[:120], b""))
+
+    assert tree_digest(get(bucket, digest, host)) == digest
+
+
+@pytest.mark.parametrize("files", [MANY, {"a": NOISE}], ids=["many small", "one large"])
+def test_the_code_of_older_runs_makes_room_for_the_next(
+    bucket: Bucket, disk: Disk, files: dict[str, bytes | str]
+) -> None:
+    host = disk(size="6m", files=1500)
+    for number in range(5):
+        digest = place(bucket, {**files, "which": f"{number}"})
+        assert tree_digest(get(bucket, digest, host, f"{number}")) == digest
+
+    assert not (host / "runs/0/code").exists()

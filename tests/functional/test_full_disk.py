@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent import courier
 from remote.agent.bucket import Bucket
+from remote.agent.courier import Failure
 from remote.agent.errors import SnapshotError
 from remote.agent.manifest import manifest_key
 from remote.agent.snapshot import fetch, tree_digest
+from tests.support.cli import Cli, make_project
 from tests.support.code import code_of
 from tests.support.disks import fill, small_disk
 from tests.unit.remote.agent.conftest import bucket, s3_client, s3_endpoint
+from tests.unit.remote.agent.test_courier import put_order
 
 __all__ = ["bucket", "s3_client", "s3_endpoint"]
 
@@ -88,3 +92,49 @@ def test_the_code_of_older_runs_makes_room_for_the_next(
         assert tree_digest(get(bucket, digest, host, f"{number}")) == digest
 
     assert not (host / "runs/0/code").exists()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "files"])
+def test_a_pushed_file_that_does_not_fit_leaves_what_was_there(disk: Disk, kind: str) -> None:
+    host = disk(size="1m", files=4)
+    (host / "file").write_text("before")
+    taken = [fill(host, leave=100_000)] if kind == "bytes" else [host / name for name in "ab"]
+    for path in taken:
+        path.touch()
+    with pytest.raises(Failure, match="No space left on device") as caught:
+        courier.put(put_order(f"{host}/file", NOISE[:500_000]))
+    left = sorted(path.name for path in host.iterdir())
+    for path in taken:
+        path.unlink()
+
+    assert caught.value.kind == "cannot"
+    assert left == sorted(["file", *(path.name for path in taken)])
+    assert (host / "file").read_text() == "before"
+    courier.put(put_order(f"{host}/file", NOISE[:500_000]))
+    assert (host / "file").read_bytes() == NOISE[:500_000]
+
+
+def test_a_run_whose_code_does_not_fit_ends_as_infra_and_the_next_one_works(stack: Cli, tmp_path: Path) -> None:
+    root = Path(stack("exec", "trainer", "--", "sh", "-c", "echo $HOST_ROOT").out.strip())
+    project = stack.within(make_project(tmp_path / "project", job="print('fine')"))
+    for name, content in MANY.items():
+        path = project.cwd / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    runs = root / "var/lib/runctl/runs"
+    aside = runs.rename(runs.with_name("runs-aside")) if runs.exists() else None
+    try:
+        with small_disk(runs, size="4m", files=200) as disk:
+            failed = project("train", "job.py", code=None)
+            left = left_of(disk)
+    finally:
+        if aside:
+            runs.rmdir()
+            aside.rename(runs)
+    run = project("runs", "--limit", "1", "--json").json["items"][0]
+
+    assert (failed.code, run["cause"], run["exit_code"]) == (69, "infra", None)
+    assert "the host's disk is full: [Errno 28] No space left on device" in run["detail"]
+    assert run["detail"] in failed.err
+    assert left == ["code.bytes"]
+    assert project("train", "job.py").out == "fine\n"

@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from .errors import SnapshotError
 from .manifest import NOTHING, Entry, Manifest, digest_of, manifest_key, pack_key
-from .store import BLOCK_BYTES, FULL, DiskFull, Source, Store, explain, make_room, remove_others
+from .store import BLOCK_BYTES, FULL, REMEDY, DiskFull, Source, Store, explain, make_room, remove_others
 
 HEADER_BYTES = 64 + 1 + 20 + 1  # of a content in a pack: its SHA-256, a space, its size, a newline
 TRIES = 2
@@ -102,7 +102,9 @@ def unpack(manifest: Manifest, store: Store, root: Path) -> None:
     else:
         name = min(lacking)
         problem = problems.get(name, "it does not hold all that it should")
-        raise SnapshotError(f"the code's pack s3://{store.bucket.name}/{pack_key(name)} is damaged: {problem}")
+        raise SnapshotError(
+            f"the code's pack s3://{store.bucket.name}/{pack_key(name)} is damaged: {problem}; {REMEDY}"
+        )
     writer.finish()
 
 

@@ -30,6 +30,7 @@ BLOCK_BYTES = 1 << 20
 FETCHERS = 4
 SIZE_NAME = "code.bytes"
 FULL = {errno.ENOSPC, errno.EDQUOT}
+REMEDY = "once it is removed, the next run sends it again"
 
 
 class DiskFull(SnapshotError):
@@ -118,7 +119,8 @@ class Store:
                 return decode(self._file(path.name, key).read_bytes())
         except ManifestError as error:
             path.unlink(missing_ok=True)
-            raise SnapshotError(f"the code's manifest s3://{self.bucket.name}/{key} cannot be used: {error}") from error
+            where = f"s3://{self.bucket.name}/{key}"
+            raise SnapshotError(f"the code's manifest {where} cannot be used: {error}; {REMEDY}") from error
 
     def _file(self, name: str, key: str) -> Path:
         path = self._root / name

@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 WORKERS ?= 2
 
 .PHONY: train test chaos torch check bench lock venv clean format
+# A container that asks for no bytecode would have every program compile itself anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 train: $(READY)            ## a whole training run on the local cloud
 	@$(BIN)/inv train --epochs 3
 

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm import warm
 
 FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drop the developer's AWS, Pulumi and runctl settings; give this process a state folder of its own."""
+    """Drop the developer's AWS, Pulumi and runctl settings; give this process a state folder of its own.
+
+    A shell's background job ignores Ctrl-C, and so would all that it starts; and programs without their bytecode, which
+    some containers ask for, compile the same modules some hundred times.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name != "RUNCTL_TEST_AWS"]:
         del os.environ[name]
     state = tmp_path_factory.mktemp("state")
     os.environ["RUNCTL_STATE_DIR"] = str(state)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     return state
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_closed(clean_environment: Path) -> Iterator[None]:
+    """End the process that command lines are forked from, if a test has needed it."""
+    yield
+    if warm.cache_info().currsize:
+        warm().close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -131,7 +131,7 @@ def test_a_host_that_systems_manager_does_not_reach_leaves_no_run_behind(project
         before = project("runs", "--json").json["items"]
         done = project("train", "ok.py", "--host", "mute", code=69)
 
-        assert f"Systems Manager does not reach {mute}" in first_line(done.err)
+        assert f"Systems Manager does not reach host mute ({mute})" in first_line(done.err)
         assert project("runs", "--json").json["items"] == before
     finally:
         ec2.terminate_instances(InstanceIds=[mute])

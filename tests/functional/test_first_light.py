@@ -17,7 +17,7 @@ from tests.support.cloud import client
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    cli = Cli(tmp_path_factory.mktemp("first"))
+    cli = Cli(tmp_path_factory.mktemp("first"), cold=True)
     yield cli
     daemon.stop(cli.state / "local")
 

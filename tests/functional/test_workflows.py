@@ -33,6 +33,10 @@ def checkpoint_steps(cli: Cli, run: str = "") -> list[int]:
     return [item["step"] for item in cli("checkpoint.list", *([run] if run else []), "--json").json["items"]]
 
 
+def state_of(cli: Cli, run: str) -> str:
+    return next(item["state"] for item in cli("runs", "--json").json["items"] if item["run"] == run)
+
+
 def test_workflow_a_full_training_cycle_with_monitoring(stack: Cli) -> None:
     done = stack("train", "training/train_digits.py", "--wait", "--", "--epochs", "3", "--checkpoint-interval", "1")
 
@@ -51,7 +55,7 @@ def test_workflow_b_background_training_with_progress_monitoring(stack: Cli, tmp
     seen = until(lambda: log if "epoch 2" in (log := project("monitor", run).out) else None, "no second epoch")
     assert "epoch 3" not in seen
     until(lambda: checkpoint_steps(project, run) == [1, 2], "two checkpoints are not committed")
-    assert [item["state"] for item in project("runs", "--json").json["items"] if item["run"] == run] == ["running"]
+    until(lambda: state_of(project, run) == "running", "the run does not go on")
     release.touch()
     followed = project("monitor", run, "--follow")
 

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a subprocess, with its exit code and what it wrote where."""
+"""The command line as a user runs it: a process of its own, with its exit code and what it wrote where."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.warm import warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -34,33 +36,38 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+class Started(subprocess.Popen[str]):
+    """A command that is running; a test that fails inside of `with` does not wait for its end."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
 @dataclass(frozen=True)
 class Cli:
-    """`inv` in the checkout, or `runctl` in another folder, with a state folder of its own."""
+    """`inv` in the checkout, or `runctl` in another folder, with a state folder of its own.
+
+    A `cold` one starts Python anew for each command line, as a user's shell does; `tests.support.warm` says what else.
+    """
 
     state: Path
     cwd: Path = ROOT
+    cold: bool = False
 
     def __call__(self, *words: str, code: int | None = 0, **env: str) -> Done:
         """Run one command line and, unless `code` is None, insist on its exit code."""
-        done = subprocess.run(
-            [str(self.program), *words],
-            cwd=self.cwd,
-            env=self.environment(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        run = run_cold if self.cold else warm().run
+        done = run([str(self.program), *words], cwd=self.cwd, env=self.environment(env), timeout=SECONDS)
         result = Done(done.returncode, done.stdout, done.stderr)
         assert "Traceback (most recent call last)" not in result.err or code is None, result.err
         assert code is None or result.code == code, f"{words} exited {result.code}\n{result.out}\n{result.err}"
         return result
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **env: str) -> Started:
         """Start a command line and leave it running; the caller ends it."""
-        return subprocess.Popen(
+        return Started(
             [str(self.program), *words],
             cwd=self.cwd,
             env=self.environment(env),
@@ -86,7 +93,14 @@ class Cli:
 
     def within(self, folder: Path) -> Cli:
         """The same state, seen from another folder."""
-        return Cli(self.state, folder)
+        return Cli(self.state, folder, self.cold)
+
+
+def run_cold(argv: list[str], *, cwd: Path, env: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a program and capture its text."""
+    return subprocess.run(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def make_project(folder: Path, **scripts: str) -> Path:

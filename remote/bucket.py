@@ -14,6 +14,10 @@ from remote.errors import Unavailable
 DELETE_KEYS = 1000  # what one DeleteObjects call takes
 
 
+class BucketGone(Unavailable):
+    """There is no bucket of the stack's name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One key of a listing. `modified_at` is the bucket's clock, so ages need no laptop clock."""
@@ -133,5 +137,5 @@ class Bucket:
 
     def _explain(self, error: Exception) -> Exception:
         if error_code(error) == "NoSuchBucket":
-            return Unavailable(f"the stack's bucket {self.name} is gone", next_step="inv up")
+            return BucketGone(f"the stack's bucket {self.name} is gone", next_step="inv up")
         return error

@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 from remote.bucket import Entry
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
+from remote.onhost import python_script
 from remote.relay import Lane
 from remote.transport import BLOCK_BYTES, Command, CommandResult, Source
 
 COURIER = Path(__file__).parent / "agent" / "courier.py"
-PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
 HEREDOC = "RUNCTL_COURIER_END"
 # A command's parameters have a limit of their own (AWS does not say which; a document's is 64 KiB): the courier takes
 # 14 KB of it, 40 KB are left for a file as base64.
@@ -76,19 +76,8 @@ def courier_script(order: dict[str, Any]) -> str:
     the text it stands in. It is part of the program's text and not an argument, since it may hold signed addresses.
     """
     packed = base64.b64encode(zlib.compress(json.dumps(order).encode(), 9)).decode()
-    return "\n".join(
-        [
-            f"for python in {PYTHONS}; do",
-            '  "$python" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null && break',
-            "  python=",
-            "done",
-            'if [ -z "$python" ]; then echo "this host has no Python 3.10 or newer" >&2; exit 69; fi',
-            f"exec \"$python\" - <<'{HEREDOC}'",
-            COURIER.read_text().rstrip("\n"),
-            f'sys.exit(main(json.loads(zlib.decompress(base64.b64decode("{packed}")))))',
-            HEREDOC,
-        ]
-    )
+    call = f'sys.exit(main(json.loads(zlib.decompress(base64.b64decode("{packed}")))))'
+    return python_script(f"{COURIER.read_text()}\n{call}", mark=HEREDOC)
 
 
 def inline_text(source: Source) -> str | None:

@@ -6,7 +6,6 @@ Every word of the script is ours: ids that were checked, names that AWS gave. Wh
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 
 from remote.errors import Unavailable
 from remote.host import find_host
+from remote.onhost import python_script
 from remote.reach import Choice, Offer, choose, reach
 from remote.ssm import NotOnline, SsmTransport
 from remote.stack import Stack
 from remote.transport import Command, CommandResult, Transport, Way
 
 BOOTSTRAP = Path(__file__).parent / "agent" / "bootstrap.py"
-PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
 HEREDOC = "RUNCTL_BOOTSTRAP_END"
 ANSWER_SECONDS = 120.0
 # Long enough that the first look finds the answer of a warm host: looks are throttled calls.
@@ -29,25 +28,12 @@ LOOK_SECONDS = 1.0
 
 
 def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
-    """The shell script that finds a Python, fetches the agent if need be and becomes it with `words`.
+    """The shell script that fetches the agent if need be and becomes it, as root, with `words`.
 
-    The agent is root's: it looks after volumes, units and every user's runs. Run Command is root already; over SSH the
-    user of every stock image may become it without a password. A host of the local cloud (HOST_ROOT) needs nobody.
+    The agent is root's, because it looks after volumes, units and every user's runs.
     """
     arguments = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region, *words]
-    return "\n".join(
-        [
-            f"for python in {PYTHONS}; do",
-            '  "$python" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null && break',
-            "  python=",
-            "done",
-            'if [ -z "$python" ]; then echo "this host has no Python 3.10 or newer" >&2; exit 69; fi',
-            'if [ -z "$HOST_ROOT" ] && [ "$(id -u)" != 0 ]; then as_root="sudo -n"; else as_root=; fi',
-            f"exec $as_root \"$python\" - {shlex.join(arguments)} <<'{HEREDOC}'",
-            bootstrap.rstrip("\n"),
-            HEREDOC,
-        ]
-    )
+    return python_script(bootstrap, arguments, mark=HEREDOC, as_root=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,8 @@ class Relay:
         try:
             yield lane
         finally:
-            lane.clear()
+            if lane.used:
+                lane.clear()
 
 
 class Lane:
@@ -56,6 +57,11 @@ class Lane:
         self._signer = signer
         self._prefix = prefix
         self._valid_seconds = valid_seconds
+        self.used = True  # as far as is known: who holds the form may store here at any moment
+
+    def leave(self) -> None:
+        """Say that the order is done and has stored nothing here, so that nobody need look."""
+        self.used = False
 
     def form(self) -> dict[str, Any]:
         """What the host needs to store objects in this lane, and nowhere else.

@@ -146,6 +146,8 @@ class SsmTransport:
         with self._lane(command.timeout_seconds) as lane:
             answer = self._wait(self._dispatch(run_order(command, lane, stream=False), command))
             Output(out, err).take(answer, lane)
+            if lane and answer["inline"]:
+                lane.leave()
         return CommandResult(
             status=status_of(answer),
             exit_code=answer["exit_code"],

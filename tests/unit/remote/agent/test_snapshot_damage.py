@@ -16,7 +16,7 @@ from tests.unit.remote.agent.support import Host
 from tests.unit.remote.agent.test_snapshot import get, put, put_entries
 
 FILES: dict[str, bytes | str] = {"a.py": "x = 1\n" * 50, "b/c.bin": os.urandom(300), "l": "-> a.py"}
-TRIES = 24
+TRIES = 16
 
 
 def flipped(body: bytes, at: int) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from remote.records import RunSpec
     from remote.snapshot import Tree
     from remote.stack import Stack
+    from remote.watch import Saves
 
 LOOK_SECONDS = 0.5
 MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
@@ -50,6 +51,7 @@ class Watch:
         self._log_to = log_to
         self._sleep = sleep
         self._run: str | None = None
+        self._shown_problem = ""
 
     def keep_running(self) -> None:
         """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
@@ -62,13 +64,25 @@ class Watch:
         try:
             while True:
                 self._show(follower)
-                if saves.saved() and (restarted := self._restart(follower)):
+                if self._saved(saves) and (restarted := self._restart(follower)):
                     follower = restarted
                 self._sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             if self._run:
                 say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
             raise
+
+    def _saved(self, saves: Saves) -> bool:
+        """Whether there is something new to run; a project that cannot be sent as it is now is said to be one, once."""
+        try:
+            saved = saves.saved()
+        except Error as error:
+            if error.message != self._shown_problem:
+                say_error(error.message, error.next_step)
+            self._shown_problem = error.message
+            return False
+        self._shown_problem = ""
+        return saved
 
     def _show(self, follower: Follower) -> None:
         from remote.follow import LogChunk

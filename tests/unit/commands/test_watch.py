@@ -120,6 +120,22 @@ def test_a_mistake_is_shown_and_the_next_save_mends_it(desk: Desk, capsys: pytes
     assert "the script is gone" in capsys.readouterr().err
 
 
+def test_a_project_that_cannot_be_sent_for_a_while_is_said_once_and_does_not_end_the_watch(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lead_out() -> None:
+        (desk.root / "out").symlink_to("/etc")
+
+    def mend() -> None:
+        (desk.root / "out").unlink()
+        desk.save("2")
+
+    desk.live(lead_out, nothing, nothing, nothing, mend, nothing, nothing)
+
+    assert (len(desk.started), desk.ended) == (2, desk.started[:1])
+    assert capsys.readouterr().err.count("the link out -> /etc leads out of the project") == 1
+
+
 def test_what_no_save_can_mend_ends_the_watch(desk: Desk) -> None:
     def lose_the_host() -> None:
         desk.refuse = Unavailable("the host is gone")

@@ -5,29 +5,38 @@ And what every message about a file of a project needs: its name as text, and ho
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import shlex
-from collections.abc import Iterator
 
 from remote.agent.manifest import Entry
 from remote.errors import Interrupted, PermissionDenied
-from remote.selection import RUNCTL_IGNORE
+from remote.selection import RUNCTL_IGNORE, Status, stamp_of
+
+# What the system says when a file is gone, or became a link, a folder or a pipe since the tree was listed.
+ANOTHER_KIND = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EAGAIN}
 
 
-@contextlib.contextmanager
-def named(name: bytes) -> Iterator[None]:
-    """Turn what the system says about a file into our errors."""
-    try:
-        yield
-    except PermissionError as error:
-        raise PermissionDenied(f"cannot read {shown(name)}", next_step=leave_out(name)) from error
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO}:
-            raise changed(name) from error  # it was there, or was something else, when the tree was listed
-        raise
+class Named:
+    """Turns what the system says about a file into our errors.
+
+    A class, since a generator for each of 50,000 files takes four times as long: 0.06 s.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, PermissionError):
+            raise PermissionDenied(f"cannot read {shown(self._name)}", next_step=leave_out(self._name)) from error
+        if isinstance(error, OSError) and error.errno in ANOTHER_KIND:
+            raise changed(self._name) from error
 
 
 def open_file(path: bytes) -> int:
@@ -38,9 +47,24 @@ def open_file(path: bytes) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
+def read_whole(path: bytes, name: bytes, listed: Status) -> bytes | None:
+    """What a file holds, if it has the status that it was listed with when all is read; else None.
+
+    Three calls of the system and no file object: 50,000 small files take 0.3 s instead of 1.0 s.
+    """
+    with Named(name):
+        descriptor = open_file(path)
+        try:
+            content = os.read(descriptor, listed.size + 1)
+            stamp = stamp_of(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+    return content if len(content) == listed.size and stamp == listed.stamp else None
+
+
 def read_link(path: bytes, entry: Entry) -> bytes:
     """A link's target, which must still be the one that the tree has."""
-    with named(entry.name):
+    with Named(entry.name):
         target = os.readlink(path)  # noqa: PTH115  a Path holds no bytes
     if hashlib.sha256(target).hexdigest() != entry.sha256:
         raise changed(entry.name)

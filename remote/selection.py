@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import stat
+import struct
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ class Status(NamedTuple):
 
 
 Found = tuple[bytes, Status]
+STAMP = struct.Struct("<qqqQI").pack
 
 
 class NotGit(Exception):  # caught here and in snapshot.py; never reaches a user
@@ -202,7 +204,8 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
     listed = git(place, "ls-files", "-c", "-o", "--exclude-standard", "-z").split(b"\0")
     own: set[bytes] = set()
     repositories: set[bytes] = set()
-    for name in {name.rstrip(b"/") for name in listed if name}:  # a conflict is listed once for each side
+    # A conflict is listed once for each side. In git's order, since that of a set takes a third longer to look at.
+    for name in dict.fromkeys([name.rstrip(b"/") for name in listed if name]):
         status = _lstat(place + name)
         if status is None:
             continue
@@ -259,10 +262,11 @@ def _folders_in(place: bytes, folder: bytes) -> tuple[bool, list[bytes]]:
     start = folder + b"/" if folder else b""
     try:
         with os.scandir(place + folder) as entries:
-            inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            listed = list(entries)
     except (FileNotFoundError, PermissionError):  # it went, or is ignored: of any other git has complained already
         return False, []
-    return not inside, [start + name for name, is_folder in inside if is_folder and name != b".git"]
+    folders = [entry.name for entry in listed if entry.is_dir(follow_symlinks=False)]
+    return not listed, [start + name for name in folders if name != b".git"]
 
 
 def _ignored(place: bytes, names: Iterable[bytes]) -> set[bytes]:
@@ -315,13 +319,13 @@ def _venv_around(top: bytes, name: bytes) -> bytes | None:
 
 
 def status_of(found: os.stat_result) -> Status:
-    """The part of a stat result that counts; the inode's change time is in it, which no program can set back."""
-    return Status(
-        found.st_mode,
-        found.st_size,
-        max(found.st_mtime_ns, found.st_ctime_ns),
-        b"%d %d %d %d %o " % (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode),
-    )
+    """The part of a stat result that counts."""
+    return Status(found.st_mode, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns), stamp_of(found))
+
+
+def stamp_of(found: os.stat_result) -> bytes:
+    """What tells one state of a file from another; the inode's change time is in it, which no program can set back."""
+    return STAMP(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
 
 
 def _kept(status: Status) -> bool:

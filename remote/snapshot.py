@@ -13,12 +13,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.agent.manifest import NOTHING, Entry
 from remote.errors import ConfigError, InputMissing, PermissionDenied, UsageError
-from remote.reading import changed, leave_out, named, open_file, shown
+from remote.packs import Draft, Drafts
+from remote.reading import Named, changed, leave_out, open_file, read_whole, shown
 from remote.selection import Found, NotGit, Status, git, select, status_of, why
 
 __all__ = ["Entry", "Provenance", "Tree", "plan", "provenance", "require", "why"]
@@ -26,7 +27,8 @@ __all__ = ["Entry", "Provenance", "Tree", "plan", "provenance", "require", "why"
 MAX_BYTES = 500_000_000
 LARGEST_SHOWN = 10
 READ_TRIES = 3
-CACHE_FORMAT = b"runctl stat cache 2 "
+WHOLE_BYTES = 1 << 18  # larger files are read block by block
+CACHE_FORMAT = b"runctl stat cache 3 "
 KEY_BYTES, SHA256_BYTES = 16, 32
 # Whatever the user's configuration says: what is new, or changed inside a submodule, travels and so counts.
 STATUS = ("--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=none")
@@ -36,12 +38,16 @@ RACY_NS = 2_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """A snapshot: its entries in order of their names as bytes, its digest, and the sum of their sizes in bytes."""
+    """A snapshot: its entries in order of their names as bytes, its digest, and the sum of their sizes in bytes.
+
+    `drafts` are packs of contents that had to be read to know their hashes; whoever sends them need not read again.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
     digest: str
     bytes: int
+    drafts: tuple[Draft, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,24 +83,31 @@ def plan(
     root = root.resolve()
     found = sorted(select(root), key=lambda item: item[0])
     _guard(root, found, max_bytes)
+    _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.mode)])
     hashes = StatCache(root, cache_dir, now_ns)
     top = os.fsencode(root) + b"/"
-    _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.mode)])
+    entries: list[Entry] = []
+    unread: list[Found] = []
     found.reverse()
-    entries = []
     while found:  # what was found goes as the entries come, or there would be twice the memory
-        entries.append(_entry(top, *found.pop(), hashes))
+        item = found.pop()
+        if entry := _without_reading(top, *item, hashes):
+            entries.append(entry)
+        else:
+            unread.append(item)
+    drafts = _read(top, unread, hashes, entries)
     hashes.save()
-    return tree_of(root, entries)
+    return tree_of(root, entries, drafts)
 
 
-def tree_of(root: Path, entries: Iterable[Entry]) -> Tree:
+def tree_of(root: Path, entries: Iterable[Entry], drafts: tuple[Draft, ...] = ()) -> Tree:
     """The tree that has these entries, in whatever order they come."""
     ordered = tuple(sorted(entries, key=lambda entry: entry.name))
     digest = hashlib.sha256()
     for entry in ordered:
         digest.update(entry.line)
-    return Tree(root=root, entries=ordered, digest=digest.hexdigest(), bytes=sum(entry.size for entry in ordered))
+    size = sum(entry.size for entry in ordered)
+    return Tree(root=root, entries=ordered, digest=digest.hexdigest(), bytes=size, drafts=drafts)
 
 
 def require(tree: Tree, path: str) -> None:
@@ -139,27 +152,31 @@ class StatCache:
         self._file = folder / name if folder else None
         self._racy_from = now_ns() - RACY_NS
         self._known = self._load()
-        self._next: dict[bytes, bytes] = {}
+        self._next: list[bytes] = []  # a key and a hash each: half the memory of a dict
+        self._news = False
 
     def get(self, name: bytes, status: Status) -> str | None:
         """The SHA-256 that the file had when its status was this one."""
+        if not self._known:  # the first look at a project: half of its keys need not be computed
+            return None
         key = _cache_key(name, status)
         known = self._known.get(key)
         if known is None:
             return None
-        self._next[key] = known
+        self._next.append(key + known)
         return known.hex()
 
     def put(self, name: bytes, status: Status, sha256: str) -> None:
         """Remember a hash just computed, unless the file is too young for that."""
         if status.changed_ns < self._racy_from:
-            self._next[_cache_key(name, status)] = bytes.fromhex(sha256)
+            self._next.append(_cache_key(name, status) + bytes.fromhex(sha256))
+            self._news = True
 
     def save(self) -> None:
         """Write it for the next time; a cache that cannot be written costs time and nothing else."""
-        if self._file is None or self._next == self._known:
+        if self._file is None or not (self._news or len(self._next) < len(self._known)):
             return
-        body = b"".join(key + sha256 for key, sha256 in self._next.items())
+        body = b"".join(self._next)
         temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -189,20 +206,38 @@ def _cache_head(body: bytes | memoryview) -> bytes:
     return CACHE_FORMAT + hashlib.sha256(body).digest()
 
 
-def _entry(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry:
+def _without_reading(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry | None:
     if stat.S_ISDIR(status.mode):
         return Entry("d", "000", 0, NOTHING, name)
     if stat.S_ISLNK(status.mode):
-        with named(name):
+        with Named(name):
             target = os.readlink(top + name)  # noqa: PTH115  a Path holds no bytes
         return Entry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
     sha256 = hashes.get(name, status)
-    if sha256 is None:
-        with named(name):
-            status, sha256 = _hash_file(top + name, name)
-        hashes.put(name, status, sha256)
-    mode = "755" if status.mode & stat.S_IXUSR else "644"
-    return Entry("f", mode, status.size, sha256, name)
+    return None if sha256 is None else _file(name, status, sha256)
+
+
+def _read(top: bytes, unread: list[Found], hashes: StatCache, entries: list[Entry]) -> tuple[Draft, ...]:
+    """Read what must be read, into `hashes`, `entries` and packs; `unread` is used up."""
+    unread.reverse()
+    with Drafts(sum(status.size for _, status in unread)) as drafts:
+        while unread:
+            name, status = unread.pop()
+            content = read_whole(top + name, name, status) if status.size <= WHOLE_BYTES else None
+            if content is None:
+                with Named(name):
+                    status, sha256 = _hash_file(top + name, name)
+            else:
+                sha256 = hashlib.sha256(content).hexdigest()
+                if content:
+                    drafts.add(sha256, content)
+            hashes.put(name, status, sha256)
+            entries.append(_file(name, status, sha256))
+        return drafts.finish()
+
+
+def _file(name: bytes, status: Status, sha256: str) -> Entry:
+    return Entry("f", "755" if status.mode & stat.S_IXUSR else "644", status.size, sha256, name)
 
 
 def _hash_file(path: bytes, name: bytes) -> tuple[Status, str]:
@@ -234,7 +269,7 @@ def _guard_links(root: Path, links: list[bytes]) -> None:
     """Refuse what the host would refuse too: a link that leads to a place which only the laptop has."""
     top = os.fsencode(root)
     for name in links:
-        with named(name):
+        with Named(name):
             target = os.readlink(top + b"/" + name)  # noqa: PTH115  a Path holds no bytes
         leads_to = os.path.realpath(top + b"/" + name)
         if target.startswith(b"/") or not (leads_to + b"/").startswith(top.rstrip(b"/") + b"/"):

@@ -27,8 +27,7 @@ from remote.agent.manifest import (
     manifest_key,
     pack_key,
 )
-from remote.bucket import Bucket
-from remote.manifests import UNFINISHED, Copies, Presence
+from remote.manifests import UNFINISHED, Copies, Place, Presence
 from remote.packs import groups, level_for, write_pack
 from remote.snapshot import Tree
 
@@ -38,6 +37,8 @@ SMALL_PACKS = 16
 SMALL_PACK_BYTES = 1 << 20
 # One of this size may have arrived by a send that was killed before it could note so: asking costs less than sending.
 LARGE_PACK_BYTES = 1 << 20
+# Of content that has arrived, between two notes of that for a send that is killed: a note of 50,000 files takes 0.1 s.
+NOTED_BYTES = 64 << 20
 # A difference to the last whole manifest is sent as long as it has that much fewer entries.
 DIFFERENCE_PART = 8
 FEW_ENTRIES = 8
@@ -73,14 +74,14 @@ class SyncPlan:
 
 
 class CodeSync:
-    """Brings trees of one project into one bucket.
+    """Brings trees of one project into one bucket, or to one host.
 
     Args:
         bucket: where they go.
         folder: where copies of manifests are kept between calls, for all buckets and projects; None keeps none.
     """
 
-    def __init__(self, bucket: Bucket, folder: Path | None) -> None:
+    def __init__(self, bucket: Place, folder: Path | None) -> None:
         self._bucket = bucket
         self._folder = folder
 
@@ -120,24 +121,28 @@ class CodeSync:
         if plan.complete:
             return 0
         copies = Copies(self._folder, self._bucket, plan.tree.root)
-        packs, sent = dict(plan.packs), 0
-        for pack, group, size in self._send_packs(plan):
-            packs.update((entry.sha256, pack) for entry in group)
-            sent += size
-            if len(group) < plan.files_to_send:
-                copies.keep(UNFINISHED, encode(_manifest(plan.sources, packs, only_known=True)))
-        manifest = _shortest(plan, packs)
-        self._bucket.put(manifest_key(plan.tree.digest), io.BytesIO(manifest))
+        packs, sent, unnoted = dict(plan.packs), 0, 0
+        try:
+            for pack, group, size in self._send_packs(plan):
+                packs.update((entry.sha256, pack) for entry in group)
+                sent += size
+                unnoted += sum(entry.size for entry in group)
+                if unnoted >= NOTED_BYTES:
+                    unnoted = _note_unfinished(copies, plan, packs)
+            manifest = _shortest(plan, packs)
+            self._bucket.put(manifest_key(plan.tree.digest), io.BytesIO(manifest))
+        except BaseException:
+            _note_unfinished(copies, plan, packs)
+            raise
         copies.keep(plan.tree.digest, manifest)
         return sent + len(manifest)
 
     def _send_packs(self, plan: SyncPlan) -> Iterator[tuple[str, list[Entry], int]]:
         """Make packs and send them, some while the next is made; those that have arrived, in their order."""
-        level = level_for(plan.bytes_to_send)
         under_way: deque[Future[tuple[str, list[Entry], int]]] = deque()
         with ThreadPoolExecutor(UPLOADS) as uploads:
-            for group in groups(plan.sources):
-                under_way.append(uploads.submit(self._send_pack, group, *_make_pack(plan.tree.root, group, level)))
+            for made in _make_packs(plan):
+                under_way.append(uploads.submit(self._send_pack, *made))
                 if len(under_way) > UPLOADS:
                     yield under_way.popleft().result()
             while under_way:
@@ -153,15 +158,30 @@ class CodeSync:
         return pack, group, size
 
 
+def _note_unfinished(copies: Copies, plan: SyncPlan, packs: Mapping[str, str]) -> int:
+    """Remember what has arrived, for a send that goes on from there; gives how many bytes are not noted now."""
+    copies.keep(UNFINISHED, encode(_manifest(plan.sources, packs, only_known=True)))
+    return 0
+
+
 def packed_bytes(plan: SyncPlan) -> int:
     """How many bytes the contents of a plan are as packs, found by making them."""
-    level = level_for(plan.bytes_to_send)
     total = 0
-    for group in groups(plan.sources):
-        _, out = _make_pack(plan.tree.root, group, level)
+    for _, _, out in _make_packs(plan):
         with out:
             total += out.seek(0, io.SEEK_END)
     return total
+
+
+def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[Entry], str, BinaryIO]]:
+    """The packs of what is lacking: those that were made while the tree was looked at, then those of the rest."""
+    rest = {entry.sha256: entry for entry in plan.sources}
+    for draft in plan.tree.drafts:
+        if all(sha256 in rest for sha256 in draft.contents):
+            yield [rest.pop(sha256) for sha256 in draft.contents], draft.sha256, draft.open()
+    level = level_for(sum(entry.size for entry in rest.values()))
+    for group in groups(rest.values()):
+        yield group, *_make_pack(plan.tree.root, group, level)
 
 
 def _make_pack(root: Path, group: list[Entry], level: int) -> tuple[str, BinaryIO]:

@@ -24,6 +24,9 @@ LARGEST_BYTES = 512 << 20  # of one that was unpacked: several million entries
 KINDS = {b"f": "f", b"l": "l", b"d": "d"}
 MODES = {b"644": "644", b"755": "755", b"000": "000"}
 LINK_BYTES = 4096  # PATH_MAX of Linux
+RECORD = re.compile(rb"(-1|\d{1,9}) ([fld]) (644|755|000) (\d{1,18}) ([0-9a-f]{64}) (.*)", re.DOTALL)
+# A part that is nothing, `.` or `..`: all absolute and climbing names, and second spellings of a name, have one.
+UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 class ManifestError(ValueError):
@@ -50,13 +53,8 @@ class Entry(NamedTuple):
     @property
     def line(self) -> bytes:
         """The entry as it goes into the digest."""
-        return b"%b %b %d %b %b\0" % (
-            self.kind.encode(),
-            self.mode.encode(),
-            self.size,
-            self.sha256.encode(),
-            self.name,
-        )
+        kind, mode, size, sha256, name = self
+        return f"{kind} {mode} {size} {sha256} ".encode() + name + b"\0"
 
 
 @dataclass(frozen=True)
@@ -115,14 +113,13 @@ def encode(manifest: Manifest) -> bytes:
     if manifest.head.base:
         lines.append(b"base " + manifest.head.base.encode())
     lines += [b"pack " + pack.encode() for pack in manifest.head.packs]
-    packer = zlib.compressobj(COMPRESSION)
-    parts = [packer.compress(b"\n".join(lines) + b"\n\n")]
+    parts = [b"\n".join(lines), b"\n\n"]
     parts += [
-        packer.compress(b"%d %b" % (place, entry.line))
-        for entry, place in zip(manifest.entries, manifest.places, strict=True)
+        f"{place} {kind} {mode} {size} {sha256} ".encode() + name + b"\0"  # Entry.line, in half its time
+        for (kind, mode, size, sha256, name), place in zip(manifest.entries, manifest.places, strict=True)
     ]
-    parts += [packer.compress(b"- " + name + b"\0") for name in manifest.gone]
-    return b"".join(filter(None, [*parts, packer.flush()]))
+    parts += [b"- " + name + b"\0" for name in manifest.gone]
+    return zlib.compress(b"".join(parts), COMPRESSION)
 
 
 def decode_head(data: bytes) -> Head:
@@ -199,42 +196,31 @@ def _read(head: Head, records: Iterable[bytes]) -> Manifest:
     entries: list[Entry] = []
     places: list[int] = []
     gone: list[bytes] = []
+    before = b""
     for record in records:
         if record.startswith(b"- "):
             gone.append(record[2:])
             continue
         place, entry = _entry(record, len(head.packs))
-        if entries and entry.name <= entries[-1].name:
+        if entry.name <= before:
             raise ManifestError(f"{entry.name!r} is out of order, or comes twice")
+        before = entry.name
         entries.append(entry)
         places.append(place)
     return Manifest(head, tuple(entries), tuple(places), tuple(gone))
 
 
 def _entry(record: bytes, packs: int) -> tuple[int, Entry]:
-    try:
-        place_text, kind, mode, size, sha256, name = record.split(b" ", 5)
-        place = int(place_text)
-        entry = Entry(KINDS[kind], MODES[mode], int(size), sha256.decode("ascii"), name)
-    except (ValueError, KeyError) as error:
-        raise ManifestError(f"{record[:120]!r} is no entry") from error
-    if not (_is_safe(name) and DIGEST.fullmatch(entry.sha256)):
+    found = RECORD.fullmatch(record)
+    if not found:
+        raise ManifestError(f"{record[:120]!r} is no entry")
+    place, kind, mode, size, sha256, name = found.groups()
+    if UNSAFE.search(name):
         raise ManifestError(f"{name!r} is no path inside the tree")
-    if not _fits(entry, place, packs):
+    entry = Entry(KINDS[kind], MODES[mode], int(size), sha256.decode(), name)
+    if not _fits(entry, int(place), packs):
         raise ManifestError(f"{record[:120]!r} is no possible entry")
-    return place, entry
-
-
-def _is_safe(name: bytes) -> bool:
-    # Absolute and climbing names, and two spellings of one name, all have such a part.
-    return not (
-        name.startswith((b"/", b"./", b"../"))
-        or name.endswith((b"/", b"/.", b"/.."))
-        or b"//" in name
-        or b"/./" in name
-        or b"/../" in name
-        or name in {b"", b".", b".."}
-    )
+    return int(place), entry
 
 
 def _fits(entry: Entry, place: int, packs: int) -> bool:

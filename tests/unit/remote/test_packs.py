@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import io
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,7 +16,7 @@ from remote import packs
 from remote.agent.manifest import Entry
 from remote.agent.snapshot import contents
 from remote.errors import Interrupted
-from remote.packs import groups, level_for, write_pack
+from remote.packs import Drafts, groups, level_for, pack_bytes, write_pack
 from remote.snapshot import Tree, plan
 from tests.support.trees import write
 
@@ -82,11 +84,62 @@ def test_a_link_that_changed_since_the_plan_is_never_packed(tmp_path: Path) -> N
 
 def test_packs_are_filled_up_to_their_size_and_a_large_file_has_its_own() -> None:
     half = packs.PACK_BYTES // 2
-    entries = [Entry("f", "644", size, "", b"%d" % n) for n, size in enumerate([half, half, 1, 5 * half, 1, 1])]
+    entries = [Entry("f", "644", size, "", b"%d" % n) for n, size in enumerate([half, half, 1, 20 * half, 1, 1])]
 
     assert [[int(entry.name) for entry in group] for group in groups(entries)] == [[0, 1], [2], [3], [4, 5]]
     assert list(groups([])) == []
 
 
+def test_a_tree_is_a_few_packs_so_that_a_host_can_unpack_some_at_once() -> None:
+    assert [pack_bytes(size << 20) for size in (0, 8, 64, 4000)] == [4 << 20, 4 << 20, 8 << 20, 32 << 20]
+
+
 def test_much_is_compressed_less_hard() -> None:
     assert level_for(1000) > level_for(100 << 20) > 0
+
+
+def opened(file: BinaryIO) -> bytes:
+    with file:
+        return file.read()
+
+
+def test_drafts_are_packs_of_each_content_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "LEAST_PACK_BYTES", 1000)
+    bodies = [b"%d" % n * 300 for n in range(10)]
+    with Drafts(3000) as drafts:
+        for body in [*bodies, *bodies]:
+            drafts.add(sha(body), body)
+        made = drafts.finish()
+
+    found = [opened(draft.open()) for draft in made]
+    assert [draft.sha256 for draft in made] == [sha(pack) for pack in found]
+    assert [draft.contents for draft in made] == [tuple(map(sha, bodies[at : at + 3])) for at in (0, 3, 6, 9)]
+    framed = [b"%b %d\n%b" % (sha(body).encode(), len(body), body) for body in bodies]
+    assert b"".join(map(gzip.decompress, found)) == b"".join(framed)
+    assert [opened(draft.open()) for draft in made] == found, "to be read as often as it takes"
+
+
+def test_no_more_is_drafted_than_may_be_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "DRAFT_BYTES", 5)
+    with Drafts(100) as drafts:
+        for body in (b"123", b"456", b"78", b"9"):
+            drafts.add(sha(body), body)
+        (draft,) = drafts.finish()
+
+    assert draft.contents == (sha(b"123"), sha(b"78"))
+
+
+def test_drafts_leave_no_file_open(recwarn: pytest.WarningsRecorder) -> None:
+    with Drafts(10) as drafts:
+        drafts.add(sha(b"x"), b"x")  # and something else goes wrong
+    with Drafts(10) as drafts:
+        drafts.add(sha(b"x"), b"x")
+        made = drafts.finish()
+    del made, drafts
+    gc.collect()
+
+    assert not recwarn.list
+
+
+def sha(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

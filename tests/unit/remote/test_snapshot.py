@@ -8,11 +8,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from remote import snapshot
+from remote import reading, snapshot
 from remote.errors import InputMissing, Interrupted, UsageError
 from remote.snapshot import Provenance, plan, provenance, require
 from tests.support.trees import by_hand, things, write
@@ -90,8 +91,8 @@ def test_hashes_are_remembered_and_only_what_changed_is_read_again(
 ) -> None:
     root = write(tmp_path / "r", {b"a.py": ("file", b"1\n", False), b"\xff\n b": ("file", b"2\n", False)})
     read: list[bytes] = []
-    hash_file = snapshot._hash_file
-    monkeypatch.setattr(snapshot, "_hash_file", lambda path, name: (read.append(name), hash_file(path, name))[1])
+    read_whole = snapshot.read_whole
+    monkeypatch.setattr(snapshot, "read_whole", lambda *file: (read.append(file[1]), read_whole(*file))[1])
 
     def look() -> list[bytes]:
         read.clear()
@@ -142,35 +143,67 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert plan(root, cache_dir=tmp_path / "file", now_ns=lambda: LATER_NS).digest == plan(root).digest
 
 
-def writing(monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
-    """Let another program append to a file, each of the first times that it is hashed."""
-    left = [times]
-    file_digest = hashlib.file_digest
+class Disturbed:
+    """The system, with another program that appends to a file, each of the first times that it is read."""
 
-    def digest(file: io.BufferedReader, name: str) -> object:
-        found = file_digest(file, name)
-        if left[0]:
-            left[0] -= 1
-            with path.open("ab") as other:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
+        self._path = path
+        self._left = times
+        self._file_digest = hashlib.file_digest
+        monkeypatch.setattr(reading, "os", self)
+        monkeypatch.setattr(snapshot.hashlib, "file_digest", self.file_digest)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        return self._disturb(os.read(descriptor, size))
+
+    def file_digest(self, file: io.BufferedReader, name: str) -> object:
+        return self._disturb(self._file_digest(file, name))
+
+    def _disturb(self, found: Any) -> Any:
+        if self._left:
+            self._left -= 1
+            with self._path.open("ab") as other:
                 other.write(b"more")
         return found
 
-    monkeypatch.setattr(snapshot.hashlib, "file_digest", digest)
 
-
-def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whole_bytes", [-1, 1000])
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bytes: int
+) -> None:
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", whole_bytes)
     root = write(tmp_path, {b"log": ("file", b"1\n", False)})
-    writing(monkeypatch, root / "log", snapshot.READ_TRIES - 1)
+    Disturbed(monkeypatch, root / "log", snapshot.READ_TRIES - 1)
 
-    (entry,) = plan(root).entries
+    tree = plan(root)
 
+    (entry,) = tree.entries
     assert entry.size == (root / "log").stat().st_size == 10
     assert entry.sha256 == hashlib.sha256((root / "log").read_bytes()).hexdigest()
+    assert not tree.drafts
 
 
-def test_a_file_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_read_is_packed_and_what_is_remembered_is_neither(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", {b"a": ("file", b"1", False), b"b": ("file", b"2", False), b"c": ("file", b"", False)})
+
+    def drafted() -> list[str]:
+        tree = plan(root, cache_dir=tmp_path / "cache", now_ns=lambda: LATER_NS)
+        return [sha256 for draft in tree.drafts for sha256 in draft.contents]
+
+    assert drafted() == [hashlib.sha256(text).hexdigest() for text in (b"1", b"2")]
+    assert drafted() == []
+    (root / "b").write_bytes(b"3")
+    assert drafted() == [hashlib.sha256(b"3").hexdigest()]
+
+
+@pytest.mark.parametrize("whole_bytes", [-1, 1000])
+def test_a_file_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bytes: int) -> None:
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", whole_bytes)
     root = write(tmp_path, {b"my log": ("file", b"1\n", False)})
-    writing(monkeypatch, root / "my log", 100)
+    Disturbed(monkeypatch, root / "my log", 100)
 
     with pytest.raises(Interrupted, match="my log changes while it is read") as caught:
         plan(root)

@@ -6,6 +6,7 @@ import io
 import os
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -277,9 +278,30 @@ class Inline:
         return Done()
 
 
+def test_what_was_read_to_know_its_hash_is_not_read_again_to_be_sent(project: Project) -> None:
+    write(project.root, {b"a": ("file", source(50), False), b"b": ("file", b"x", False), b"l": ("link", b"a", False)})
+    tree, before = plan(project.root), by_hand(project.root)
+    (project.root / "a").unlink()
+    (project.root / "b").write_bytes(b"another")
+    sender = CodeSync(project.bucket, project.copies)
+    sender.send(sender.plan(tree))
+
+    assert by_hand(project.arrive(tree)) == before
+
+
+def test_a_pack_made_in_vain_does_not_travel(project: Project) -> None:
+    write(project.root, {b"a": ("file", os.urandom(50_000), False), b"b": ("file", b"x", False)})
+    project.sync()
+    (project.root / "b").write_bytes(b"y")
+    tree, sent = project.sync()  # nothing is remembered here, so the pack made while looking has `a` too
+
+    assert sent < 1000
+    assert by_hand(project.arrive(tree)) == by_hand(project.root)
+
+
 def test_a_file_that_changes_after_the_plan_sends_no_manifest(project: Project) -> None:
     write(project.root, {b"a": ("file", b"one", False)})
-    tree = plan(project.root)
+    tree = replace(plan(project.root), drafts=())
     sender = CodeSync(project.bucket, project.copies)
     planned = sender.plan(tree)
     (project.root / "a").write_bytes(b"two")

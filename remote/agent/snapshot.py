@@ -153,7 +153,7 @@ def file_digest(path: Path) -> str:
 
 def _build_making_room(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
     """Build; when the disk turns out to be full, again after other runs' code, and then other packs, have gone."""
-    ways = iter((lambda: remove_others(target, spared), store.remove_unused))
+    ways: Iterator[Callable[[], bool]] = iter((lambda: remove_others(target, spared), store.remove_unused))
     while True:
         try:
             _build(store, digest, partial, target, spared)

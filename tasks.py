@@ -8,6 +8,8 @@ usage.refuse_in_our_words()
 
 runs_collection = Collection(diff.diff)
 runs_collection.add_task(runs.list_, default=True)  # `inv runs` too
+sync_collection = Collection(sync.plan)
+sync_collection.add_task(sync.send, default=True)  # `inv sync HOST` too
 
 namespace = Collection(
     stack.up,
@@ -32,6 +34,6 @@ namespace = Collection(
         checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
     ),
     runs=runs_collection,
-    sync=Collection(sync.plan),
+    sync=sync_collection,
     local=Collection(local.up, local.down, local.status, local.interrupt),
 )

@@ -1,7 +1,8 @@
-"""`sync.plan`: what of a project would travel to a host, what would not and why, and how many bytes that is."""
+"""`sync`: the project's tree to a folder of a host; `sync.plan`: what would travel, what would not and why."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,48 @@ from commands.frame import command, emit, print_facts, print_table, say
 from remote.errors import Unavailable
 
 if TYPE_CHECKING:
+    from remote.snapshot import Tree
     from remote.sync import SyncPlan
 
 SHOWN = 20
+PROJECT = "The folder to send (default: the nearest .git, else pyproject.toml, else the current folder)"
+MAX_SIZE = "Refuse a larger project (default: 500MB)"
 
 
-@command(
-    project="The folder to send (default: the nearest .git, else pyproject.toml, else the current folder)",
-    why="Say only why this path stays here",
-    max_size="Refuse a larger project (default: 500MB)",
-)
+@command(project=PROJECT, max_size=MAX_SIZE, to="The folder on the host (default: the project's name, in the home)")
+def send(
+    c: Any, host: str, to: str = "", project: str = "", max_size: str = "500MB", transport: str = "",
+    identity: str = "", stack: str = "", json: bool = False,
+) -> None:  # fmt: skip
+    """Make a folder on a host the project's tree, verified.
+
+    Only what the host lacks travels. The folder is exchanged at once: what runs in the old one keeps it.
+
+    Example: inv sync.send trainer --to work
+    """
+    from remote.host import find_host
+    from remote.hostsync import HostSync
+    from remote.project import find_project
+    from remote.reach import reach
+
+    tree = _look(find_project(Path(project) if project else None), max_size)
+    opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
+    found = find_host(opened, host)
+    carrier, choice = reach(opened, found)
+    say("transport", f"{choice.way}: {choice.why}")
+    try:
+        sync = HostSync(carrier, found.instance_id, environment.state_dir() / "sent")
+        arrival = sync.bring(tree, to or tree.root.name)
+    finally:
+        carrier.close()
+    amount = f"{wording.size(arrival.sent)} sent" if arrival.sent else "nothing sent"
+    say("code", f"{wording.count(len(tree.entries), 'file')} from {tree.root}, {amount}")
+    say("same" if arrival.state == "same" else "written", f"{host}:{arrival.folder}, verified, {tree.digest[:12]}")
+    if json:
+        emit("arrival", host=host, transport=carrier.name, digest=tree.digest, **asdict(arrival))
+
+
+@command(project=PROJECT, why="Say only why this path stays here", max_size=MAX_SIZE)
 def plan(
     c: Any, project: str = "", why: str = "", max_size: str = "500MB", stack: str = "", json: bool = False
 ) -> None:
@@ -28,17 +61,13 @@ def plan(
     Example: inv sync.plan --why data/raw.csv
     """
     from remote.project import find_project
-    from remote.sizes import parse_size
-    from remote.snapshot import plan as look
     from remote.sync import CodeSync
 
     root = find_project(Path(project) if project else None)
     if why:
         _explain(root, why, as_json=json)
         return
-    tree = look(
-        root, cache_dir=environment.state_dir() / "snapshots", max_bytes=parse_size(max_size, option="max-size")
-    )
+    tree = _look(root, max_size)
     try:
         opened = environment.open_stack(stack)
     except Unavailable as error:
@@ -47,6 +76,14 @@ def plan(
     else:
         found = CodeSync(opened.bucket, environment.state_dir() / "sent").plan(tree)
     _show(found, as_json=json)
+
+
+def _look(root: Path, max_size: str) -> Tree:
+    from remote.sizes import parse_size
+    from remote.snapshot import plan as look
+
+    limit = parse_size(max_size, option="max-size")
+    return look(root, cache_dir=environment.state_dir() / "snapshots", max_bytes=limit)
 
 
 def _explain(root: Path, path: str, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = sorted(tasks.namespace.task_names)
 SHORT_NAMES = [short for names in tasks.namespace.task_names.values() for short in names]  # `runs` is `runs.list`
 # The everyday command has many; a second one like it needs a reason here.
-MANY_OPTIONS = {"train", "monitor", "terminate"}
+MANY_OPTIONS = {"train", "monitor", "terminate", "sync.send"}
 
 
 def task_of(name: str) -> Command:

@@ -12,7 +12,7 @@ import pytest
 
 from localcloud import daemon
 from localcloud.daemon import Address
-from tests.support.cli import Cli
+from tests.support.cli import Cli, make_project
 from tests.support.cloud import IMAGE, client, describe, state_of, until
 from tests.support.sshd import Sshd, make_key, sshd
 
@@ -238,3 +238,36 @@ def test_a_stopped_host_is_said_to_be_stopped(stack: Cli, address: Address, serv
             assert "inv start asleep" in done.err
     finally:
         asleep.end()
+
+
+def test_sync_makes_a_folder_of_a_host_the_project(stack: Cli, tmp_path: Path) -> None:
+    project = stack.within(make_project(tmp_path / "work", train="print('one')\n"))
+    first = project("sync", "trainer", "--json")
+    again = project("sync", "trainer")
+    shown = project("exec", "trainer", "--", "sh", "-c", "cat work/train.py")
+
+    assert (first.json["kind"], first.json["state"], first.json["transport"]) == ("arrival", "built", "ssm")
+    assert shown.out == "print('one')\n"
+    assert "nothing sent" in again.err
+    assert "same" in again.err
+
+
+def test_sync_goes_by_ssh_to_a_folder_of_ones_choice(stack: Cli, box: Box, identity: list[str], tmp_path: Path) -> None:
+    project = stack.within(make_project(tmp_path / "work", train="print('one')\n"))
+    done = project("sync", "box", "--to", f"{tmp_path}/there", *identity)
+
+    assert (tmp_path / "there" / "train.py").read_text() == "print('one')\n"
+    assert "ssh: Systems Manager does not reach the host" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("sync", "nosuch"), 66, "nosuch"),
+        (("sync", "trainer", "--project", "nosuch"), 66, "nosuch"),
+        (("sync", "trainer", "--max-size", "1"), 64, "more than"),
+        (("sync", "trainer", "--to", "/etc"), 73, "no sync has made it"),
+    ],
+)
+def test_a_sync_that_cannot_be_is_refused(stack: Cli, words: tuple[str, ...], code: int, said: str) -> None:
+    assert said in error_line(stack(*words, code=code).err)

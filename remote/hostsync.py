@@ -107,7 +107,9 @@ class HostSync:
             sent += shelf.sent
             answer = self._give({**order, "objects": shelf.objects})
         else:
-            raise CannotCreate(f"{self._host} goes on lacking parts of the tree that were sent", next_step="inv exec")
+            raise CannotCreate(
+                f"{self._host} goes on lacking parts of the tree that were sent", next_step="the same command again"
+            )
         return Arrival(state=answer["state"], folder=answer["folder"], sent=sent)
 
     def _give(self, order: dict[str, Any]) -> Answer:

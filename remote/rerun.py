@@ -1,12 +1,18 @@
-"""Doing a run again: same code, same arguments, same limits, taken from its record and not from the work tree."""
+"""Doing a run again: same code, same arguments, same limits, same beginning, from its record and not the work tree.
+
+The beginning is that of its first attempt: later attempts went on from its own checkpoints, and a rerun does not. What
+the first attempt began with, it took at its time; a rerun takes the same and not what has been committed since.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import getpass
 from dataclasses import replace
+from typing import Any
 
 from remote import records
+from remote.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.errors import InputMissing
 from remote.host import Host
 from remote.manifests import missing_parts
@@ -22,7 +28,7 @@ def plan_rerun(stack: Stack, run: str, host: Host, now: dt.datetime) -> RunSpec:
     Everything of its record is kept but what names it: id, time, person, host and price.
 
     Raises:
-        InputMissing: there is no such run, or its code is no longer in the bucket.
+        InputMissing: there is no such run, its code is no longer in the bucket, or the checkpoint that it began with.
     """
     spec = read_run(stack.bucket, run).spec
     if missing := missing_parts(stack.bucket, spec.snapshot.digest):
@@ -40,4 +46,34 @@ def plan_rerun(stack: Stack, run: str, host: Host, now: dt.datetime) -> RunSpec:
             name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market
         ),
         usd_per_hour=None if price is None else f"{price:f}",
+        resume=_beginning(stack, run),
     )
+
+
+def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
+    """What the run's first attempt was told to go on from, with the very checkpoint; None when it was from nothing."""
+    first = stack.bucket.get_json(records.spec_key(run)) or {}
+    resume = first.get("resume")
+    if resume is None:
+        return None
+    source = resume["run"]
+    found = list_checkpoints(stack.bucket, source)
+    if resume["checkpoint"]:
+        usable = [one for one in found if one.key == resume["checkpoint"]]
+    else:
+        began = _claimed_at(stack, run)
+        usable = [one for one in found if began is None or one.committed_at <= began]
+    if source == run:  # a file of somebody's own, pushed under the run's name
+        usable = [one for one in usable if one.manifest.attempt == PUSHED_ATTEMPT]
+    if not usable:
+        raise InputMissing(
+            f"the checkpoint of run {source} that run {run} began with is no longer in the bucket",
+            next_step=f"inv checkpoint.list {source}",
+        )
+    return {"run": source, "checkpoint": usable[-1].key}
+
+
+def _claimed_at(stack: Stack, run: str) -> dt.datetime | None:
+    """When the first attempt was taken by its host, by the bucket's clock, which is that of the checkpoints too."""
+    key = records.attempt_key(run, 1)
+    return next((entry.modified_at for entry in stack.bucket.keys(key) if entry.key == key), None)

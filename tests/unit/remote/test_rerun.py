@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from remote.agent.manifest import manifest_key
 from remote.bucket import Bucket
 from remote.errors import InputMissing
 from remote.host import Host
+from remote.records import Manifest
 from remote.rerun import plan_rerun
 from remote.snapshot import plan
 from remote.stack import Stack
@@ -39,7 +41,7 @@ def stack(moto_url: str, bucket: Bucket) -> Stack:
     return Stack(outputs=outputs, endpoint_url=moto_url)
 
 
-def place(stack: Stack, folder: Path) -> dict:
+def place(stack: Stack, folder: Path, **changes: object) -> dict:
     """A run whose code is in the bucket; its record."""
     (folder / "a.py").write_text("1")
     tree = plan(folder)
@@ -47,6 +49,7 @@ def place(stack: Stack, folder: Path) -> dict:
     sync.send(sync.plan(tree))
     spec = golden("run_spec")
     spec["snapshot"] |= {"digest": tree.digest, "key": manifest_key(tree.digest)}
+    spec |= changes
     stack.bucket.put_json_once(records.spec_key(RUN), spec)
     return spec
 
@@ -73,4 +76,74 @@ def test_code_that_is_gone_is_said_before_anything_is_started(stack: Stack, tmp_
 
 def test_a_run_that_is_not_there_is_said_to_be_missing(stack: Stack) -> None:
     with pytest.raises(InputMissing, match="there is no run"):
+        plan_rerun(stack, RUN, HOST, NOW)
+
+
+EARLIER = "20261122-150000-0a0a0a"
+
+
+def commit(stack: Stack, run: str, step: int, attempt: int = 1) -> str:
+    key = f"{records.checkpoints_prefix(run)}{step:012d}/manifest.json"
+    stack.bucket.put_json_once(
+        key, Manifest(run=run, attempt=attempt, step=step, committed_at="", files=[]).to_mapping()
+    )
+    return key
+
+
+def begin(stack: Stack, folder: Path, resume: dict | None) -> None:
+    """A run that was told to begin with `resume`, taken by its host, and gone on with."""
+    folder.mkdir()
+    spec = place(stack, folder, resume=resume)
+    stack.bucket.put_json_once(records.attempt_key(RUN, 1), {})
+    stack.bucket.put_json_once(records.spec_key(RUN, 2), {**spec, "resume": {"run": RUN, "checkpoint": None}})
+    commit(stack, RUN, 8)
+
+
+def wait_for_the_next_second(stack: Stack) -> None:
+    """S3 knows no fractions of a second, and what comes now must be later."""
+    taken = next(entry.modified_at for entry in stack.bucket.keys(records.attempt_key(RUN, 1)))
+    while dt.datetime.now(dt.UTC) < taken + dt.timedelta(seconds=1):
+        time.sleep(0.02)
+
+
+def test_a_rerun_of_a_run_that_was_gone_on_with_begins_where_the_run_began(stack: Stack, tmp_path: Path) -> None:
+    begin(stack, tmp_path / "code", None)
+
+    assert plan_rerun(stack, RUN, HOST, NOW).resume is None
+
+
+def test_a_rerun_begins_with_the_checkpoint_of_that_time_and_not_with_a_later_one(stack: Stack, tmp_path: Path) -> None:
+    keys = [commit(stack, EARLIER, step) for step in (1, 2)]
+    begin(stack, tmp_path / "code", {"run": EARLIER, "checkpoint": None})
+    wait_for_the_next_second(stack)
+    commit(stack, EARLIER, 3)
+
+    first = plan_rerun(stack, RUN, HOST, NOW)
+    assert first.resume == {"run": EARLIER, "checkpoint": keys[1]}
+    stack.bucket.put_json_once(records.spec_key(first.run), first.to_mapping())
+    assert plan_rerun(stack, first.run, HOST, NOW).resume == first.resume, "and so does a rerun of the rerun"
+    stack.bucket.delete(keys)
+    for run in (RUN, first.run):
+        with pytest.raises(
+            InputMissing, match=f"the checkpoint of run {EARLIER} that run {run} began with is no longer"
+        ):
+            plan_rerun(stack, run, HOST, NOW)
+
+
+def test_a_rerun_begins_with_the_file_that_was_pushed_for_the_run(stack: Stack, tmp_path: Path) -> None:
+    pushed = commit(stack, RUN, 4, attempt=0)
+    begin(stack, tmp_path / "code", {"run": RUN, "checkpoint": None})
+
+    assert plan_rerun(stack, RUN, HOST, NOW).resume == {"run": RUN, "checkpoint": pushed}
+    stack.bucket.delete([pushed])
+    with pytest.raises(InputMissing, match="began with is no longer in the bucket"):
+        plan_rerun(stack, RUN, HOST, NOW)
+
+
+def test_code_whose_contents_are_gone_is_said_too(stack: Stack, tmp_path: Path) -> None:
+    place(stack, tmp_path)
+    packs = [entry.key for entry in stack.bucket.keys("code/packs/")]
+    stack.bucket.delete(packs)
+
+    with pytest.raises(InputMissing, match=packs[0]):
         plan_rerun(stack, RUN, HOST, NOW)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 
 import tasks
 from localcloud import daemon
-from tests.support.cli import BIN, ROOT, Cli
+from tests.support.cli import ROOT, Cli, make_project
+from tests.support.cloud import until
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What comes late, because it takes something away that the others need; everything else keeps its order.
@@ -52,8 +52,22 @@ def in_order(lines: list[str]) -> list[str]:
     return sorted(lines, key=lambda line: LAST.index(verb(line)) if verb(line) in LAST else -1)
 
 
+# What the examples that end a run or take one up again find: it has a checkpoint, and goes on until it is told to end.
+RESTING = """
+import os, pathlib, signal, time
+path = pathlib.Path(os.environ["RUNCTL_CHECKPOINT_DIR"]) / "step_1.json"
+path.with_suffix(".draft").write_text("{}")
+path.with_suffix(".draft").replace(path)
+leaving = []
+signal.signal(signal.SIGTERM, lambda *_: leaving.append(1))
+while not leaving:
+    time.sleep(0.03)
+"""
+
+
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A stack with two runs; what prepares the examples is not started cold, the examples are."""
     cli = Cli(tmp_path_factory.mktemp("examples"))
     try:
         cli("train", "--epochs", "9")
@@ -61,6 +75,11 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         daemon.stop(cli.state / "local")
+
+
+@pytest.fixture(scope="module")
+def resting(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    return cli.within(make_project(tmp_path_factory.mktemp("resting") / "project", rest=RESTING))
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +92,8 @@ def pulled(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("line", in_order(shown()))
-def test_a_documented_command_line_works(line: str, cli: Cli, pulled: Path, tmp_path: Path) -> None:
-    prepare(cli, line)
+def test_a_documented_command_line_works(line: str, cli: Cli, resting: Cli, pulled: Path, tmp_path: Path) -> None:
+    prepare(cli, resting, line)
     (tmp_path / "data.npz").write_bytes(b"data")
     text = RUN.sub(lambda _: cli("runs", "--json").json["items"][0]["run"], line).replace(
         "checkpoint_epoch_9.npz", str(pulled / "checkpoint_epoch_9.npz")
@@ -82,7 +101,7 @@ def test_a_documented_command_line_works(line: str, cli: Cli, pulled: Path, tmp_
     text = re.sub(r"(path/to/|my/)?(train|script)\.py", "training/train_digits.py", text)
     text = text.replace("--to best", f"--to {tmp_path}/best").replace("push data.npz", f"push {tmp_path}/data.npz")
     words = shlex.split(re.sub(r" \.$", f" {tmp_path / 'here'}", text))[1:]
-    done = cli(*words, *undone(line), code=None)
+    done = Cli(cli.state, cold=True)(*words, *undone(line), code=None)
     if verb(line) in {"cancel", "resume"}:
         cli("cancel", code=None)
 
@@ -90,12 +109,13 @@ def test_a_documented_command_line_works(line: str, cli: Cli, pulled: Path, tmp_
     assert done.code in ({0, 143, 75} if verb(line) in {"resume", "start"} else {0}), f"{text}\n{done.out}\n{done.err}"
 
 
-def prepare(cli: Cli, line: str) -> None:
+def prepare(cli: Cli, resting: Cli, line: str) -> None:
     """What an example takes for granted: checkpoints, a run that goes on or was stopped, a stack that is there."""
-    if verb(line).startswith("checkpoint."):
+    if verb(line).startswith("checkpoint.") and 3 not in steps_of_newest(cli):
         cli("train", "--epochs", "3")
     if verb(line) in {"cancel", "resume"}:
-        cli("train", "--no-wait", "--", "--epochs", "100000")
+        resting("train", "rest.py", "--no-wait")
+        until(lambda: steps_of_newest(cli) == [1], "no checkpoint")
     if verb(line) == "resume":
         cli("cancel")
     if verb(line) == "start":
@@ -104,30 +124,15 @@ def prepare(cli: Cli, line: str) -> None:
         cli("up")
 
 
+def steps_of_newest(cli: Cli) -> list[int]:
+    return [item["step"] for item in cli("checkpoint.list", "--json").json["items"]]
+
+
 def undone(line: str) -> list[str]:
     """What makes an example that would go on for long, or ask, end at once."""
     if verb(line) == "resume":
         return ["--no-wait"]
     return ["--yes"] if verb(line) in {"terminate", "checkpoint.prune"} and "--dry-run" not in line else []
-
-
-def test_make_train_works(tmp_path: Path) -> None:
-    """The first command of the README, with the virtual environment that is there."""
-    cli = Cli(tmp_path)
-    try:
-        done = subprocess.run(
-            ["make", "train", f"VENV={BIN.parent}"],
-            cwd=ROOT,
-            env=cli.environment({}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "completed" in done.stderr
-    finally:
-        daemon.stop(tmp_path / "local")
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:

@@ -56,7 +56,7 @@ def test_s0_8_a_notice_saves_ends_as_spot_and_the_run_goes_on_elsewhere(project:
     host = newest(project)["host"]
     assert host["market"] == "spot"
     following = project.start("monitor", run, "--follow")
-    project("local.interrupt", "trainer", "--notice", "12s")
+    project("local.interrupt", "trainer", "--notice", "8s")
     out, err = following.communicate(timeout=60)
     after = newest(project)
 

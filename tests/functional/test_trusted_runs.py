@@ -21,19 +21,21 @@ from localcloud import daemon
 from tests.support.cli import Cli, make_project
 from tests.support.cloud import client, until
 
-# One step every 30 ms with a checkpoint each; on SIGTERM it saves and leaves. `--steps` is where it ends.
+# One step every 30 ms with a checkpoint each, to `--steps`; on SIGTERM it takes and saves one step more and leaves.
+# After `--rest` steps it waits for that SIGTERM: an upload every 30 ms would keep a processor busy for nothing.
 STEADY = """
 import argparse, json, os, pathlib, signal, sys, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=10**6)
+parser.add_argument("--rest", type=int, default=0)
 parser.add_argument("--resume-from", default="")
 options = parser.parse_args()
 folder = pathlib.Path(os.environ["RUNCTL_CHECKPOINT_DIR"])
 leaving = []
 signal.signal(signal.SIGTERM, lambda *_: leaving.append(1))
-step = json.loads(pathlib.Path(options.resume_from).read_text())["step"] if options.resume_from else 0
+step = begin = json.loads(pathlib.Path(options.resume_from).read_text())["step"] if options.resume_from else 0
 print(f"begin after step {step}", flush=True)
-while step < options.steps and not leaving:
+while step < options.steps:
     step += 1
     draft = folder / ".draft"
     draft.write_text(json.dumps({"step": step}))
@@ -41,9 +43,14 @@ while step < options.steps and not leaving:
     with open(os.environ["RUNCTL_METRICS_FILE"], "a") as metrics:
         metrics.write(json.dumps({"step": step, "steps": options.steps}) + "\\n")
     print(f"step {step}", flush=True)
+    if leaving:
+        break
     time.sleep(0.03)
+    while step - begin == options.rest and step < options.steps and not leaving:
+        time.sleep(0.03)
 print("saved and leaving" if leaving else "finished", flush=True)
 """
+REST = 3
 
 
 @pytest.fixture
@@ -59,10 +66,11 @@ def newest(cli: Cli) -> dict[str, Any]:
     return cli("runs", "--limit", "1", "--json").json["items"][0]
 
 
-def start_steady(cli: Cli, *words: str, steps: int = 10**6) -> str:
+def start_steady(cli: Cli, *, steps: int = 10**6, rest: int = REST) -> str:
     """A run in the background that has committed some checkpoints."""
-    run = cli("train", "steady.py", *words, "--no-wait", "--", "--steps", str(steps)).out.strip()
-    until(lambda: len(cli("checkpoint.list", run, "--json").json["items"]) >= 2, "no two checkpoints")
+    arguments = ["--steps", str(steps), "--rest", str(rest)]
+    run = cli("train", "steady.py", "--no-wait", "--", *arguments).out.strip()
+    until(lambda: len(cli("checkpoint.list", run, "--json").json["items"]) >= REST, "too few checkpoints")
     return run
 
 
@@ -76,7 +84,7 @@ def steps_printed(log: str) -> list[int]:
 
 def test_workflow_d_and_e_stop_saves_a_checkpoint_and_the_run_goes_on_after_it(project: Cli) -> None:
     run = start_steady(project)
-    assert "running" in project("status").out
+    until(lambda: "running: step" in project("status").out, "the status does not know that it runs")
     done = project("stop", "trainer", "--wait")
     after = newest(project)
 
@@ -166,7 +174,7 @@ def test_pattern_1_iterative_development_quick_run_full_run_resume(project: Cli)
 
 
 def test_pattern_2_long_running_training_shows_its_progress(project: Cli) -> None:
-    run = start_steady(project, steps=5000)
+    run = start_steady(project, steps=5000, rest=0)
     status = until(
         lambda: (
             seen if "eta_seconds" in ((seen := project("status", "--json").json["run"])["progress"] or {}) else None
@@ -190,29 +198,32 @@ def test_pattern_2_long_running_training_shows_its_progress(project: Cli) -> Non
 
 
 def test_pattern_3_cost_conscious_start_train_stop_resume_later(project: Cli) -> None:
-    run = start_steady(project, steps=400)
+    run = start_steady(project, steps=7)
     project("stop", "trainer", "--wait")
     done = project("start", "trainer", "--resume", "--json")
 
-    assert (done.json["run"], done.json["attempt"], done.json["exit_code"], done.json["last_step"]) == (run, 2, 0, 400)
-    assert steps_of(project, run) == [396, 397, 398, 399, 400]
+    assert (done.json["run"], done.json["attempt"], done.json["exit_code"], done.json["last_step"]) == (run, 2, 0, 7)
+    assert steps_of(project, run) == [3, 4, 5, 6, 7]
     assert "finished" in project("monitor", run).out
 
 
 def test_pattern_4_background_training_is_followed_from_elsewhere(project: Cli, tmp_path: Path) -> None:
-    run = start_steady(project, steps=150)
+    run = start_steady(project, steps=40, rest=0)
     elsewhere = project.within(make_project(tmp_path / "elsewhere"))
     done = elsewhere("monitor", run, "--follow")
 
-    assert steps_printed(done.out) == list(range(1, 151))
+    assert steps_printed(done.out) == list(range(1, 41))
 
 
 def test_a_second_run_can_wait_for_the_first(project: Cli) -> None:
-    start_steady(project, steps=100)
-    done = project("train", "ok.py", "--queue")
+    run = start_steady(project)
+    with project.start("train", "ok.py", "--queue") as queued:
+        assert queued.stderr is not None
+        assert any("waiting for run" in line for line in queued.stderr), "it does not wait"
+        project("cancel", run)
+        out, _ = queued.communicate(timeout=30)
 
-    assert "waiting for run" in done.err
-    assert "fine" in done.out
+    assert (queued.returncode, out) == (0, "fine\n")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +244,7 @@ def test_a_dry_run_of_stop_and_cancel_does_nothing(project: Cli) -> None:
     assert f"end run {run}" in project("stop", "trainer", "--dry-run").err
     assert f"end run {run}" in project("cancel", run, "--dry-run").err
     assert f"end run {run}" in project("terminate", "trainer", "--dry-run").err
-    assert newest(project)["state"] == "running"
+    until(lambda: newest(project)["state"] == "running", "the run does not go on")
     project("cancel", run)
 
 
@@ -275,7 +286,7 @@ def test_a_run_outlives_the_command_that_started_it(project: Cli) -> None:
 
     assert newest_command["Comment"].startswith("runctl start")
     assert newest_command["Status"] == "Success", "the command that started the run is held open by it"
-    assert newest(project)["state"] == "running"
+    until(lambda: newest(project)["state"] == "running", "the run does not go on")
     project("cancel", run)
 
 
@@ -321,7 +332,7 @@ def test_new_lines_are_shown_within_three_seconds(project: Cli, tmp_path: Path) 
 
 
 def test_an_agent_that_was_killed_is_brought_back_and_loses_nothing(project: Cli) -> None:
-    run = start_steady(project)
+    run = start_steady(project, rest=0)
     supervisors = [
         one for one in psutil.process_iter(["cmdline"]) if {"supervise", run} <= set(one.info["cmdline"] or ())
     ]

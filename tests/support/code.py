@@ -46,3 +46,9 @@ def code_of(
 def sha256(body: bytes) -> str:
     """In hexadecimal."""
     return hashlib.sha256(body).hexdigest()
+
+
+def flipped(body: bytes, at: int) -> bytes:
+    """The same bytes but for one bit."""
+    at %= len(body)
+    return body[:at] + bytes([body[at] ^ 0x10]) + body[at + 1 :]

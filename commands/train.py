@@ -94,6 +94,8 @@ def train(
         resume=resume,
         max_bytes=parse_size(max_size, option="max-size"),
     )
+    if rerun:
+        wish.require_nothing(watch=watch)
     access = environment.access_of(c, transport, identity)
     found = None if rerun else wish.find()
     opened = _stack(stack, access, dry_run=dry_run)
@@ -121,6 +123,29 @@ class Wish:
     deps: bool
     resume: str
     max_bytes: int
+
+    def require_nothing(self, *, watch: bool) -> None:
+        """Refuse, for a rerun, what would make it another run: all of that comes from the record.
+
+        Raises:
+            UsageError: something was asked for; it is named.
+        """
+        from remote.records import Limits
+
+        asked = {
+            "a script": self.script,
+            "arguments": self.arguments,
+            "--project": self.project,
+            "--resume": self.resume,
+            "--watch": watch,
+            "--no-deps": not self.deps,
+            "limits": self.limits != Limits(),
+        }
+        if found := [name for name, given in asked.items() if given]:
+            raise UsageError(
+                f"--rerun takes all of that from the run's record: {', '.join(found)}",
+                next_step="inv train --rerun RUN",
+            )
 
     def find(self) -> Script:
         """The script and its project, before any host is thought of."""

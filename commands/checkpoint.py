@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, print_facts, print_table, say
+from commands.progress import bar
 from commands.runs import choose_run
 from remote.errors import InputMissing, UsageError
 
@@ -95,7 +96,8 @@ def pull(
 
     opened, chosen, found = _open(stack, run, host)
     one = _choose(found, chosen, step)
-    paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"))
+    with bar("pull") as meter:
+        paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"), meter)
     if json:
         emit("pulled", run=chosen.id, step=one.step, files=[str(path) for path in paths])
         return
@@ -114,7 +116,8 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
 
     opened = environment.open_stack(stack)
     chosen = read_run(opened.bucket, run)
-    manifest = push_one(opened.bucket, chosen.id, Path(path), _number(step, run), dt.datetime.now(dt.UTC))
+    with bar("push") as meter:
+        manifest = push_one(opened.bucket, chosen.id, Path(path), _number(step, run), dt.datetime.now(dt.UTC), meter)
     say("pushed", f"step {manifest.step} of run {run}, {wording.size(manifest.size)}")
     if json:
         emit("pushed", run=run, step=manifest.step, files=manifest.files)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, say
+from commands.progress import bar
 from remote.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def push(
     Example: inv push data.npz trainer:/tmp/data.npz
     """
     host, path = parse_remote(target)
-    with _reached(c, stack, host, transport, identity) as carrier:
-        done = carrier.put(Path(local), path)
+    with _reached(c, stack, host, transport, identity) as carrier, bar("push") as meter:
+        done = carrier.put(Path(local), path, meter)
     _report("pushed", f"{local} to {host}:{done.path}", host, carrier, done, as_json=json)
 
 
@@ -107,7 +108,9 @@ def pull(
     if not path:
         raise UsageError(f"{source!r} names no file", next_step=f"inv pull {host}:PATH {local}")
     with _reached(c, stack, host, transport, identity) as carrier:
-        done = carrier.get(path, Path(local) / Path(path).name if local.endswith("/") else Path(local))
+        to = Path(local) / Path(path).name if local.endswith("/") else Path(local)
+        with bar("pull") as meter:
+            done = carrier.get(path, to, meter)
     _report("pulled", f"{source} to {done.path}", host, carrier, done, as_json=json)
 
 
@@ -120,7 +123,9 @@ def parse_remote(text: str) -> tuple[str, str]:
     host, colon, path = text.partition(":")
     if not host or not colon:
         raise UsageError(f"{text!r} is no HOST:PATH", next_step="inv push FILE trainer:/tmp/FILE")
-    return host, path.removeprefix("~/") if path != "~" else ""
+    if path == "~" or path.startswith("~/"):
+        path = path[1:].lstrip("/")
+    return host, path
 
 
 def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer, *, as_json: bool) -> None:

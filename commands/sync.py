@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, print_facts, print_table, say
+from commands.progress import bar
 from remote.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def send(
     say("transport", f"{choice.way}: {choice.why}")
     try:
         sync = HostSync(carrier, found.instance_id, environment.state_dir() / "sent")
-        arrival = sync.bring(tree, to or tree.root.name)
+        with bar("code") as meter:
+            arrival = sync.bring(tree, to or tree.root.name, meter)
     finally:
         carrier.close()
     amount = f"{wording.size(arrival.sent)} sent" if arrival.sent else "nothing sent"

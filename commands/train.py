@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from commands import environment, wording
 from commands.following import follow_run, summary
 from commands.frame import command, emit, say
+from commands.progress import bar
 from commands.stack import ensure_local_stack
 from remote.errors import ConfigError, UsageError
 
@@ -275,11 +276,13 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
     from remote.checkpoints import push
 
     if source and source.path:
-        pushed = push(stack.bucket, spec.run, source.path, None, dt.datetime.now(dt.UTC))
+        with bar("resume") as meter:
+            pushed = push(stack.bucket, spec.run, source.path, None, dt.datetime.now(dt.UTC), meter)
         say("resume", f"from step {pushed.step} in {source.path}, {wording.size(pushed.size)} sent")
     elif source:
         say("resume", f"from the newest valid checkpoint of run {source.run}")
-    sent = launch.upload(stack, spec.snapshot, tree, environment.state_dir() / "sent")
+    with bar("code") as meter:
+        sent = launch.upload(stack, spec.snapshot, tree, environment.state_dir() / "sent", meter)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{wording.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")

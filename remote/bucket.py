@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from remote.aws import error_code, is_already_there, is_missing
 from remote.errors import Unavailable
+from remote.meter import SILENT, Meter
 
 DELETE_KEYS = 1000  # what one DeleteObjects call takes
 
@@ -82,10 +83,10 @@ class Bucket:
             raise self._explain(error) from error
         return True
 
-    def put(self, key: str, body: BinaryIO) -> None:
+    def put(self, key: str, body: BinaryIO, meter: Meter = SILENT) -> None:
         """Write an object of any size, in parts when it is large."""
         try:
-            self._s3.upload_fileobj(body, self.name, key)
+            self._s3.upload_fileobj(body, self.name, key, Callback=meter.add)
         except self._s3.exceptions.ClientError as error:
             raise self._explain(error) from error
 

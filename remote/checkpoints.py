@@ -20,6 +20,7 @@ from remote.agent.candidates import step_of
 from remote.agent.completeness import Structure, structure
 from remote.bucket import Bucket, Entry
 from remote.errors import CannotCreate, InputMissing, UsageError
+from remote.meter import SILENT, Meter
 from remote.records import Manifest
 
 MANIFEST = "/manifest.json"
@@ -94,7 +95,7 @@ def verify(bucket: Bucket, checkpoint: Checkpoint) -> Verdict:
     return Verdict(checkpoint=checkpoint, problems=problems)
 
 
-def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path) -> list[Path]:
+def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> list[Path]:
     """Bring a checkpoint's files into `folder`, verified; either all of them or none.
 
     Raises:
@@ -108,7 +109,7 @@ def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path) -> list[Path]:
         raise CannotCreate(f"{taken[0]} is already there", next_step="inv checkpoint.pull --to ANOTHER_FOLDER")
     draft = Path(tempfile.mkdtemp(prefix=".runctl-pull-", dir=folder))
     try:
-        problems = list(_fetch_all(bucket, checkpoint, draft))
+        problems = list(_fetch_all(bucket, checkpoint, draft, meter))
         if problems:
             raise InputMissing(
                 f"step {checkpoint.step} is not what was committed: {'; '.join(problems)}",
@@ -122,8 +123,9 @@ def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path) -> list[Path]:
     return targets
 
 
-def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path) -> Iterator[str]:
+def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> Iterator[str]:
     """Fetch the files into `folder` and say what is wrong with them."""
+    meter.expect(checkpoint.manifest.size)
     if not checkpoint.manifest.files:
         yield "the manifest names no file"
     for file in checkpoint.manifest.files:
@@ -133,10 +135,10 @@ def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path) -> Iterator
             continue
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield from _fetch(bucket, file, path)
+        yield from _fetch(bucket, file, path, meter)
 
 
-def _fetch(bucket: Bucket, file: dict[str, object], path: Path) -> Iterator[str]:
+def _fetch(bucket: Bucket, file: dict[str, object], path: Path, meter: Meter) -> Iterator[str]:
     name = file["path"]
     digest = hashlib.sha256()
     size = 0
@@ -148,6 +150,7 @@ def _fetch(bucket: Bucket, file: dict[str, object], path: Path) -> Iterator[str]
         for block in blocks:
             size += out.write(block)
             digest.update(block)
+            meter.add(len(block))
     if size != file["size"]:
         yield f"{name} has {size} bytes, {file['size']} were committed"
     elif digest.hexdigest() != file["sha256"]:
@@ -162,7 +165,7 @@ def is_safe(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def push(bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime) -> Manifest:
+def push(bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime, meter: Meter = SILENT) -> Manifest:
     """Commit a local file or folder as a checkpoint of `run`; the step is the last number in its name if not given.
 
     Raises:
@@ -176,7 +179,9 @@ def push(bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datet
     if number is None:
         raise UsageError(f"{source.name} has no number in its name", next_step="inv checkpoint.push RUN PATH --step N")
     prefix = f"{records.checkpoints_prefix(run)}{number:012d}/"
-    files = [_put(bucket, prefix, path, source) for path in _files(source)]
+    paths = _files(source)
+    meter.expect(sum(path.stat().st_size for path in paths))
+    files = [_put(bucket, prefix, path, source, meter) for path in paths]
     manifest = Manifest(run=run, attempt=PUSHED_ATTEMPT, step=number, committed_at=records.instant(now), files=files)
     if not bucket.put_json_once(f"{prefix}manifest.json", manifest.to_mapping()):
         raise CannotCreate(f"run {run} has a checkpoint of step {number} already", next_step="inv checkpoint.list")
@@ -191,13 +196,13 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _put(bucket: Bucket, prefix: str, path: Path, source: Path) -> dict[str, object]:
+def _put(bucket: Bucket, prefix: str, path: Path, source: Path, meter: Meter) -> dict[str, object]:
     name = path.relative_to(source.parent).as_posix()
     key = f"{prefix}{PUSHED_ATTEMPT:03d}/{name}"
     with path.open("rb") as body:
         digest = hashlib.file_digest(body, "sha256").hexdigest()
         body.seek(0)
-        bucket.put(key, body)
+        bucket.put(key, body, meter)
     return {"path": name, "key": key, "size": path.stat().st_size, "sha256": digest}
 
 

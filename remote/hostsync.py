@@ -20,13 +20,14 @@ from typing import Any, BinaryIO
 
 from remote.bucket import BucketGone
 from remote.errors import CannotCreate, Unavailable
+from remote.meter import SILENT, Meter
 from remote.onhost import python_script
 from remote.snapshot import Tree
 from remote.sync import CodeSync
 from remote.transport import Command, Transport
 
 AGENT = Path(__file__).parent / "agent"
-MODULES = ("errors", "manifest", "store", "snapshot", "receive")  # each needs only those before it
+MODULES = ("errors", "manifest", "store", "files", "hands", "snapshot", "receive")  # each needs only those before it
 HEREDOC = "RUNCTL_RECEIVE_END"
 SHELF = ".runctl"
 # Of packs and manifest in one command. The receiver takes 17 kB of what `remote/courier.py` leaves of a command over
@@ -83,12 +84,13 @@ class HostSync:
         self._host = host
         self._copies = copies
 
-    def bring(self, tree: Tree, folder: str) -> Arrival:
+    def bring(self, tree: Tree, folder: str, meter: Meter = SILENT) -> Arrival:
         """Make the folder on the host the tree.
 
         Args:
             tree: the tree.
             folder: on the host, relative to the user's home.
+            meter: counts content that has to travel.
 
         Raises:
             Unavailable: the host is not reached; or the tree is too large for a command and there is no bucket.
@@ -103,7 +105,7 @@ class HostSync:
             name = f"{self._host}/{self._transport.name}/{self._shelf}"
             shelf = Shelf(self._transport, name, set(answer["have"]), folder=f"{self._shelf}/store")
             sync = CodeSync(shelf, self._copies)
-            sync.send(sync.plan(tree))
+            sync.send(sync.plan(tree), meter)
             sent += shelf.sent
             answer = self._give({**order, "objects": shelf.objects})
         else:

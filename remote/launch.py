@@ -20,6 +20,7 @@ from remote import records
 from remote.durations import parse_duration
 from remote.errors import HostBusy, InputMissing, Unavailable, UsageError
 from remote.host import Host, find_host, require_running
+from remote.meter import SILENT, Meter
 from remote.orders import Orders, Sent
 from remote.prices import usd_per_hour
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
@@ -172,7 +173,7 @@ def _plain(price: Decimal | None) -> str | None:
     return None if price is None else f"{price:f}"
 
 
-def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None) -> int:
+def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None, meter: Meter = SILENT) -> int:
     """Send what the bucket lacks of the tree; the number of bytes sent.
 
     Args:
@@ -180,10 +181,11 @@ def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None 
         snapshot: what the spec says of the tree.
         tree: the code.
         copies: the folder where `CodeSync` keeps what it knows of buckets.
+        meter: counts content that has to travel.
     """
     sync = CodeSync(stack.bucket, copies)
     found = sync.plan(tree)
-    return 0 if found.complete else sync.send(found) + keep_patch(stack.bucket, snapshot, tree.root)
+    return 0 if found.complete else sync.send(found, meter) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
 def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:

@@ -16,6 +16,7 @@ from typing import Any
 
 from remote.bucket import Bucket, Entry
 from remote.errors import Unavailable
+from remote.meter import SILENT, Meter
 
 LARGEST_SECONDS = 7 * 24 * 3600  # what SigV4 allows; temporary credentials may end sooner
 SLACK_SECONDS = 900  # for delivery of the command, and for its last words
@@ -73,11 +74,11 @@ class Lane:
         )
         return {"url": signed["url"], "fields": signed["fields"], "prefix": self._prefix}
 
-    def upload(self, path: Path) -> str:
+    def upload(self, path: Path, meter: Meter = SILENT) -> str:
         """Store a file, of any size; the signed address at which the host reads it."""
         key = f"{self._prefix}file"
         with path.open("rb") as stream:
-            self._bucket.put(key, stream)
+            self._bucket.put(key, stream, meter)
         return str(
             self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket.name, "Key": key}, ExpiresIn=self._valid_seconds

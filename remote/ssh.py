@@ -26,7 +26,9 @@ from typing import Any, BinaryIO
 
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.hostkeys import HostKey, fingerprint
+from remote.meter import SILENT, Meter
 from remote.transport import (
+    PACK_THERE,
     TIMED_OUT,
     Command,
     CommandResult,
@@ -46,7 +48,7 @@ BLOCK_BYTES = 1 << 16
 NO_PROGRAM = 127
 # The login shell, whatever it is, sees three plain words. `timeout` ends all that the command started; the shell
 # around it makes 128 + n of a signal, which SSH would report apart and paramiko not at all.
-WRAPPER = 'timeout -k 5 "$1" sh -c "$0"; exit $?'
+WRAPPER = 'timeout -k 5 "$1" sh -c -- "$0"; exit $?'
 
 # paramiko logs what it also raises, with tracebacks; without a handler Python would print them.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -155,7 +157,7 @@ class SshTransport:
             raise Unavailable(f"{self._endpoint.host}: the connection ended before the command", next_step="inv status")
         return code
 
-    def put(self, local: Path, remote: str) -> Transfer:
+    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
         """Copy a file to the host; see `Transport.put`."""
         source = read_source(local)
         with self._explained(remote):
@@ -163,7 +165,7 @@ class SshTransport:
             target = self._target(sftp, remote, local.name)
             draft = str(PurePosixPath(target).with_name(f".{local.name}.{secrets.token_hex(4)}.part"))
             try:
-                sftp.put(str(local), draft, confirm=False)
+                sftp.put(str(local), draft, callback=_counting(meter), confirm=False)
                 self._verify(draft, source, target)
                 sftp.chmod(draft, source.mode)
                 sftp.posix_rename(draft, target)
@@ -172,17 +174,19 @@ class SshTransport:
                 raise
             return Transfer(path=sftp.normalize(target), bytes=source.bytes, sha256=source.sha256)
 
-    def get(self, remote: str, local: Path) -> Transfer:
+    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
         """Copy a file from the host; see `Transport.get`."""
         with self._explained(remote):
             sftp = self._open().sftp()
             facts = sftp.stat(remote)
             if stat.S_ISDIR(facts.st_mode or 0):
-                raise UsageError(f"{remote} on {self._endpoint.host} is a folder; one file at a time")
+                raise UsageError(
+                    f"{remote} on {self._endpoint.host} is a folder; one file at a time", next_step=PACK_THERE
+                )
             digest = self._hash(remote)
         target = target_of(local, remote)
         with landing(target, digest) as stream, self._explained(remote):
-            sftp.getfo(remote, stream)
+            sftp.getfo(remote, stream, callback=_counting(meter))
         return Transfer(path=str(target), bytes=target.stat().st_size, sha256=digest)
 
     def close(self) -> None:
@@ -372,6 +376,19 @@ def _move(ready: Callable[[], bool], read: Callable[[int], bytes], sink: BinaryI
     sink.write(read(BLOCK_BYTES))
     sink.flush()
     return True
+
+
+def _counting(meter: Meter) -> Callable[[int, int], None]:
+    """What paramiko calls with the bytes so far and in all, telling the meter what is new."""
+    last = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal last
+        meter.expect(total)
+        meter.add(done - last)
+        last = done
+
+    return count
 
 
 def _is_folder(sftp: Any, path: str) -> bool:

@@ -31,6 +31,7 @@ from remote.courier import (
     status_of,
 )
 from remote.errors import Unavailable, UsageError
+from remote.meter import SILENT, Meter
 from remote.relay import Lane, Relay
 from remote.transport import Command, CommandResult, Source, Transfer, landing, read_source, target_of
 
@@ -171,9 +172,10 @@ class SsmTransport:
             output.take(answer, lane)
         return int(answer["exit_code"])
 
-    def put(self, local: Path, remote: str) -> Transfer:
+    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
         """Copy a file to the host; see `Transport.put`. A small one goes inside the command, with no bucket at all."""
         source = read_source(local)
+        meter.expect(source.bytes)
         inline = inline_text(source)
         if inline is not None:
             return self._put(source, remote, inline=inline)
@@ -183,17 +185,19 @@ class SsmTransport:
                     f"{local} is {source.bytes:,} bytes, more than fits into a command, and there is no bucket for it",
                     next_step="inv up, which makes the stack's bucket, or --transport ssh",
                 )
-            return self._put(source, remote, inline=None, url=lane.upload(local))
+            return self._put(source, remote, inline=None, url=lane.upload(local, meter))
 
-    def get(self, remote: str, local: Path) -> Transfer:
+    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
         """Copy a file from the host; see `Transport.get`."""
         with self._lane(TRANSFER_SECONDS) as lane:
             order = get_order(remote, lane)
             answer = self._wait(self._order(order, "get", TRANSFER_SECONDS))
             target = target_of(local, answer["path"])
+            meter.expect(answer["bytes"])
             with landing(target, answer["sha256"]) as stream:
                 for block in content(answer, lane):
                     stream.write(block)
+                    meter.add(len(block))
         return Transfer(path=str(target), bytes=answer["bytes"], sha256=answer["sha256"])
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ from remote.agent.manifest import (
     pack_key,
 )
 from remote.manifests import UNFINISHED, Copies, Place, Presence
+from remote.meter import SILENT, Meter
 from remote.packs import groups, level_for, write_pack
 from remote.snapshot import Tree
 
@@ -111,8 +112,12 @@ class CodeSync:
         usable = base if presence.all(base_needs) and not scattered else None
         return SyncPlan(tree=tree, sources=sources, packs=packs, base=usable)
 
-    def send(self, plan: SyncPlan) -> int:
+    def send(self, plan: SyncPlan, meter: Meter = SILENT) -> int:
         """Send what is lacking, the manifest last; returns the bytes that were sent.
+
+        Args:
+            plan: what is lacking.
+            meter: counts content, before compression.
 
         Raises:
             Interrupted: a file is no longer what the plan says.
@@ -121,12 +126,15 @@ class CodeSync:
         if plan.complete:
             return 0
         copies = Copies(self._folder, self._bucket, plan.tree.root)
+        meter.expect(plan.bytes_to_send)
         packs, sent, unnoted = dict(plan.packs), 0, 0
         try:
             for pack, group, size in self._send_packs(plan):
                 packs.update((entry.sha256, pack) for entry in group)
                 sent += size
-                unnoted += sum(entry.size for entry in group)
+                content = sum(entry.size for entry in group)
+                meter.add(content)
+                unnoted += content
                 if unnoted >= NOTED_BYTES:
                     unnoted = _note_unfinished(copies, plan, packs)
             manifest = _shortest(plan, packs)

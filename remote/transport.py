@@ -18,11 +18,13 @@ from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO, Protocol, Self
 
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, UsageError
+from remote.meter import SILENT, Meter
 
 AGENT_SAYS = "failed to run commands:"  # what the host's SSM agent adds to the standard error of a failed command
 TIMED_OUT = 124
 """Exit code of a command whose time was up, as of coreutils' `timeout`."""
 COMMAND_SECONDS = 3600.0
+PACK_THERE = "inv exec HOST -- tar -czf FOLDER.tgz FOLDER, then inv pull HOST:FOLDER.tgz ."
 BLOCK_BYTES = 1 << 20
 
 
@@ -49,6 +51,15 @@ class Command:
     directory: str = ""
     timeout_seconds: float = COMMAND_SECONDS
     title: str = "command"
+
+    def __post_init__(self) -> None:
+        """Refuse what no process can be given.
+
+        Raises:
+            UsageError: there is a NUL byte in it.
+        """
+        if "\0" in self.script + self.directory:
+            raise UsageError("a command cannot have a NUL byte in it", next_step="inv exec HOST -- COMMAND")
 
     @classmethod
     def of(cls, argv: Sequence[str], *, timeout_seconds: float = COMMAND_SECONDS, title: str = "command") -> Self:
@@ -108,12 +119,13 @@ class Transport(Protocol):
     def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command to its end and hand on its output, byte for byte, as it comes; its exit code."""
 
-    def put(self, local: Path, remote: str) -> Transfer:
+    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
         """Copy a file to the host with its permissions, by rename, once its hash was seen to be right.
 
         Args:
             local: a file here.
             remote: a path there, relative to the user's home. A folder, or what ends in `/`, takes the file's name.
+            meter: counts bytes that have left here.
 
         Raises:
             InputMissing: there is no such file here, or no such folder there.
@@ -121,8 +133,8 @@ class Transport(Protocol):
             CannotCreate: it did not arrive as it left, or could not be written; nothing is left of it.
         """
 
-    def get(self, remote: str, local: Path) -> Transfer:
-        """Copy a file from the host, by rename, once its hash was seen to be right.
+    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
+        """Copy a file from the host, by rename, once its hash was seen to be right; `meter` counts what has come.
 
         Raises:
             InputMissing: there is no such file there, or no such folder here.
@@ -153,7 +165,9 @@ def read_source(path: Path) -> Source:
         PermissionDenied: it cannot be read.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; one file at a time", next_step=f"tar -czf {path.name}.tgz {path}")
+        packed = f"{path.resolve().name}.tgz"
+        step = f"{shlex.join(['tar', '-czf', packed, str(path)])}, then inv push {shlex.quote(packed)} HOST:"
+        raise UsageError(f"{path} is a folder; one file at a time", next_step=step)
     try:
         return Source(path=path, bytes=path.stat().st_size, sha256=hash_of(path), mode=path.stat().st_mode & 0o777)
     except FileNotFoundError:
@@ -250,14 +264,15 @@ class FakeTransport:
         err.write(result.stderr.encode())
         return result.exit_code
 
-    def put(self, local: Path, remote: str) -> Transfer:
+    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
         """Keep the file's bytes."""
         source = read_source(local)
         path = f"{remote}{local.name}" if remote.endswith("/") else remote
         self.files[path] = local.read_bytes()
+        meter.add(source.bytes)
         return Transfer(path=path, bytes=source.bytes, sha256=source.sha256)
 
-    def get(self, remote: str, local: Path) -> Transfer:
+    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
         """Write the bytes that are kept."""
         if remote not in self.files:
             raise InputMissing(f"there is no {remote} on the host")
@@ -265,6 +280,7 @@ class FakeTransport:
         digest = hashlib.sha256(body).hexdigest()
         with landing(target, digest) as stream:
             stream.write(body)
+        meter.add(len(body))
         return Transfer(path=str(target), bytes=len(body), sha256=digest)
 
     def close(self) -> None:

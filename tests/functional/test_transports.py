@@ -16,6 +16,7 @@ from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
+from remote.meter import Meter
 from remote.relay import Lane, Relay
 from remote.ssh import SshTransport
 from remote.ssm import SsmTransport
@@ -209,8 +210,8 @@ def tamper(by_ssm: Way, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     """Change every object the moment before it is read."""
     upload, file = Lane.upload, Lane.file
 
-    def uploaded(lane: Lane, path: Path) -> str:
-        url = upload(lane, path)
+    def uploaded(lane: Lane, path: Path, meter: Meter) -> str:
+        url = upload(lane, path, meter)
         lane._bucket.put(f"{lane._prefix}file", BytesIO(body))
         return url
 

@@ -1,0 +1,19 @@
+"""How long work tells how far it is: a meter that whoever waits may hand in."""
+
+from __future__ import annotations
+
+
+class Meter:
+    """Is told how many bytes are to move and how many have; this one keeps it to itself.
+
+    `add` may be called from several threads.
+    """
+
+    def expect(self, total: int) -> None:
+        """So many bytes are to move in all."""
+
+    def add(self, count: int) -> None:
+        """So many more have moved."""
+
+
+SILENT = Meter()

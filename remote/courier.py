@@ -19,7 +19,7 @@ from remote.bucket import Entry
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.onhost import python_script
 from remote.relay import Lane
-from remote.transport import BLOCK_BYTES, Command, CommandResult, Source
+from remote.transport import BLOCK_BYTES, PACK_THERE, Command, CommandResult, Source
 
 COURIER = Path(__file__).parent / "agent" / "courier.py"
 HEREDOC = "RUNCTL_COURIER_END"
@@ -28,12 +28,15 @@ HEREDOC = "RUNCTL_COURIER_END"
 INLINE_BYTES = 30_000
 FAILURES: dict[str, type[Error]] = {
     "usage": UsageError,
+    "folder": UsageError,
     "missing": InputMissing,
     "unavailable": Unavailable,
     "damaged": CannotCreate,
     "cannot": CannotCreate,
     "denied": PermissionDenied,
 }
+
+HINTS = {"folder": PACK_THERE}
 
 Order = dict[str, Any]
 Answer = dict[str, Any]
@@ -100,7 +103,7 @@ def answer_of(result: CommandResult, instance_id: str) -> Answer:
         raise Unavailable(f"{instance_id}: {result.last_words}", next_step="inv status")
     if "failed" in answer:
         kind = FAILURES.get(answer["failed"], Unavailable)
-        raise kind(f"{instance_id}: {answer['message']}")
+        raise kind(f"{instance_id}: {answer['message']}", next_step=HINTS.get(answer["failed"], ""))
     return answer
 
 

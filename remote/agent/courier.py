@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.05
 CALL_SECONDS = 60
 LARGEST_POST_BYTES = 5_000_000_000  # S3 takes 5 GB in one request
 TIMED_OUT = 124
-EXIT_CODES = {"usage": 64, "missing": 66, "unavailable": 69, "damaged": 73, "cannot": 73, "denied": 77}
+EXIT_CODES = {"usage": 64, "folder": 64, "missing": 66, "unavailable": 69, "damaged": 73, "cannot": 73, "denied": 77}
 
 Order = dict[str, Any]
 Answer = dict[str, Any]
@@ -69,7 +69,7 @@ def run(order: Order) -> Answer:
         frames = Frames(order["post"], {"out": out, "err": err})
         try:
             process = subprocess.Popen(
-                ["sh", "-c", order["script"]], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=home()
+                ["sh", "-c", "--", order["script"]], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=home()
             )
         except OSError as error:
             raise Failure("unavailable", f"the script cannot be started: {error}") from error
@@ -207,7 +207,7 @@ def get(order: Order) -> Answer:
     source = place(order["path"], "")
     try:
         if source.is_dir():
-            raise Failure("usage", f"{source} is a folder")
+            raise Failure("folder", f"{source} is a folder; one file at a time")
         with source.open("rb") as stream:
             digest, size = digest_of(stream)
             answer = {"path": str(source), "sha256": digest, "bytes": size, "inline": None, "exit_code": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -91,6 +92,43 @@ def test_exec_gives_the_commands_words_exit_code_and_both_outputs(stack: Cli) ->
     assert done.out == "a  b||--json|"
     assert "why" in done.err.splitlines()
     assert "ssm: Systems Manager reaches the host" in done.err
+
+
+@pytest.mark.parametrize("host", ["trainer", "box"])
+@pytest.mark.parametrize(("command", "code"), [("exit 255", 255), ("kill -9 $$", 137)])
+def test_exec_ends_with_the_commands_own_code(
+    stack: Cli, box: Box, identity: list[str], host: str, command: str, code: int
+) -> None:
+    assert stack("exec", host, *identity, "--", "sh", "-c", command, code=code).out == ""
+
+
+@pytest.mark.parametrize("host", ["trainer", "box"])
+def test_what_exec_prints_is_the_commands_bytes_and_its_words_are_taken_as_they_are(
+    stack: Cli, box: Box, identity: list[str], host: str
+) -> None:
+    words = [str(stack.program), "exec", host, *identity, "--"]
+    odd = ["-n", "--", "--json", "{{ ssm:x }}", "a\nb\n", "$(id)", "%d", "", "\udcff"]
+    script = 'head -c "$1" /dev/zero; shift; printf "%s\\0" "$@"; printf "\\377\\200\\r\\n" >&2'
+    done = subprocess.run(
+        [*words, "sh", "-c", script, "x", "70000", *odd],
+        env=stack.environment({}), cwd=stack.cwd, capture_output=True, timeout=30, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == bytes(70000) + b"".join(os.fsencode(word) + b"\0" for word in odd)
+    assert done.stderr.endswith(b"\xff\x80\r\n")
+    assert "-x" in stack("exec", host, *identity, "--", "-x", code=127).err
+
+
+@pytest.mark.parametrize("host", ["trainer", "box"])
+def test_a_folder_is_refused_with_what_to_type(
+    stack: Cli, box: Box, identity: list[str], tmp_path: Path, host: str
+) -> None:
+    (tmp_path / "my data").mkdir()
+    sent = stack("push", str(tmp_path / "my data"), f"{host}:x", *identity, code=64)
+    got = stack("pull", f"{host}:/usr" if host == "box" else f"{host}:/tmp", str(tmp_path / "x"), *identity, code=64)
+
+    assert f"next: tar -czf 'my data.tgz' '{tmp_path}/my data', then inv push 'my data.tgz' HOST:" in sent.err
+    assert "next: inv exec HOST -- tar -czf FOLDER.tgz FOLDER, then inv pull HOST:FOLDER.tgz ." in got.err
 
 
 def test_exec_as_json_is_one_document(stack: Cli) -> None:

@@ -17,6 +17,14 @@ from remote.errors import UsageError
         ("trainer:~", ("trainer", "")),
         ("trainer:~/x", ("trainer", "x")),
         ("trainer:~x", ("trainer", "~x")),
+        ("trainer:~/", ("trainer", "")),
+        ("trainer:~//etc/x", ("trainer", "etc/x")),
+        ("trainer:-x", ("trainer", "-x")),
+        ("trainer: a b\n", ("trainer", " a b\n")),
+        ("trainer:\udcff é", ("trainer", "\udcff é")),
+        ("trainer:C:\\x", ("trainer", "C:\\x")),
+        ("trainer:a:~/b", ("trainer", "a:~/b")),
+        ("my host:x", ("my host", "x")),
     ],
 )
 def test_host_and_path_are_told_apart_at_the_first_colon(text: str, parts: tuple[str, str]) -> None:

@@ -7,6 +7,7 @@ import inspect
 import io
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,9 @@ def test_the_fake_notes_what_it_is_asked_and_keeps_files(tmp_path: Path) -> None
     with pytest.raises(InputMissing, match="nosuch"):
         fake.get("nosuch", tmp_path / "x")
     assert FakeTransport().run(Command(script="")).exit_code == 0
+
+
+@pytest.mark.parametrize("made", [lambda: Command.of(["echo", "a\0b"]), lambda: Command(script="x", directory="\0")])
+def test_what_no_process_can_be_given_is_refused_here(made: Callable[[], Command]) -> None:
+    with pytest.raises(UsageError, match="NUL byte"):
+        made()

@@ -162,7 +162,7 @@ def test_a_short_file_is_in_the_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("nosuch", "missing"), ("file/below", "missing"), ("", "usage"), ("large", "unavailable")]
+    ("path", "kind"), [("nosuch", "missing"), ("file/below", "missing"), ("", "folder"), ("large", "unavailable")]
 )
 def test_files_that_cannot_be_given_say_why(tmp_path: Path, path: str, kind: str) -> None:
     (tmp_path / "file").touch()

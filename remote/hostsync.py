@@ -30,9 +30,9 @@ AGENT = Path(__file__).parent / "agent"
 MODULES = ("errors", "manifest", "store", "files", "hands", "snapshot", "receive")  # each needs only those before it
 HEREDOC = "RUNCTL_RECEIVE_END"
 SHELF = ".runctl"
-# Of packs and manifest in one command. The receiver takes 17 kB of what `remote/courier.py` leaves of a command over
-# Systems Manager, 54 kB; as base64 these are 24 kB.
-INLINE_BYTES = 18_000
+# Of packs and manifest in one command. The receiver takes 21 kB of what `remote/courier.py` leaves of a command over
+# Systems Manager, 54 kB; as base64 these are 22 kB.
+INLINE_BYTES = 16_000
 RECEIVE_SECONDS = 3600.0
 TRIES = 2
 LOADER = """\

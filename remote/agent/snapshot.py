@@ -11,31 +11,22 @@ because scripts do write into their code.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import os
 import shutil
-import stat
-import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
+from . import files
 from .errors import SnapshotError
-from .manifest import NOTHING, Entry, Manifest, digest_of, manifest_key, pack_key
-from .store import BLOCK_BYTES, FULL, REMEDY, DiskFull, Source, Store, explain, make_room, remove_others
+from .hands import Hands
+from .manifest import NOWHERE, Manifest, digest_of, manifest_key, pack_key
+from .store import FETCHERS, FULL, REMEDY, DiskFull, Source, Store, explain, make_room, remove_others
 
-HEADER_BYTES = 64 + 1 + 20 + 1  # of a content in a pack: its SHA-256, a space, its size, a newline
 TRIES = 2
-
-
-class DamagedPack(Exception):
-    """What a pack holds is not what was put into it; the message says what was seen."""
-
-
-DAMAGE = (DamagedPack, EOFError, gzip.BadGzipFile, zlib.error)
+JOB_FILES = 4_000  # that are read again at once
 
 
 def fetch(
@@ -78,7 +69,7 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def unpack(manifest: Manifest, store: Store, root: Path) -> None:
+def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
     """Write a tree below `root`, which is empty.
 
     Links are made last, so that no file can be written through one, and each is then followed: where it leads must
@@ -87,68 +78,61 @@ def unpack(manifest: Manifest, store: Store, root: Path) -> None:
     Raises:
         SnapshotError: an entry is not allowed, or a pack does not hold what it should even when fetched again.
     """
-    writer = _Writer(os.fsencode(root) + b"/", manifest)
+    writing = _Writing(os.fsencode(root) + b"/", manifest)
     problems: dict[str, str] = {}
-    for _ in range(TRIES):
-        for name, path in store.packs(writer.packs()).items():
-            try:
-                writer.take(contents(path))
-            except DAMAGE as error:
-                problems[name] = str(error)
-        lacking = writer.packs()
-        if not lacking:
-            break
-        store.forget(*lacking)
-    else:
-        name = min(lacking)
-        problem = problems.get(name, "it does not hold all that it should")
-        raise SnapshotError(
-            f"the code's pack s3://{store.bucket.name}/{pack_key(name)} is damaged: {problem}; {REMEDY}"
-        )
-    writer.finish()
+    with ThreadPoolExecutor(FETCHERS) as fetchers:
+        for _ in range(TRIES):
+            found = fetchers.map(lambda name: (name, writing.take(name, store, hands)), sorted(writing.packs()))
+            problems.update({name: problem for name, problem in found if problem})
+            lacking = writing.packs()
+            if not lacking:
+                break
+            store.forget(*lacking)
+        else:
+            name = min(lacking)
+            problem = problems.get(name, "it does not hold all that it should")
+            raise SnapshotError(
+                f"the code's pack s3://{store.bucket.name}/{pack_key(name)} is damaged: {problem}; {REMEDY}"
+            )
+    writing.finish()
 
 
-def contents(pack: Path) -> Iterator[tuple[str, int, BinaryIO]]:
-    """The contents of a pack: SHA-256, size, and a stream from which exactly that many bytes are to be read.
-
-    Raises:
-        DAMAGE, as does reading the stream: it is cut short, or its checksums are wrong.
-    """
-    with gzip.open(pack) as plain, io.BufferedReader(plain, BLOCK_BYTES) as stream:
-        while header := stream.readline(HEADER_BYTES):
-            sha256, _, size = header.rstrip(b"\n").partition(b" ")
-            if not size.isdigit():
-                raise DamagedPack(f"{header!r} begins no content")
-            yield sha256.decode("ascii", "replace"), int(size), stream
-
-
-def tree_digest(root: Path) -> str:
+def tree_digest(root: Path, hands: Hands | None = None) -> str:
     """Compute the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
-    return digest_of(read_tree(root))
+    top, names = os.fsencode(root) + b"/", names_in(root)
+    hands = hands or Hands(0)
+    size = max(1, min(JOB_FILES, len(names) // hands.count + 1))
+    jobs = [names[at : at + size] for at in range(0, len(names), size)]
+    whole = hashlib.sha256()
+    with ThreadPoolExecutor(hands.count) as threads:
+        for lines in threads.map(lambda job: hands.do("lines", top, job), jobs):
+            whole.update(lines)
+    return whole.hexdigest()
 
 
-def read_tree(root: Path) -> list[Entry]:
-    """The entries of a tree as they lie on the disk, in order of their names."""
+def names_in(root: Path) -> list[bytes]:
+    """The files, links and empty folders of a tree, in order of their names."""
     top = os.fsencode(root) + b"/"
-    found: list[tuple[bytes, os.stat_result]] = []
+    names: list[bytes] = []
     folders = [b""]
     while folders:
         folder = folders.pop()
         with os.scandir(top + folder) as inside:
             items = list(inside)
         if folder and not items:
-            found.append((folder.rstrip(b"/"), os.lstat(top + folder)))
+            names.append(folder.rstrip(b"/"))
         for item in items:
             if item.is_dir(follow_symlinks=False):
                 folders.append(folder + item.name + b"/")
             else:
-                found.append((folder + item.name, item.stat(follow_symlinks=False)))
-    return [_entry(top + name, name, status) for name, status in sorted(found, key=lambda item: item[0])]
+                names.append(folder + item.name)
+    return sorted(names)
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, read block by block."""
-    return _digest(os.fsencode(path))
+    with path.open("rb", buffering=0) as file:
+        return files.digest(file.fileno())
 
 
 def _build_making_room(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
@@ -175,41 +159,43 @@ def _build(store: Store, digest: str, partial: Path, target: Path, spared: Calla
         )
     make_room(target, sum(entry.size for entry in manifest.entries), spared=spared)
     partial.mkdir(parents=True)
-    unpack(manifest, store, partial)
-    found = tree_digest(partial)
+    with Hands(len(manifest.entries)) as hands:
+        unpack(manifest, store, partial, hands)
+        found = tree_digest(partial, hands)
     if found != digest:
         raise SnapshotError(f"the code's digest on this host's disk is {found}, but the spec says {digest}")
 
 
-class _Writer:
-    """Writes the entries of a manifest as their contents come along."""
+class _Writing:
+    """What of a tree is written, and what is still lacking."""
 
     def __init__(self, top: bytes, manifest: Manifest) -> None:
         self._top = top
-        self._made = {b""}
         self._links: list[tuple[bytes, bytes]] = []
-        self._wanted: dict[str, tuple[str, list[Entry]]] = {}
-        for entry, pack in manifest.located():
-            self._wanted.setdefault(entry.sha256, (pack, []))[1].append(entry)
+        self._wanted: dict[str, files.Wanted] = {}
+        by_place = [self._wanted.setdefault(pack, {}) for pack in manifest.head.packs]  # a difference may repeat one
+        for (kind, mode, size, sha256, name), place in zip(manifest.entries, manifest.places, strict=True):
+            if place != NOWHERE:
+                known, places = by_place[place].setdefault(sha256, (size, []))
+                if known != size:
+                    raise SnapshotError(f"the code has a content of two sizes, at {os.fsdecode(name)}")
+                places.append((files.LINK if kind == "l" else int(mode, 8), name))
         self._bare = [entry for entry in manifest.entries if not entry.size]
 
     def packs(self) -> set[str]:
         """The packs that hold what is still lacking."""
-        return {pack for pack, _ in self._wanted.values()}
+        return {pack for pack, wanted in self._wanted.items() if wanted}
 
-    def take(self, stream: Iterator[tuple[str, int, BinaryIO]]) -> None:
-        """Write what is wanted of a pack and skip the rest.
-
-        Raises:
-            DamagedPack: a content is not what its hash says.
-        """
-        for sha256, size, source in stream:
-            wanted = self._wanted.get(sha256)
-            if wanted is None or wanted[1][0].size != size:
-                _skip(source, size)
-                continue
-            self._write(wanted[1], sha256, source)
-            del self._wanted[sha256]
+    def take(self, pack: str, store: Store, hands: Hands) -> str:
+        """Fetch a pack unless it is here, and write what is wanted of it; says what is wrong with it, if anything."""
+        wanted = self._wanted[pack]
+        path = store.packs({pack})[pack]
+        unpacked: files.Unpacked = hands.do("unpack", self._top, str(path), wanted)
+        done, links, problem = unpacked
+        self._links.extend(links)
+        for sha256 in done:
+            del wanted[sha256]
+        return problem
 
     def finish(self) -> None:
         """Make what needs no content, and the links."""
@@ -217,7 +203,8 @@ class _Writer:
             if entry.kind == "d":
                 self._folder(entry.name)
             else:
-                os.close(self._create(entry))
+                self._folder(entry.name.rpartition(b"/")[0])
+                os.close(files.create(self._top + entry.name, int(entry.mode, 8)))
         for name, target in self._links:
             self._folder(name.rpartition(b"/")[0])
             os.symlink(target, self._top + name)  # noqa: PTH211  a Path holds no bytes
@@ -229,93 +216,8 @@ class _Writer:
                     f"the code has a link {os.fsdecode(name)} -> {os.fsdecode(target)}, which leads outside it"
                 )
 
-    def _write(self, entries: list[Entry], sha256: str, source: BinaryIO) -> None:
-        first = entries[0]
-        if first.size <= BLOCK_BYTES:
-            content = source.read(first.size)
-            _check(hashlib.sha256(content).hexdigest(), sha256, first)
-            self._place(entries, content)
-            return
-        if any(entry.kind == "l" for entry in entries):
-            raise SnapshotError(f"the code has a link {os.fsdecode(first.name)} with a target of {first.size} bytes")
-        self._stream(first, sha256, source)
-        for other in entries[1:]:
-            with os.fdopen(self._create(other), "wb") as out, open(self._top + first.name, "rb") as again:  # noqa: PTH123  bytes
-                shutil.copyfileobj(again, out, BLOCK_BYTES)
-
-    def _place(self, entries: list[Entry], content: bytes) -> None:
-        for entry in entries:
-            if entry.kind == "l":
-                self._links.append((entry.name, content))
-                continue
-            descriptor = self._create(entry)
-            try:
-                # A write may take less than it was given, on a disk that is nearly full for one.
-                left = memoryview(content)
-                while left:
-                    left = left[os.write(descriptor, left) :]
-            finally:
-                os.close(descriptor)
-
-    def _stream(self, entry: Entry, sha256: str, source: BinaryIO) -> None:
-        digest, left = hashlib.sha256(), entry.size
-        with os.fdopen(self._create(entry), "wb") as out:
-            try:
-                while left and (block := source.read(min(BLOCK_BYTES, left))):
-                    digest.update(block)
-                    out.write(block)
-                    left -= len(block)
-                _check(digest.hexdigest(), sha256, entry)
-            except DAMAGE:
-                os.unlink(self._top + entry.name)  # noqa: PTH108  bytes; it will be written from the next pack
-                raise
-
-    def _create(self, entry: Entry) -> int:
-        """A new file; one that is there already, or a link on the way, is refused by the system."""
-        self._folder(entry.name.rpartition(b"/")[0])
-        path = self._top + entry.name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        os.fchmod(descriptor, int(entry.mode, 8))
-        return descriptor
-
     def _folder(self, name: bytes) -> None:
-        if name not in self._made:
-            os.makedirs(self._top + name, exist_ok=True)  # noqa: PTH103  bytes
-            self._made.add(name)
-
-
-def _check(found: str, wanted: str, entry: Entry) -> None:
-    if found != wanted:
-        raise DamagedPack(f"the content of {os.fsdecode(entry.name)} has the hash {found}, not {wanted}")
-
-
-def _skip(stream: BinaryIO, size: int) -> None:
-    while size:
-        block = stream.read(min(BLOCK_BYTES, size))
-        if not block:
-            raise DamagedPack("it is cut short")
-        size -= len(block)
-
-
-def _entry(path: bytes, name: bytes, status: os.stat_result) -> Entry:
-    if stat.S_ISLNK(status.st_mode):
-        target = os.readlink(path)  # noqa: PTH115  a Path holds no bytes
-        return Entry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
-    if stat.S_ISDIR(status.st_mode):
-        return Entry("d", "000", 0, NOTHING, name)
-    mode = "755" if status.st_mode & stat.S_IXUSR else "644"
-    return Entry("f", mode, status.st_size, _digest(path) if status.st_size else NOTHING, name)
-
-
-def _digest(path: bytes) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        whole = hashlib.sha256()
-        while block := os.read(descriptor, BLOCK_BYTES):
-            whole.update(block)
-        return whole.hexdigest()
-    finally:
-        os.close(descriptor)
+        os.makedirs(self._top + name, exist_ok=True)  # noqa: PTH103  bytes
 
 
 def _remove(path: Path) -> None:

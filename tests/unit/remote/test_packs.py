@@ -13,8 +13,8 @@ from typing import BinaryIO
 import pytest
 
 from remote import packs
+from remote.agent.files import contents
 from remote.agent.manifest import Entry
-from remote.agent.snapshot import contents
 from remote.errors import Interrupted
 from remote.packs import Drafts, groups, level_for, pack_bytes, write_pack
 from remote.snapshot import Tree, plan

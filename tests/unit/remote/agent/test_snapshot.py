@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote.agent import snapshot
+from remote.agent import files, snapshot
 from remote.agent.bucket import Bucket
 from remote.agent.errors import SnapshotError
 from remote.agent.manifest import (
@@ -27,7 +27,7 @@ from remote.agent.manifest import (
     manifest_key,
     pack_key,
 )
-from remote.agent.snapshot import fetch, read_tree, tree_digest
+from remote.agent.snapshot import fetch, names_in, tree_digest
 from tests.support.code import code_of, entry_of, pack_of, sha256
 
 HERE = [HealthCheck.function_scoped_fixture]
@@ -85,7 +85,7 @@ def test_names_are_ordered_as_bytes_and_need_not_be_text(tmp_path: Path) -> None
         path.parent.mkdir(exist_ok=True)
         path.touch()
 
-    assert [entry.name for entry in read_tree(tmp_path)] == sorted(names)
+    assert names_in(tmp_path) == sorted(names)
 
 
 def test_files_modes_links_and_empty_directories_arrive(bucket: Bucket, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_files_modes_links_and_empty_directories_arrive(bucket: Bucket, tmp_path
 def test_one_content_at_many_places_travels_once_and_arrives_at_each(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(files, "BLOCK_BYTES", 1000)
     large = os.urandom(2500)
     code = get(bucket, put(bucket, {"a": large, "b/c": large, "s1": "same", "s2": "same"}), tmp_path)
 
@@ -210,7 +210,7 @@ def test_a_manifest_of_another_tree_is_refused(bucket: Bucket, tmp_path: Path) -
 def test_what_lies_on_the_disk_is_hashed_again(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(bucket, {"a": "x"})
     unpack = snapshot.unpack
-    monkeypatch.setattr(snapshot, "unpack", lambda m, s, root: (unpack(m, s, root), (root / "a").write_text("y")))
+    monkeypatch.setattr(snapshot, "unpack", lambda m, s, root, h: (unpack(m, s, root, h), (root / "a").write_text("y")))
 
     with pytest.raises(SnapshotError, match="the code's digest on this host's disk is"):
         get(bucket, digest, tmp_path)

@@ -32,7 +32,8 @@ SHIM = Path(__file__).with_name("shim.py")
 class ExitStatus:
     """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it.
 
-    `out_of_memory`: the kernel killed some process for want of memory while this one ran.
+    `out_of_memory`: the kernel killed a process for want of memory while this one ran, in the run's own control group
+    where it has one.
     """
 
     returncode: int | None

@@ -144,12 +144,31 @@ def _reap(group: int) -> None:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started, in any cgroup."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
+    """How many processes the kernel has killed for want of memory in our control group.
+
+    Under systemd the run has a group of its own, so these are its own processes. Outside of any group there is only
+    the whole machine's count.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+    """
+    for counter in _oom_counters(Path("/")):
+        with contextlib.suppress(OSError, ValueError):
+            for line in counter.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
     return 0
+
+
+def _oom_counters(root: Path) -> list[Path]:
+    """The files that count such kills, the most exact first: our group's (version 2, version 1), the machine's."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if group != "/" and not controllers:
+                found.append(root / f"sys/fs/cgroup{group}/memory.events")
+            elif group != "/" and controllers == "memory":
+                found.append(root / f"sys/fs/cgroup/memory{group}/memory.oom_control")
+    return [*found, root / "proc/vmstat"]
 
 
 def _adopt_orphans() -> None:

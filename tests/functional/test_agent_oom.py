@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cloud import until
 from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
 from tests.unit.remote.agent.support import Host
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 
 MEMORY = Path("/sys/fs/cgroup/memory")  # cgroup v1; with v2 the limit has another name
-LIMIT_BYTES = 64 << 20
+LIMIT_BYTES = 256 << 20  # the agent has its part of it
+HOARD = "print('growing', flush=True); hoard = bytearray(600 * 2**20)"
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.alone,  # the kernel counts the kills of all processes in one number
     pytest.mark.skipif(
         os.geteuid() != 0 or not os.access(MEMORY / "memory.limit_in_bytes", os.R_OK),
         reason="needs root and a memory cgroup",
@@ -26,31 +29,56 @@ pytestmark = [
 
 
 @pytest.fixture
-def small_group() -> Iterator[Path]:
-    """A control group that may have 64 MiB."""
-    group = MEMORY / f"runctl-test-{os.getpid()}"
-    group.mkdir()
-    try:
+def groups() -> Iterator[tuple[Path, Path]]:
+    """Two control groups with a limit each."""
+    made = (MEMORY / f"runctl-test-{os.getpid()}-1", MEMORY / f"runctl-test-{os.getpid()}-2")
+    for group in made:
+        group.mkdir()
         (group / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
-        yield group
+    try:
+        yield made
     finally:
-        group.rmdir()
+        for group in made:
+            until(lambda: not (group / "cgroup.procs").read_text(), f"something is left in {group}")  # noqa: B023
+            group.rmdir()
 
 
-def test_a_script_that_the_kernel_ends_for_want_of_memory_ends_as_oom(host: Host, small_group: Path) -> None:
-    script = (
-        "import os\n"
-        f"open('{small_group}/cgroup.procs', 'w').write(str(os.getpid()))\n"
-        "print('growing', flush=True)\n"
-        "hoard = bytearray(300 * 2**20)\n"
-    )
+@pytest.fixture
+def grouped(groups: tuple[Path, Path], host: Host) -> Host:
+    """A host whose agent has a group of its own for each run, as systemd gives it a scope."""
+    host.program = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(groups[0]), *host.program]
+    return host
 
-    outcome = host.train({"train.py": script})
+
+def test_a_script_that_the_kernel_ends_for_want_of_memory_ends_as_oom(grouped: Host) -> None:
+    outcome = grouped.train({"train.py": HOARD})
 
     assert (outcome["cause"], outcome["exit_code"], outcome["signal"]) == ("oom", 137, 9)
 
 
-def test_a_script_that_is_killed_by_hand_is_not_out_of_memory(host: Host) -> None:
-    outcome = host.train({"train.py": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"})
+def test_a_script_whose_worker_the_kernel_ends_for_want_of_memory_ends_as_oom(grouped: Host) -> None:
+    script = f"import subprocess, sys\nsys.exit(subprocess.run([sys.executable, '-c', {HOARD!r}]).returncode != 0)"
+
+    assert (grouped.train({"train.py": script})["cause"]) == "oom"
+
+
+def test_a_script_that_fails_while_the_kernel_ends_a_strangers_process_has_merely_failed(
+    grouped: Host, groups: tuple[Path, Path], tmp_path: Path
+) -> None:
+    script = f"import pathlib, sys, time\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.01)\nsys.exit(3)"
+    run = grouped.place({"train.py": script})
+    grouped.start(run)
+    grouped.pid(run)
+    words = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(groups[1]), sys.executable, "-c", HOARD]
+    stranger = subprocess.run(words, capture_output=True, check=False)
+    (tmp_path / "go").touch()
+    outcome = grouped.outcome(run)
+
+    assert stranger.returncode == -9
+    assert (outcome["cause"], outcome["exit_code"]) == ("failed", 3)
+
+
+def test_a_script_that_is_killed_by_hand_is_not_out_of_memory(grouped: Host) -> None:
+    outcome = grouped.train({"train.py": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"})
 
     assert (outcome["cause"], outcome["exit_code"], outcome["signal"]) == ("failed", 137, 9)

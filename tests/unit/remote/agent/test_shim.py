@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from remote.agent import shim
 from remote.agent.shim import birth
 
@@ -72,3 +74,22 @@ def test_it_sees_kills_for_want_of_memory(tmp_path: Path, monkeypatch) -> None:
 def test_the_kernel_counts_those_kills() -> None:
     assert shim._oom_kills() >= 0
     assert os.getpid() in shim._processes()
+
+
+@pytest.mark.parametrize(
+    ("groups", "first"),
+    [
+        ("0::/system.slice/run-1.scope\n", "sys/fs/cgroup/system.slice/run-1.scope/memory.events"),
+        ("4:memory:/a/b\n1:cpu:/\n0::/\n", "sys/fs/cgroup/memory/a/b/memory.oom_control"),
+        ("4:memory:/\n0::/\n", "proc/vmstat"),
+        (None, "proc/vmstat"),
+    ],
+)
+def test_kills_for_want_of_memory_are_counted_in_the_runs_own_group_where_it_has_one(
+    tmp_path: Path, groups: str | None, first: str
+) -> None:
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups)
+
+    assert shim._oom_counters(tmp_path)[0] == tmp_path / first

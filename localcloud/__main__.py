@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
+from localcloud.aws import share_descriptions
 from localcloud.errors import LocalCloudError
-from localcloud.server import serve
 from localcloud.settings import parse
 
 
 def main() -> int:
     """Serve until told to stop; 69 (EX_UNAVAILABLE) when it cannot begin."""
+    gc.disable()  # until it is up: nothing of what is loaded is garbage, and looking for some is a fifth of the start
+    share_descriptions()
+    from localcloud.server import serve  # noqa: PLC0415  moto, which is what takes the time
+
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # a role can have AmazonSSMManagedInstanceCore, as on AWS
     try:
         serve(parse(sys.argv[1:], dict(os.environ)), dict(os.environ))

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import io
 import threading
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import boto3
+import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
 from localcloud import wsgi
 
 INTERNAL_HOST = "127.0.0.1"
+
+
+def share_descriptions() -> None:
+    """Let all sessions of this process read botocore's descriptions of the services once, for the life of the process.
+
+    Every session reads its own otherwise, and moto alone opens three to ask for EC2's regions: a quarter of a second.
+    """
+    botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 class Clients:

@@ -8,6 +8,7 @@ Everything that the cloud keeps is in its state folder: `identity.json` (who it 
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -75,6 +76,8 @@ class Server:
         self._hosts.start()
         self._saver.start()
         self._announce()
+        gc.freeze()  # what is there now stays to the end, and is not looked through again and again
+        gc.enable()
         self._stopping.wait()
         log.info("stopping")
         (self._folder / "address.json").unlink(missing_ok=True)

@@ -19,12 +19,6 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import Settings, configure, set_root_resource
 from pulumi.runtime.stack import run_in_stack
 
-with warnings.catch_warnings():
-    # pulumi-aws loads its services on first use, and two of its own classes warn about themselves as they are loaded.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    for service in ("ebs", "ec2", "ecr", "iam", "s3", "ssm"):
-        getattr(importlib.import_module(f"pulumi_aws.{service}"), "__all__", None)
-
 from infra.program import deploy
 
 ROOT = Path(__file__).parents[3]
@@ -143,6 +137,15 @@ def struct(values: dict[str, Any]) -> Any:
 
 
 Program = Callable[..., Recording]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def services() -> None:
+    """Load the services of pulumi-aws, which it does on first use; two of its own classes warn about themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for service in ("ebs", "ec2", "ecr", "iam", "s3", "ssm"):
+            getattr(importlib.import_module(f"pulumi_aws.{service}"), "__all__", None)
 
 
 @pytest.fixture(scope="session")

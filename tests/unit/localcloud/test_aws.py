@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+
+from localcloud.aws import share_descriptions
 
 
 def test_bodies_headers_and_queries_arrive(clients):
@@ -24,3 +27,11 @@ def test_errors_are_those_of_the_service(clients):
 
 def test_a_client_is_made_once(clients):
     assert clients.get("sts") is clients.get("sts")
+
+
+def test_all_sessions_read_the_services_descriptions_once(monkeypatch):
+    monkeypatch.setattr(botocore.session, "create_loader", botocore.session.create_loader)
+    share_descriptions()
+    loaders = [botocore.session.get_session().get_component("data_loader") for _ in range(2)]
+
+    assert loaders[0] is loaders[1]

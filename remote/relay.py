@@ -2,14 +2,15 @@
 
 A lane is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
 objects below that prefix and for so long) and one address to read; the host's role is asked for nothing. When the
-order is done its lane is emptied.
+order is done its lane is emptied, and with it those that a killed laptop has left.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,19 @@ class Relay:
         bucket: the stack's bucket.
         signer: an S3 client whose addresses a host can call, see `Aws.s3_signer`.
         instance_id: the host; its lanes are below `hosts/<instance-id>/relay/`.
+        now: the wall clock, to tell what has been abandoned.
     """
 
-    def __init__(self, bucket: Bucket, signer: Any, instance_id: str) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        signer: Any,
+        instance_id: str,
+        *,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
         self._bucket = bucket
+        self._now = now
         self._signer = signer
         self._prefix = f"hosts/{instance_id}/relay/"
 
@@ -42,12 +52,25 @@ class Relay:
     def lane(self, seconds: float) -> Iterator[Lane]:
         """A new lane whose signatures are good for an order of that long; emptied at the end."""
         valid = int(min(seconds + SLACK_SECONDS, LARGEST_SECONDS))
-        lane = Lane(self._bucket, self._signer, f"{self._prefix}{uuid.uuid4().hex}/", valid)
+        prefix = f"{self._prefix}{uuid.uuid4().hex}/"
+        lane = Lane(self._bucket, self._signer, prefix, valid)
         try:
             yield lane
         finally:
             if lane.used:
-                lane.clear()
+                self._clear(prefix)
+
+    def _clear(self, prefix: str) -> None:
+        """Remove all that the order has stored, and what is so old that only a laptop that was killed can have left it.
+
+        A failure is only noted: the order's own outcome counts.
+        """
+        oldest = self._now() - dt.timedelta(seconds=LARGEST_SECONDS)
+        try:
+            found = list(self._bucket.keys(self._prefix))
+            self._bucket.delete([one.key for one in found if one.key.startswith(prefix) or one.modified_at < oldest])
+        except Unavailable as error:
+            log.warning("s3://%s/%s was not emptied: %s", self._bucket.name, prefix, error)
 
 
 class Lane:
@@ -103,10 +126,3 @@ class Lane:
     def file(self, block_bytes: int) -> Iterator[bytes]:
         """The file that the host has stored."""
         return self.blocks(f"{self._prefix}file", block_bytes)
-
-    def clear(self) -> None:
-        """Remove all that was stored; a failure is only noted, the order's own outcome counts."""
-        try:
-            self._bucket.delete([entry.key for entry in self.entries()])
-        except Unavailable as error:
-            log.warning("s3://%s/%s was not emptied: %s", self._bucket.name, self._prefix, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import urllib.request
 from pathlib import Path
@@ -48,6 +49,19 @@ def test_what_the_host_stores_is_found_in_order_and_removed_at_the_end(relay: Re
     assert later == entries[1:]
     assert (first, file) == (b"00000001.out", b"file")
     assert list(bucket.keys("")) == []
+
+
+def test_what_a_killed_laptop_left_goes_with_a_later_order_and_what_may_be_in_use_does_not(
+    aws: Aws, bucket: Bucket
+) -> None:
+    left, other = "hosts/i-1/relay/0123/file", "hosts/i-2/relay/0123/file"
+    for key in (left, other, "hosts/i-1.json"):
+        bucket.put_once(key, b"x")
+    ahead = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=LARGEST_SECONDS - 60)
+    for now, gone in ((ahead, False), (ahead + dt.timedelta(minutes=2), True)):
+        with Relay(bucket, aws.s3_signer, "i-1", now=lambda now=now: now).lane(60) as lane:
+            courier.post(lane.form(), "file", [b"x"], 1)
+        assert [entry.key for entry in bucket.keys("")] == ["hosts/i-1.json", *([] if gone else [left]), other]
 
 
 def test_an_uploaded_file_is_read_at_its_signed_address(relay: Relay, tmp_path: Path) -> None:

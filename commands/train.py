@@ -95,19 +95,35 @@ def train(
         resume=resume,
         max_bytes=parse_size(max_size, option="max-size"),
     )
-    if rerun:
-        wish.require_nothing(watch=watch)
-    access = environment.access_of(c, transport, identity)
-    found = None if rerun else wish.find()
-    opened = _stack(stack, access, dry_run=dry_run)
-    if found is None:
-        _rerun(opened, rerun, wish, wait=wait, dry_run=dry_run, as_json=json)
-    elif dry_run:
-        _show_plan(wish.plan(opened, found)[0], as_json=json)
-    elif watch:
-        _watch(opened, wish, found, log_to=sys.stderr if json else sys.stdout)
+    manner = Manner(rerun=rerun, watch=watch, wait=wait, dry_run=dry_run, as_json=json)
+    _train(stack, environment.access_of(c, transport, identity), wish, manner)
+
+
+def _train(stack: str, access: Access, wish: Wish, manner: Manner) -> None:
+    """What is wrong with the project or the script is said before any stack is opened, started or deployed."""
+    if manner.rerun:
+        wish.require_nothing(watch=manner.watch)
+        _rerun(_stack(stack, access, dry_run=manner.dry_run), wish, manner)
+        return
+    script = wish.find()
+    opened = _stack(stack, access, dry_run=manner.dry_run)
+    if manner.dry_run:
+        _show_plan(wish.plan(opened, script)[0], as_json=manner.as_json)
+    elif manner.watch:
+        _watch(opened, wish, script, log_to=sys.stderr if manner.as_json else sys.stdout)
     else:
-        _finish(opened, _start(opened, wish, found)[0], wait=wait, as_json=json)
+        _finish(opened, _start(opened, wish, script)[0], manner)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How the command is to go about it: with a run that was (`rerun`, its id), again and again, without waiting, …"""
+
+    rerun: str
+    watch: bool
+    wait: bool
+    dry_run: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,33 +210,33 @@ def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
     return spec, tree
 
 
-def _finish(stack: Stack, spec: RunSpec, *, wait: bool, as_json: bool) -> None:
+def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
     """Follow the run to its end and end with its exit code, or say only that it was started."""
     from invoke.exceptions import Exit
 
     from remote.runs import Run
 
-    if not wait:
-        _show_started(spec, as_json=as_json)
+    if not manner.wait:
+        _show_started(spec, as_json=manner.as_json)
         return
-    code = follow_run(stack, Run(spec=spec), sys.stderr if as_json else sys.stdout)
-    summary(stack, spec.run, as_json=as_json)
+    code = follow_run(stack, Run(spec=spec), sys.stderr if manner.as_json else sys.stdout)
+    summary(stack, spec.run, as_json=manner.as_json)
     if code:
         raise Exit(code=code)
 
 
-def _rerun(stack: Stack, run: str, wish: Wish, *, wait: bool, dry_run: bool, as_json: bool) -> None:
+def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
     from remote.rerun import plan_rerun
     from remote.runs import read_run
 
-    name = wish.host or read_run(stack.bucket, run).spec.host.name
-    spec = plan_rerun(stack, run, _free_host(stack, name, queue=wish.queue), dt.datetime.now(dt.UTC))
-    if dry_run:
-        _show_plan(spec, as_json=as_json)
+    name = wish.host or read_run(stack.bucket, manner.rerun).spec.host.name
+    spec = plan_rerun(stack, manner.rerun, _free_host(stack, name, queue=wish.queue), dt.datetime.now(dt.UTC))
+    if manner.dry_run:
+        _show_plan(spec, as_json=manner.as_json)
         return
-    say("again", f"run {run}: the same code, arguments and limits")
+    say("again", f"run {manner.rerun}: the same code, arguments and limits")
     _hand_over(stack, spec)
-    _finish(stack, spec, wait=wait, as_json=as_json)
+    _finish(stack, spec, manner)
 
 
 def _watch(stack: Stack, wish: Wish, script: Script, *, log_to: TextIO) -> None:

@@ -25,6 +25,7 @@ __all__ = ["bucket", "s3_client", "s3_endpoint"]
 
 pytestmark = pytest.mark.root
 MANY = {f"{number % 7}/{number}.py": f"{number}" for number in range(300)}
+LOTS = {f"{number % 7}/{number}.py": f"{number}" for number in range(3_100)}
 NOISE = os.urandom(1_500_000)
 Disk = Callable[..., Path]
 
@@ -59,6 +60,7 @@ def left_of(host: Path) -> list[str]:
     [
         pytest.param({"a": NOISE}, {"size": "4m"}, 2_000_000, id="no bytes for a file"),
         pytest.param(MANY, {"size": "4m"}, 300_000, id="no blocks for small files"),
+        pytest.param(LOTS, {"size": "20m"}, 5_000_000, id="no blocks for lots of files, written by several processes"),
         pytest.param(dict.fromkeys(MANY, b""), {"size": "4m", "files": 200}, None, id="no more files"),
         pytest.param({"a": NOISE}, {"size": "4m"}, 1_000_000, id="no bytes for the pack"),
         pytest.param(MANY, {"size": "4m"}, 0, id="no bytes for the manifest"),

@@ -20,6 +20,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 NOTHING = hashlib.sha256(b"").hexdigest()
 NOWHERE = -1  # of entries that have no content: empty files, empty folders
 COMPRESSION = 1  # digests do not compress; a higher level costs time and saves 3 %
+AT_ONCE = 4096  # records; all at once would take 6 MB more for 50,000, one by one takes a third longer
 LARGEST_BYTES = 512 << 20  # of one that was unpacked: several million entries
 KINDS = {b"f": "f", b"l": "l", b"d": "d"}
 MODES = {b"644": "644", b"755": "755", b"000": "000"}
@@ -113,13 +114,13 @@ def encode(manifest: Manifest) -> bytes:
     if manifest.head.base:
         lines.append(b"base " + manifest.head.base.encode())
     lines += [b"pack " + pack.encode() for pack in manifest.head.packs]
-    parts = [b"\n".join(lines), b"\n\n"]
-    parts += [
-        f"{place} {kind} {mode} {size} {sha256} ".encode() + name + b"\0"  # Entry.line, in half its time
-        for (kind, mode, size, sha256, name), place in zip(manifest.entries, manifest.places, strict=True)
-    ]
-    parts += [b"- " + name + b"\0" for name in manifest.gone]
-    return zlib.compress(b"".join(parts), COMPRESSION)
+    packer = zlib.compressobj(COMPRESSION)
+    parts = [packer.compress(b"\n".join(lines) + b"\n\n")]
+    for at in range(0, len(manifest.entries), AT_ONCE):
+        rows = zip(manifest.entries[at : at + AT_ONCE], manifest.places[at : at + AT_ONCE], strict=True)
+        parts.append(packer.compress(b"".join([b"%d %b" % (place, entry.line) for entry, place in rows])))
+    parts += [packer.compress(b"- " + name + b"\0") for name in manifest.gone]
+    return b"".join([*parts, packer.flush()])
 
 
 def decode_head(data: bytes) -> Head:

@@ -176,10 +176,10 @@ class _Writing:
         by_place = [self._wanted.setdefault(pack, {}) for pack in manifest.head.packs]  # a difference may repeat one
         for (kind, mode, size, sha256, name), place in zip(manifest.entries, manifest.places, strict=True):
             if place != NOWHERE:
-                known, places = by_place[place].setdefault(sha256, (size, []))
-                if known != size:
+                known = by_place[place].get(sha256, (size,))
+                if known[0] != size:
                     raise SnapshotError(f"the code has a content of two sizes, at {os.fsdecode(name)}")
-                places.append((files.LINK if kind == "l" else int(mode, 8), name))
+                by_place[place][sha256] = (*known, files.LINK if kind == "l" else int(mode, 8), name)
         self._bare = [entry for entry in manifest.entries if not entry.size]
 
     def packs(self) -> set[str]:

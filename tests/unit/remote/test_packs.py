@@ -91,7 +91,9 @@ def test_packs_are_filled_up_to_their_size_and_a_large_file_has_its_own() -> Non
 
 
 def test_a_tree_is_a_few_packs_so_that_a_host_can_unpack_some_at_once() -> None:
-    assert [pack_bytes(size << 20) for size in (0, 8, 64, 4000)] == [4 << 20, 4 << 20, 8 << 20, 32 << 20]
+    sizes = [pack_bytes(size << 20) for size in (0, 4, 64, 4000)]
+
+    assert sizes == [2 << 20, 2 << 20, (16 << 20) + packs.MEMBER_BYTES, 32 << 20]
 
 
 def test_much_is_compressed_less_hard() -> None:
@@ -104,7 +106,7 @@ def opened(file: BinaryIO) -> bytes:
 
 
 def test_drafts_are_packs_of_each_content_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "LEAST_PACK_BYTES", 1000)
+    monkeypatch.setattr(packs, "PACK_BYTES", 1000)
     bodies = [b"%d" % n * 300 for n in range(10)]
     with Drafts(3000) as drafts:
         for body in [*bodies, *bodies]:

@@ -96,6 +96,8 @@ class IgnoreFiles:
             descriptor = os.open(self._root + b"/" + source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 return parse(file.read(), os.fsdecode(source))
+        except PermissionError:
+            raise  # without its rules too much would travel
         except OSError:
             return ()
 

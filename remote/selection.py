@@ -55,6 +55,8 @@ FOREIGN = {
     *(f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")),
 }
 SHOWN_CHARS = 400  # of what git says, and of paths in messages
+# A folder that git passes over, or rules that it goes on without; those of the user's own file may be missing.
+GAP = re.compile(rb"could not open directory|unable to access '[^']*(\.gitignore|info/exclude)'")
 SAFE = re.compile(r"git config --global --add safe\.directory .+")  # git's own remedy for a folder of somebody else
 
 # Without --no-index git would take a name with a `*` in it for a pattern, and look whether that matches a tracked file.
@@ -91,7 +93,7 @@ def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int
     Raises:
         NotGit: there is no work tree here, or no git.
         ConfigError: git refuses, for instance because the folder belongs to somebody else.
-        PermissionDenied: git had to pass over a folder, so its answer is not whole.
+        PermissionDenied: git had to pass over a folder or a file of rules, so its answer is not whole.
     """
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     # No lock is taken for a question, and messages are in the language that is looked for below.
@@ -103,7 +105,7 @@ def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int
     except FileNotFoundError as error:
         raise NotGit("git is not installed") from error
     said = done.stderr.decode(errors="replace").strip()
-    if b"could not open directory" in done.stderr:
+    if GAP.search(done.stderr):
         raise PermissionDenied(
             f"git cannot read all of {os.fsdecode(folder)}: {said[:SHOWN_CHARS]}",
             next_step="leave it out in .gitignore",

@@ -227,6 +227,7 @@ def test_a_repository_of_somebody_else_is_refused_with_gits_own_remedy(tmp_path:
     assert provenance(root).commit is None
 
 
+@pytest.mark.root
 def test_what_the_remedy_says_lets_the_repository_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = commit(repository(tmp_path / "work", "a.py"))
     _chown(root)
@@ -278,6 +279,28 @@ def test_what_cannot_be_read_is_an_error_that_names_it(
         assert [entry.name for entry in plan(root).entries] == [ignore_file.encode(), b"a.py"]
     finally:
         locked.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("in_git", "name"),
+    [
+        *((True, name) for name in (".runctlignore", "sub/.gitignore", ".git/info/exclude")),
+        *((False, name) for name in (".runctlignore", "sub/.gitignore")),
+    ],
+)
+def test_rules_that_cannot_be_read_are_an_error_and_no_reason_to_take_more(
+    open_folder: Path, request: pytest.FixtureRequest, in_git: bool, name: str
+) -> None:
+    open_folder.chmod(0o777)
+    request.getfixturevalue("not_root")
+    root = open_folder / "work"
+    if in_git:
+        repository(root)
+    write(root, "a.py", "sub/b.py", name)
+    (root / name).chmod(0)
+
+    with pytest.raises(PermissionDenied, match=name):
+        names(root)
 
 
 @pytest.mark.root

@@ -88,14 +88,22 @@ class Pins:
         self._folder = folder
 
     def path(self, instance_id: str) -> Path:
-        """The host's known_hosts file, whether it is there or not."""
-        return (self._folder or Path(os.devnull)) / f"{instance_id}.known_hosts"
+        """The host's known_hosts file, whether it is there or not.
+
+        Raises:
+            ConfigError: nothing is kept.
+        """
+        if self._folder is None:
+            raise ConfigError("there is no folder for SSH host keys")
+        return self._folder / f"{instance_id}.known_hosts"
 
     def get(self, instance_id: str) -> tuple[HostKey, ...]:
         """The host's keys, none when it is not known."""
+        if self._folder is None:
+            return ()
         try:
             lines = self.path(instance_id).read_text().splitlines()
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return ()
         return tuple(parse_key(line.partition(" ")[2]) for line in lines)
 

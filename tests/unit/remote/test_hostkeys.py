@@ -92,3 +92,12 @@ def test_what_was_kept_is_found_again_and_readable_by_openssh(tmp_path: Path) ->
     assert pins.get("i-1") == (parse_key(ED25519), parse_key(ECDSA))
     assert pins.path("i-1").read_text() == f"i-1 {ED25519}\ni-1 {ECDSA}\n"
     assert [path.name for path in (tmp_path / "ssh").iterdir()] == ["i-1.known_hosts"]
+
+
+def test_pins_without_a_folder_keep_nothing() -> None:
+    pins = Pins(None)
+    pins.keep("i-1", (parse_key(ED25519),))
+
+    assert pins.get("i-1") == ()
+    with pytest.raises(ConfigError, match="no folder"):
+        pins.path("i-1")

@@ -130,11 +130,10 @@ class Copies:
     def known(self) -> dict[str, str]:
         """Which pack holds which content, as far as our copies tell; the newest has the last word."""
         known: dict[str, str] = {}
-        for name in reversed(self._names()):
+        names = dict.fromkeys(part for name in reversed(self._names()) for part in (self._base_of(name), name) if part)
+        for name in names:  # each once: most are differences to one and the same
             if manifest := self._load(name):
-                base = self._load(manifest.head.base) if manifest.head.base else None
-                for part in (base, manifest):
-                    known.update((entry.sha256, pack) for entry, pack in (part.located() if part else ()))
+                known.update(manifest.holders())
         return known
 
     def newest_base(self) -> tuple[str, Manifest] | None:
@@ -174,6 +173,10 @@ class Copies:
             return decode_head(self._read(name) or b"")
         except ManifestError:
             return None
+
+    def _base_of(self, name: str) -> str | None:
+        manifest = self._load(name)
+        return manifest.head.base if manifest else None
 
     def _names(self) -> list[str]:
         """The copies' names, newest first."""

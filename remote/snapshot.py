@@ -21,6 +21,7 @@ from remote.errors import ConfigError, InputMissing, PermissionDenied, UsageErro
 from remote.packs import Draft, Drafts
 from remote.reading import Named, changed, leave_out, open_file, read_whole, shown
 from remote.selection import Found, NotGit, Status, git, select, status_of, why
+from remote.uncollected import uncollected
 
 __all__ = ["Entry", "Provenance", "Tree", "plan", "provenance", "require", "why"]
 
@@ -59,6 +60,7 @@ class Provenance:
     dirty: bool | None = None
 
 
+@uncollected()
 def plan(
     root: Path,
     *,

@@ -31,6 +31,7 @@ from remote.manifests import UNFINISHED, Copies, Place, Presence
 from remote.meter import SILENT, Meter
 from remote.packs import groups, level_for, write_pack
 from remote.snapshot import Tree
+from remote.uncollected import uncollected
 
 UPLOADS = 2
 # Packs of single edits gather; beyond this many the contents in them are sent again, together.
@@ -91,6 +92,7 @@ class CodeSync:
         """The plan for a bucket that has nothing, without asking one; not to be sent."""
         return SyncPlan(tree=tree, sources=tuple(_contents(tree).values()), packs={})
 
+    @uncollected()
     def plan(self, tree: Tree) -> SyncPlan:
         """Find out what the bucket lacks; nothing is changed but our own copies.
 
@@ -105,7 +107,8 @@ class CodeSync:
         base = copies.newest_base()
         base_needs = _needs(base[0], base[1].head, copies) if base else []
         presence.ask([*map(pack_key, set(known.values())), *base_needs])
-        packs = {sha256: pack for sha256, pack in known.items() if presence.all([pack_key(pack)])}
+        here = {pack for pack in set(known.values()) if presence.all([pack_key(pack)])}
+        packs = {sha256: pack for sha256, pack in known.items() if pack in here}
         scattered = _scattered(packs, wanted)
         packs = {sha256: pack for sha256, pack in packs.items() if pack not in scattered}
         sources = tuple(entry for sha256, entry in wanted.items() if sha256 not in packs)

@@ -89,6 +89,12 @@ class Manifest:
             (entry, packs[place]) for entry, place in zip(self.entries, self.places, strict=True) if place != NOWHERE
         )
 
+    def holders(self) -> dict[str, str]:
+        """Which pack holds which content."""
+        packs = self.head.packs
+        rows = zip(self.entries, self.places, strict=True)
+        return {entry.sha256: packs[place] for entry, place in rows if place != NOWHERE}
+
 
 def manifest_key(digest: str) -> str:
     """Where the manifest of the tree with this digest lies."""

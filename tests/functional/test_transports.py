@@ -73,7 +73,15 @@ def test_a_commands_exit_code_and_outputs_are_its_own(way: Way) -> None:
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [("true", 0), ("exit 255", 255), ("kill -9 $$", 137), ("nosuch-program", 127), ("exit 124", 124)],
+    [
+        ("true", 0),
+        ("exit 255", 255),
+        ("kill -9 $$", 137),
+        ("nosuch-program", 127),
+        ("exit 124", 124),
+        ("-x", 127),
+        ("--", 127),
+    ],
 )
 def test_every_kind_of_end_has_its_exit_code(way: Way, script: str, code: int) -> None:
     assert way.transport.run(Command(script=script)).exit_code == code

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,10 @@ def parse_key(text: str) -> HostKey:
         body = b""
     # The bytes name their own kind, after its length: a truncated or swapped line does not pass.
     if kind not in KINDS or not body.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
-        raise ConfigError(f"{text.strip()[:60]!r} is no SSH host key", next_step="ssh-keyscan -t ed25519 HOST")
+        raise ConfigError(
+            f"{text.strip()[:60]!r} is no SSH host key",
+            next_step="take a line of the host's /etc/ssh/ssh_host_ed25519_key.pub",
+        )
     return HostKey(kind=kind, base64=encoded)
 
 
@@ -98,14 +102,21 @@ class Pins:
         return self._folder / f"{instance_id}.known_hosts"
 
     def get(self, instance_id: str) -> tuple[HostKey, ...]:
-        """The host's keys, none when it is not known."""
+        """The host's keys, none when it is not known.
+
+        Raises:
+            ConfigError: the file is damaged; that is no reason to believe any other key.
+        """
         if self._folder is None:
             return ()
+        path = self.path(instance_id)
         try:
-            lines = self.path(instance_id).read_text().splitlines()
+            return tuple(parse_key(line.partition(" ")[2]) for line in path.read_text(errors="replace").splitlines())
         except FileNotFoundError:
             return ()
-        return tuple(parse_key(line.partition(" ")[2]) for line in lines)
+        except ConfigError as error:
+            step = f"{shlex.join(['rm', str(path)])}, if its host's key is known from its tag or console"
+            raise ConfigError(f"{path}: {error.message}", next_step=step) from error
 
     def keep(self, instance_id: str, keys: Sequence[HostKey]) -> None:
         """Make these the host's keys; the instance id stands for the host's name in the file."""

@@ -30,7 +30,7 @@ OLD, NEW = b"what was there", os.urandom(400_000)
 # Each transfer is a process of its own, forked from one that has imported everything, and killed before its n-th call
 # of AWS, or once so many bytes have gone either way.
 CLIENT = """
-import boto3.s3.inject, fabric, hashlib, json, os, signal, socket, sys
+import hashlib, json, os, signal, socket, sys
 from pathlib import Path
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -42,9 +42,11 @@ from remote.ssm import SsmTransport
 order = json.loads(sys.argv[1])
 end = order["endpoint"]
 if "bucket" in end:
+    import boto3.s3.inject
     aws = Aws("us-east-1", end["url"])
     transport = SsmTransport(aws.ssm, end["host"], Relay(Bucket(aws.s3, end["bucket"]), aws.s3_signer, end["host"]))
 else:
+    import fabric
     keys = tuple(parse_key(line) for line in end.pop("keys"))
     transport = SshTransport(Endpoint(**{**end, "identity": Path(end["identity"])}, keys=keys))
 

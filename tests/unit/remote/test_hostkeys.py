@@ -101,3 +101,14 @@ def test_pins_without_a_folder_keep_nothing() -> None:
     assert pins.get("i-1") == ()
     with pytest.raises(ConfigError, match="no folder"):
         pins.path("i-1")
+
+
+@pytest.mark.parametrize("text", [b"junk", b"\xff\xfe", f"i-1 {ED25519[:40]}\n".encode(), b"\n"])
+def test_a_file_of_pins_that_is_damaged_is_an_error_and_no_reason_to_believe_another_key(
+    tmp_path: Path, text: bytes
+) -> None:
+    (tmp_path / "i-1.known_hosts").write_bytes(text)
+
+    with pytest.raises(ConfigError, match=r"i-1\.known_hosts: .* is no SSH host key") as caught:
+        Pins(tmp_path).get("i-1")
+    assert caught.value.next_step.startswith(f"rm {tmp_path}/i-1.known_hosts")

@@ -24,24 +24,28 @@ FEW_FILES = 3_000
 
 
 class Hands:
-    """Does jobs, as many at once as there are processors; to be used from threads.
+    """Does jobs, as many at once as there are processors; to be used from threads, and entered to be more than one.
 
     Args:
-        count: how many files there are to do.
+        files_to_do: how many there are.
         processors: how many there are.
     """
 
-    def __init__(self, count: int, *, processors: int = os.cpu_count() or 1) -> None:
+    def __init__(self, files_to_do: int = 0, *, processors: int = os.cpu_count() or 1) -> None:
         # A module that was sent as text has no file to be run from.
-        program: str = getattr(files, "__file__", "")
-        several = program and processors > 1 and count >= FEW_FILES
-        self._processes = [_Process(program) for _ in range(min(processors, MOST))] if several else []
+        self._program: str = getattr(files, "__file__", "")
+        several = self._program and files_to_do >= FEW_FILES
+        self.count = min(processors, MOST) if several else 1
+        self._processes: list[_Process] = []
         self._free: queue.Queue[Callable[..., Any]] = queue.Queue()
-        for do in [process.do for process in self._processes] or [_do_here]:
-            self._free.put(do)
-        self.count = self._free.qsize()
+        self._free.put(_do_here)
 
     def __enter__(self) -> Hands:  # noqa: PYI034  Self came with Python 3.11
+        if self.count > 1:
+            self._free.get()
+        while len(self._processes) < self.count > 1:
+            self._processes.append(_Process(self._program))
+            self._free.put(self._processes[-1].do)
         return self
 
     def __exit__(self, *_: object) -> None:

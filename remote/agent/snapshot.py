@@ -100,7 +100,7 @@ def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
 def tree_digest(root: Path, hands: Hands | None = None) -> str:
     """Compute the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
     top, names = os.fsencode(root) + b"/", names_in(root)
-    hands = hands or Hands(0)
+    hands = hands or Hands()
     size = max(1, min(JOB_FILES, len(names) // hands.count + 1))
     jobs = [names[at : at + size] for at in range(0, len(names), size)]
     whole = hashlib.sha256()

@@ -20,6 +20,7 @@ from remote.errors import ConfigError
 
 # In the order in which they are asked for; DSA and certificates are not used.
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+FIELDS = {"ssh-ed25519": 2}  # kind and key; the others have three: https://www.rfc-editor.org/rfc/rfc4253#section-6.6
 CONSOLE = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
 
 
@@ -58,13 +59,23 @@ def parse_key(text: str) -> HostKey:
         body = base64.b64decode(encoded, validate=True)
     except ValueError:  # no base64; no ASCII
         body = b""
-    # The bytes name their own kind, after its length: a truncated or swapped line does not pass.
-    if kind not in KINDS or not body.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+    # The bytes name their own kind and how many there are: a truncated or swapped line does not pass.
+    if kind not in KINDS or _fields(body)[:1] != [kind.encode()] or len(_fields(body)) != FIELDS.get(kind, 3):
         raise ConfigError(
             f"{text.strip()[:60]!r} is no SSH host key",
             next_step="take a line of the host's /etc/ssh/ssh_host_ed25519_key.pub",
         )
     return HostKey(kind=kind, base64=encoded)
+
+
+def _fields(body: bytes) -> list[bytes]:
+    """The fields of a key, each behind its length in four bytes; none when they do not fill it exactly."""
+    found, at = [], 0
+    while at < len(body):
+        end = at + 4 + int.from_bytes(body[at : at + 4], "big")
+        found.append(body[at + 4 : end])
+        at = end
+    return found if at == len(body) else []
 
 
 def from_console(output: str) -> tuple[HostKey, ...]:

@@ -20,7 +20,12 @@ def test_a_run_tells_its_code_and_damaged_or_lost_code_is_said_and_sent_again(st
     (folder / "job.py").write_text("print('edited')")
     project = stack.within(folder)
     before = set(keys(stack, "code/packs/"))
-    assert project("train", "job.py").out == "edited\n"
+    first = project("train", "job.py")
+    assert first.out == "edited\n"
+    assert (
+        f"code         {git(folder, 'rev-parse', '--short=7', 'HEAD').strip()}+changes 1 file from {folder}, "
+        in first.err
+    )
     run = newest(project)
     told = project("runs.diff", run, run, "--json").json["runs"][0]
 

@@ -106,11 +106,16 @@ def is_missing(error: BaseException) -> bool:
 
 
 def is_already_there(error: BaseException) -> bool:
-    """Whether a conditional write lost to an earlier one (412, or 409 while another was under way).
+    """Whether a conditional write lost to an earlier one.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
-    return error_code(error) in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+    return error_code(error) in {"PreconditionFailed", "412"}
+
+
+def is_undecided(error: BaseException) -> bool:
+    """Whether a conditional write met another one under way, which may yet fail: nobody has written, try again."""
+    return error_code(error) in {"ConditionalRequestConflict", "409"}
 
 
 def as_error(error: BaseException) -> Error | None:

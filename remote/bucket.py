@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
-from remote.aws import error_code, is_already_there, is_missing
+from remote.aws import error_code, is_already_there, is_missing, is_undecided
 from remote.errors import Unavailable
 from remote.meter import SILENT, Meter
 
+UNDECIDED_TRIES = 5
 DELETE_KEYS = 1000  # what one DeleteObjects call takes
 
 
@@ -75,12 +76,18 @@ class Bucket:
 
     def put_once(self, key: str, body: bytes | BinaryIO, content_type: str = "application/octet-stream") -> bool:
         """Write the object unless the key exists; True when this call wrote it."""
-        try:
-            self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        except self._s3.exceptions.ClientError as error:
-            if is_already_there(error):
-                return False
-            raise self._explain(error) from error
+        for left in reversed(range(UNDECIDED_TRIES)):
+            try:
+                self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+            except self._s3.exceptions.ClientError as error:
+                if is_already_there(error):
+                    return False
+                if not (left and is_undecided(error)):
+                    raise self._explain(error) from error
+                if not isinstance(body, bytes):
+                    body.seek(0)
+            else:
+                break
         return True
 
     def put(self, key: str, body: BinaryIO, meter: Meter = SILENT) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from typing import Any
+
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -19,6 +23,46 @@ def test_only_the_first_of_two_writers_writes(bucket: Bucket) -> None:
     assert bucket.put_json_once("once", {"by": 1}) is True
     assert bucket.put_json_once("once", {"by": 2}) is False
     assert bucket.get_json("once") == {"by": 1}
+
+
+class Conflicts:
+    """Answers the first writes as S3 does while another write of the same key is under way."""
+
+    def __init__(self, s3: Any, times: int) -> None:
+        self.seen, self._times = 0, times
+        s3.meta.events.register("before-send.s3.PutObject", self._answer)
+
+    def _answer(self, request: Any, **_: Any) -> AWSResponse | None:
+        self.seen += 1
+        if self.seen > self._times:
+            return None
+        if not isinstance(request.body, bytes):
+            request.body.read()  # as what leaves for S3 is
+        refused = AWSResponse(request.url, 409, {"Content-Type": "application/xml"}, None)
+        refused._content = b"<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
+        return refused
+
+
+@pytest.mark.parametrize("as_stream", [True, False])
+def test_a_write_that_met_another_is_not_taken_for_one_that_lost(
+    moto_url: str, bucket: Bucket, as_stream: bool
+) -> None:
+    s3 = Aws("us-east-1", moto_url).s3
+    conflicts = Conflicts(s3, times=2)
+    body = b"pack" * 50_000
+
+    assert Bucket(s3, bucket.name).put_once("key", BytesIO(body) if as_stream else body) is True
+    assert bucket.get("key") == body
+    assert conflicts.seen == 3
+
+
+def test_writes_that_meet_others_without_end_are_an_error_and_no_success(moto_url: str, bucket: Bucket) -> None:
+    s3 = Aws("us-east-1", moto_url).s3
+    Conflicts(s3, times=100)
+
+    with pytest.raises(s3.exceptions.ClientError, match="ConditionalRequestConflict"):
+        Bucket(s3, bucket.name).put_once("key", b"x")
+    assert not bucket.exists("key")
 
 
 def test_keys_come_in_order_and_from_the_one_past_the_given(bucket: Bucket) -> None:

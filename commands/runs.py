@@ -24,11 +24,11 @@ def list_(c: Any, limit: int = 20, stack: str = "", json: bool = False) -> None:
 
     Example: inv runs.list --limit 5
     """
-    from remote.runs import read_runs, run_ids
+    from remote.runs import newest_runs
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
-    found = read_runs(opened.bucket, run_ids(opened.bucket, now, limit))
+    found = newest_runs(opened.bucket, now, limit)
     if json:
         emit("runs", stack=opened.name, items=[as_item(run, now) for run in found])
         return

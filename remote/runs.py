@@ -111,6 +111,15 @@ def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:
         return [run for run in readers.map(lambda one: _find_run(bucket, one), ids) if run]
 
 
+def newest_runs(bucket: Bucket, now: dt.datetime, limit: int) -> list[Run]:
+    """So many of the newest runs, newest first; ids without a run behind them do not count."""
+    ids, found = run_ids(bucket, now, limit + WITHDRAWN_AT_MOST), list[Run]()
+    while ids and (wanted := limit - len(found)) > 0:
+        found += read_runs(bucket, ids[:wanted])
+        ids = ids[wanted:]
+    return found
+
+
 def _find_run(bucket: Bucket, run: str) -> Run | None:
     try:
         return read_run(bucket, run)

@@ -13,7 +13,7 @@ from remote import records
 from remote.bucket import Bucket
 from remote.errors import InputMissing
 from remote.records import Outcome, RunSpec, Status
-from remote.runs import Run, exit_code, latest_run, latest_run_on, read_run, read_runs, run_ids
+from remote.runs import Run, exit_code, latest_run, latest_run_on, newest_runs, read_run, read_runs, run_ids
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -108,4 +108,6 @@ def test_an_id_without_a_spec_behind_it_is_no_run(bucket: Bucket) -> None:
     bucket.put_json_once("runs/20261122-000000-cccccc/attempts/001.json", {})
 
     assert latest_run(bucket, NOW).id == "20261121-000000-bbbbbb"
+    assert [run.id for run in newest_runs(bucket, NOW, limit=1)] == ["20261121-000000-bbbbbb"]
+    assert newest_runs(bucket, NOW, limit=0) == []
     assert len(read_runs(bucket, run_ids(bucket, NOW, limit=9))) == 1

@@ -13,7 +13,7 @@ train: $(READY)            ## a whole training run on the local cloud
 	@$(BIN)/inv train --epochs 3
 
 test: $(READY)             ## every test that this machine can run
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY)            ## kills and outages at random moments: N=2000 stories, or SEED=71 alone
 	CHAOS_SEEDS=$(N) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -n $(WORKERS)

@@ -12,6 +12,13 @@ import pytest
 from tests.support.warm import warm
 
 FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")
+# The files that take more than ten seconds, the longest first: begun late, one of them would keep all workers waiting.
+LONGEST = (
+    "test_trusted_runs", "test_documented_examples", "test_deploy_environment", "test_bad_input", "test_agent_chaos",
+    "test_local_cloud_daemon", "test_real", "test_workflows", "test_spot", "test_agent_run", "test_virtual",
+    "test_agent_bad_input", "test_first_light", "test_sync", "test_shell_commands", "test_agent_limits",
+    "test_transports", "test_agent_resume", "test_agent_dependencies", "test_train_digits", "test_agent_bundle",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +44,13 @@ def warm_closed(clean_environment: Path) -> Iterator[None]:
     yield
     if warm.cache_info().currsize:
         warm().close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; within a file the order stays."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +21,7 @@ from localcloud.deployer.values import hidden, plain
 # The caller's own account must not leak into a deployment to the local cloud, nor the CLI's settings.
 FOREIGN = ("AWS_", "PULUMI_")
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM: Sequence[str] = (sys.executable, "-m", "localcloud.deployer")
 INTERRUPT_SECONDS = 60.0
 LAST_WORDS = 10
 
@@ -91,7 +92,7 @@ def outputs(stack: str, *, state_dir: Path) -> dict[str, Any] | None:
 def _perform(job: Mapping[str, Any], on_event: Listener) -> Result:
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "localcloud.deployer", str(write_fd)],
+        [*PROGRAM, str(write_fd)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

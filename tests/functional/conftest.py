@@ -10,6 +10,16 @@ from localcloud import daemon
 from localcloud.daemon import Address
 from tests.support.cli import Cli
 from tests.support.cloud import local_cloud
+from tests.support.warm import warm
+from tests.support.warm_deployer import warm_deployer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def deployer_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """What deploys for the tests' command lines; those that are started cold deploy as users do."""
+    with warm_deployer(tmp_path_factory.mktemp("deployer")) as program:
+        warm().deployer = program
+        yield program
 
 
 @pytest.fixture(scope="session")

@@ -79,12 +79,13 @@ def strike(event: str, host: Host, run: str, metadata: MetadataService) -> None:
 
 
 def settle(host: Host, run: str) -> dict[str, Any]:
-    """Let the host recover, as a boot does, until the outcome is there."""
+    """Let a host that has lost its agent recover, as a boot does, until the outcome is there."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(AssertionError):
-            return host.outcome(run, seconds=3)
-        host.agent("recover")
+            return host.outcome(run, seconds=0.5)
+        if not is_held(host.folder(run) / "state/001/supervisor.lock"):
+            host.agent("recover")
     return host.outcome(run, seconds=0.1)
 
 

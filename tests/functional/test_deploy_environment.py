@@ -17,7 +17,7 @@ import pytest
 
 from infra.outputs import StackOutputs
 from localcloud import daemon, deployer
-from localcloud.deployer import DeployError, Event, EventKind, Result
+from localcloud.deployer import DeployError, Event, EventKind, Result, run
 from localcloud.deployer.state import StackState, state_path
 from tests.support.cloud import client, describe, local_cloud, until
 
@@ -70,8 +70,15 @@ def cloud_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.Addr
         yield address
 
 
+@pytest.fixture(scope="module", autouse=True)
+def program(deployer_program: tuple[str, ...]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "PROGRAM", deployer_program)
+        yield
+
+
 @pytest.fixture(scope="module")
-def site(cloud_here: daemon.Address, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(cloud_here: daemon.Address, program: None, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A deployed stack, shared: each test leaves it deployed with the default configuration or says otherwise."""
     state_dir = tmp_path_factory.mktemp("state")
     bundle = state_dir / "agent.pyz"

@@ -333,6 +333,7 @@ def test_new_lines_are_shown_within_three_seconds(project: Cli, tmp_path: Path) 
 
 def test_an_agent_that_was_killed_is_brought_back_and_loses_nothing(project: Cli) -> None:
     run = start_steady(project, rest=0)
+    until(lambda: newest(project)["state"] == "running", "the status does not know that it runs")
     supervisors = [
         one for one in psutil.process_iter(["cmdline"]) if {"supervise", run} <= set(one.info["cmdline"] or ())
     ]

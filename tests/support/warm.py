@@ -27,6 +27,7 @@ from typing import Any
 
 import botocore.session
 
+from localcloud.deployer import run
 from remote.aws import Aws
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +36,13 @@ LIBRARIES = ("boto3", "rich.console", "rich.table", "localcloud.daemon", "localc
 
 
 class Warm:
-    """The test's end: one command line at a time."""
+    """The test's end: one command line at a time.
+
+    `deployer` is what the command lines start in the place of the deployer, if not itself.
+    """
 
     def __init__(self) -> None:
+        self.deployer: tuple[str, ...] = ()
         self._control, theirs = socket.socketpair()
         with theirs:
             argv = [sys.executable, "-m", "tests.support.warm", str(theirs.fileno())]
@@ -59,7 +64,7 @@ class Warm:
             socket.send_fds(self._control, [b"."], [there_out, there_err])
             os.close(there_out)
             os.close(there_err)
-            request = {"argv": list(argv), "cwd": str(cwd), "env": dict(env)}
+            request = {"argv": list(argv), "cwd": str(cwd), "env": dict(env), "deployer": self.deployer}
             self._control.sendall(json.dumps(request).encode() + b"\n")
             texts = readers.map(lambda stream: stream.read(), (stdout, stderr))
             code = self._exit_code(argv, timeout)
@@ -103,8 +108,9 @@ def serve(control: socket.socket) -> dict[str, Any]:
         control.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
-def become(argv: list[str], cwd: str, env: dict[str, str]) -> None:
+def become(argv: list[str], cwd: str, env: dict[str, str], deployer: list[str]) -> None:
     """Be that program from here on, to the end of the process."""
+    run.PROGRAM = deployer or run.PROGRAM
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

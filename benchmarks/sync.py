@@ -40,7 +40,7 @@ these times, but in the bytes below. So `rsync -az` is here too, which compresse
 AWS_LARGEST = 10_000  # it puts one object per file: 50,000 would take longer than everything else together
 FIRST_ROUNDS = {1_000: 5, 10_000: 3, 50_000: 3}
 ROUNDS = {1_000: 5, 10_000: 3, 50_000: 2}
-NAMES = {"rsync": "rsync -a", "rsync -z": "rsync -az", "aws": "aws s3 sync", "tar": "tar.gz + upload"}
+NAMES = {"rsync": "`rsync -a`", "rsync -z": "`rsync -az`", "aws": "`aws s3 sync`", "tar": "tar.gz + upload"}
 LINES = 60
 WORDS = ("value", "loss", "batch", "step", "model", "layer", "weight", "data", "epoch", "rate", "grad", "train")
 
@@ -84,13 +84,7 @@ def report() -> str:
             ]  # fmt: skip
             rows += _measure(places, count)
             facts.append(_fact(places, count))
-    header = [
-        "files",
-        "what",
-        "runctl",
-        "whole process",
-        *((name if name.startswith("tar") else f"`{name}`") for name in NAMES.values()),
-    ]
+    header = ["files", "what", "runctl", "whole process", *NAMES.values()]
     text = [
         "## Sync",
         table(header, rows),

@@ -285,7 +285,8 @@ def _literal(name: bytes) -> bytes:
 
 def _without_ignored(top: bytes, found: dict[bytes, Status]) -> Iterator[Found]:
     ignore_file = RUNCTL_IGNORE.encode()
-    if not any(name.rpartition(b"/")[2] == ignore_file for name in found) and not _lstat(top + b"/" + ignore_file):
+    inner = b"/" + ignore_file
+    if not any(name.endswith(inner) for name in found) and not _lstat(top + inner):
         yield from found.items()
         return
     rules = IgnoreFiles(top, (RUNCTL_IGNORE,))

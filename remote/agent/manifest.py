@@ -25,7 +25,7 @@ LARGEST_BYTES = 512 << 20  # of one that was unpacked: several million entries
 KINDS = {b"f": "f", b"l": "l", b"d": "d"}
 MODES = {b"644": "644", b"755": "755", b"000": "000"}
 LINK_BYTES = 4096  # PATH_MAX of Linux
-RECORD = re.compile(rb"(-1|\d{1,9}) ([fld]) (644|755|000) (\d{1,18}) ([0-9a-f]{64}) (.*)", re.DOTALL)
+RECORD = re.compile(rb"(?:(-1|\d{1,9}) ([fld]) (644|755|000) (\d{1,18}) ([0-9a-f]{64}) ([^\0]*)|- ([^\0]*))\0")
 # A part that is nothing, `.` or `..`: all absolute and climbing names, and second spellings of a name, have one.
 UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")
 
@@ -159,7 +159,7 @@ def decode(data: bytes) -> Manifest:
     end = text.find(b"\n\n")
     if not packer.eof or end < 0 or not text.endswith((b"\0", b"\n\n")):
         raise ManifestError("it is cut short")
-    return _read(_head(text[:end]), _records(text, end + 2))
+    return _read(_head(text[:end]), text, end + 2)
 
 
 def merge(base: Manifest, difference: Manifest) -> Manifest:
@@ -193,41 +193,36 @@ def _head(text: bytes) -> Head:
     return Head(bases[0] if bases else None, tuple(digest for word, _, digest in words if word == "pack"))
 
 
-def _records(text: bytes, at: int) -> Iterator[bytes]:
-    while (end := text.find(b"\0", at)) >= 0:
-        yield text[at:end]
-        at = end + 1
-
-
-def _read(head: Head, records: Iterable[bytes]) -> Manifest:
+def _read(head: Head, text: bytes, at: int) -> Manifest:
     entries: list[Entry] = []
     places: list[int] = []
     gone: list[bytes] = []
-    before = b""
-    for record in records:
-        if record.startswith(b"- "):
-            gone.append(record[2:])
+    before, packs = b"", len(head.packs)
+    for found in RECORD.finditer(text, at):
+        if found.start() != at:
+            break
+        at = found.end()
+        number, kind, mode, size, sha256, name, dropped = found.groups()
+        if dropped is not None:
+            gone.append(dropped)
             continue
-        place, entry = _entry(record, len(head.packs))
-        if entry.name <= before:
-            raise ManifestError(f"{entry.name!r} is out of order, or comes twice")
-        before = entry.name
+        place, entry = int(number), Entry(KINDS[kind], MODES[mode], int(size), sha256.decode(), name)
+        _check(place, entry, packs, before)
+        before = name
         entries.append(entry)
         places.append(place)
+    if at != len(text):
+        raise ManifestError(f"{text[at : at + 120]!r} is no entry")
     return Manifest(head, tuple(entries), tuple(places), tuple(gone))
 
 
-def _entry(record: bytes, packs: int) -> tuple[int, Entry]:
-    found = RECORD.fullmatch(record)
-    if not found:
-        raise ManifestError(f"{record[:120]!r} is no entry")
-    place, kind, mode, size, sha256, name = found.groups()
-    if UNSAFE.search(name):
-        raise ManifestError(f"{name!r} is no path inside the tree")
-    entry = Entry(KINDS[kind], MODES[mode], int(size), sha256.decode(), name)
-    if not _fits(entry, int(place), packs):
-        raise ManifestError(f"{record[:120]!r} is no possible entry")
-    return int(place), entry
+def _check(place: int, entry: Entry, packs: int, before: bytes) -> None:
+    if UNSAFE.search(entry.name):
+        raise ManifestError(f"{entry.name!r} is no path inside the tree")
+    if not _fits(entry, place, packs):
+        raise ManifestError(f"the entry of {entry.name!r} is not possible")
+    if entry.name <= before:
+        raise ManifestError(f"{entry.name!r} is out of order, or comes twice")
 
 
 def _fits(entry: Entry, place: int, packs: int) -> bool:

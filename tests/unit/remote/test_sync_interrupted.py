@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -160,3 +162,20 @@ def test_a_sender_killed_anywhere_leaves_no_half_tree_and_the_next_one_sends_onl
         }
     assert len(set(arrived)) >= PACKS, "the points are spread over the whole send"
     assert by_hand(desk.arrive(names[0])) == by_hand(desk.root)
+
+
+def test_laptops_that_send_the_same_tree_at_once_do_not_disturb_each_other(desk: Desk) -> None:
+    desk.aws.s3.create_bucket(Bucket="at-once")
+    ready = Barrier(3)
+
+    def send(laptop: str) -> None:
+        sender = CodeSync(desk.bucket("at-once"), desk.folder / laptop)
+        planned = sender.plan(plan(desk.root))
+        ready.wait()
+        sender.send(planned)
+
+    with ThreadPoolExecutor() as laptops:
+        list(laptops.map(send, ["sent-one", "sent-one", "sent-two"]))
+
+    assert len(list(desk.bucket("at-once").keys("code/"))) == PACKS + 1
+    assert by_hand(desk.arrive("at-once")) == by_hand(desk.root)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from remote.agent.manifest import manifest_key
 from remote.agent.snapshot import fetch
 from remote.aws import Aws
 from remote.bucket import Bucket
-from remote.errors import Interrupted
+from remote.errors import Interrupted, UsageError
 from remote.snapshot import plan
 from remote.sync import CodeSync
 from tests.support.trees import by_hand
@@ -53,6 +54,21 @@ def test_a_hundred_thousand_files_arrive(quick_folder: Path, bucket: Bucket, aws
     assert sent < 5 * len(tree.entries), "bytes for each file"
     assert sum(len(files) for _, _, files in os.walk(code)) == FOLDERS * FILES_IN_EACH
     assert (code / "99/950.py").read_text() == "94050"
+
+
+def test_more_than_500_mb_is_refused_before_a_byte_is_read(tmp_path: Path) -> None:
+    for name, size in (("data.bin", 499_999_999), ("train.py", 1)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    (tmp_path / "more").write_text("x")
+    begin = time.process_time()
+
+    with pytest.raises(
+        UsageError, match=r"has 500\.0 MB in 3 files, more than 500\.0 MB; the largest:\n +500\.0 MB  data\.bin"
+    ) as caught:
+        plan(tmp_path)
+    assert caught.value.next_step == "echo /data.bin >> .runctlignore"
+    assert time.process_time() - begin < 0.2
 
 
 @pytest.mark.parametrize("in_git", [True, False])

@@ -7,6 +7,7 @@ become one clear line, the next command to type, and the number in `EXIT_CODES`.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import functools
 import inspect
 import json as jsonlib
@@ -124,6 +125,10 @@ def as_known(error: Exception) -> errors.Error | None:
     from localcloud.errors import LocalCloudError
     from remote.aws import as_error
 
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return errors.CannotCreate(
+            f"the disk here is full: {error}", next_step="make room, or set TMPDIR to a folder of another disk"
+        )
     if isinstance(error, LocalCloudError):
         return errors.Unavailable(error.message, next_step=error.next_step)
     return as_error(error)

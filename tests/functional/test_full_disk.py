@@ -116,6 +116,17 @@ def test_a_pushed_file_that_does_not_fit_leaves_what_was_there(disk: Disk, kind:
     assert (host / "file").read_bytes() == NOISE[:500_000]
 
 
+def test_a_laptop_without_room_for_packs_is_no_bug_of_ours(disk: Disk, tmp_path: Path) -> None:
+    project = Cli(tmp_path / "state", make_project(tmp_path / "project", job="print('fine')"))
+    (project.cwd / "data.bin").write_bytes(NOISE)
+    small = disk(size="1m")
+    done = project("sync.plan", code=73, TMPDIR=str(small))
+
+    assert "error the disk here is full: [Errno 28] No space left on device" in done.err
+    assert "next: make room, or set TMPDIR to a folder of another disk" in done.err
+    assert list(small.iterdir()) == []
+
+
 def test_a_run_whose_code_does_not_fit_ends_as_infra_and_the_next_one_works(stack: Cli, tmp_path: Path) -> None:
     root = Path(stack("exec", "trainer", "--", "sh", "-c", "echo $HOST_ROOT").out.strip())
     project = stack.within(make_project(tmp_path / "project", job="print('fine')"))

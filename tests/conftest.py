@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.aws import share_descriptions
 from tests.support.warm import warm
 
 FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")
@@ -25,11 +26,12 @@ LONGEST = (
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drop the developer's AWS, Pulumi and runctl settings; give this process a state folder of its own.
 
-    A shell's background job ignores Ctrl-C, and so would all that it starts; and programs without their bytecode, which
-    some containers ask for, compile the same modules some hundred times.
+    A shell's background job ignores Ctrl-C, and so would all that it starts; programs without their bytecode, which some
+    containers ask for, compile the same modules some hundred times; and every client would read 10 MB about EC2.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    share_descriptions()
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name != "RUNCTL_TEST_AWS"]:
         del os.environ[name]
     state = tmp_path_factory.mktemp("state")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from localcloud import daemon
-from tests.functional.test_trusted_runs import STEADY, newest, start_steady, steps_of
+from tests.functional.test_trusted_runs import STEADY, committed, newest, start_steady, steps_of
 from tests.support.cli import ROOT, Cli, make_project
 from tests.support.cloud import client, until
 
@@ -73,14 +73,14 @@ def test_s0_8_a_notice_saves_ends_as_spot_and_the_run_goes_on_elsewhere(project:
     last = after["last_step"]
     resumed = project("resume", run, "--no-wait", "--json").json
     assert resumed["host"]["instance_id"] != host["instance_id"]
-    until(lambda: steps_of(project, run)[-1] > last, "the run does not go on")
+    until(lambda: committed(project, run)[-1] > last, "the run does not go on")
     project("cancel", run)
     assert f"begin after step {last}\n" in project("monitor", run).out
 
 
 def test_what_a_script_that_ignores_the_notice_loses_is_said(project: Cli) -> None:
     run = project("train", "stubborn.py", "--grace", "1s", "--no-wait").out.strip()
-    until(lambda: steps_of(project, run) == [1, 2], "two checkpoints")
+    until(lambda: committed(project, run) == [1, 2], "two checkpoints")
     until(lambda: "step 9" in project("monitor", run).out, "no work is done that could be lost")
     project("local.interrupt", "trainer", "--notice", "6s")
     project("monitor", run, "--follow", code=137)

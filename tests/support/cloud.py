@@ -115,11 +115,14 @@ def await_invocation(address: daemon.Address, command_id: str, instance_id: str,
 
 
 def until(condition: Callable[[], T | None], problem: str, *, seconds: float = 20) -> T:
-    """The first true answer of `condition`; fails with `problem` when there is none in time."""
+    """The first true answer of `condition`; fails with `problem` when there is none in time.
+
+    Between two looks passes as much time as one takes: a whole command line is not asked for without a pause.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (begun := time.monotonic()) < deadline:
         answer = condition()
         if answer:
             return answer
-        time.sleep(0.02)
+        time.sleep(max(0.02, time.monotonic() - begun))
     raise AssertionError(f"{problem} after {seconds:g} s")

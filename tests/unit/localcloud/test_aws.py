@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import botocore.loaders
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
@@ -30,7 +31,7 @@ def test_a_client_is_made_once(clients):
 
 
 def test_all_sessions_read_the_services_descriptions_once(monkeypatch):
-    monkeypatch.setattr(botocore.session, "create_loader", botocore.session.create_loader)
+    monkeypatch.setattr(botocore.session, "create_loader", botocore.loaders.create_loader)
     share_descriptions()
     loaders = [botocore.session.get_session().get_component("data_loader") for _ in range(2)]
 

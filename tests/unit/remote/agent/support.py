@@ -37,7 +37,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 20, what: str =
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.02)
+        time.sleep(0.04)
     raise AssertionError(f"{what} did not come within {seconds} s")
 
 

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-WORKERS ?= 2
+# Two for each of two processors: half of a test's time is waiting for another process.
+WORKERS ?= 4
 
 .PHONY: train test chaos torch check bench lock venv clean format
 # A container that asks for no bytecode would have every program compile itself anew.

@@ -184,7 +184,7 @@ def test_pattern_1_iterative_development_quick_run_full_run_resume(project: Cli)
 
 
 def test_pattern_2_long_running_training_shows_its_progress(project: Cli) -> None:
-    run = start_steady(project, steps=5000, rest=0)
+    run = start_steady(project, steps=5000, rest=60)
     status = until(
         lambda: (
             seen if "eta_seconds" in ((seen := project("status", "--json").json["run"])["progress"] or {}) else None

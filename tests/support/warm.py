@@ -8,7 +8,7 @@ every command that a test talks to while it runs.
 
 from __future__ import annotations
 
-import ctypes
+import atexit
 import gc
 import importlib
 import json
@@ -19,14 +19,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-
+from localcloud.aws import share_descriptions
 from localcloud.deployer import run
 from remote.aws import Aws
 
@@ -116,7 +117,26 @@ def become(argv: list[str], cwd: str, env: dict[str, str], deployer: list[str]) 
     os.environ.update(env)
     sys.argv = argv
     sys.path[0] = str(Path(argv[0]).parent)
-    runpy.run_path(argv[0], run_name="__main__")
+    with at_once():
+        runpy.run_path(argv[0], run_name="__main__")
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """End as Python ends a program, but without taking apart what was imported, which takes longer than most commands.
+
+    A program that ends with a message or a traceback does so as ever.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code or 0)
 
 
 def read_all() -> None:
@@ -127,9 +147,7 @@ def read_all() -> None:
         package = importlib.import_module(room)
         for module in pkgutil.iter_modules(package.__path__, f"{room}."):
             importlib.import_module(module.name)
-    loader = botocore.session.create_loader()
-    botocore.session.create_loader = lambda _path=None: loader
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(loader))  # to take it apart would cost every fork 30 ms
+    share_descriptions()
     aws = Aws("us-east-1", "http://127.0.0.1:9")
     for service in (aws.ec2, aws.s3, aws.ssm):
         service.close()

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 if not sys.flags.isolated:  # `hand_over` needs nothing but the standard library, and no time
     from localcloud.aws import share_descriptions
     from localcloud.deployer.cloud import Cloud
+    from tests.support.warm import at_once
 
 ROOT = Path(__file__).parents[2]
 DECLARED = ("ebs", "ec2", "ecr", "iam", "s3", "ssm")
@@ -107,7 +108,8 @@ def main(descriptor: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv = ["localcloud.deployer", str(pipe)]
-    runpy.run_module("localcloud.deployer", run_name="__main__", alter_sys=False)
+    with at_once():
+        runpy.run_module("localcloud.deployer", run_name="__main__")
 
 
 if __name__ == "__main__" and sys.flags.isolated:

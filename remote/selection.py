@@ -170,14 +170,22 @@ def why(root: Path, path: str) -> str | None:
         status = _lstat(top + b"/" + name)
     if status is None:
         return f"there is no {wanted}"
+    if nature := _nature_against(top, name, status):
+        return nature
+    with _explained():
+        rule = _rule_against(top, name, folder=stat.S_ISDIR(status.mode))
+    return f"left out by {rule}" if rule else None
+
+
+def _nature_against(top: bytes, name: bytes, status: Status) -> str | None:
+    """What keeps an entry back without any rule."""
     if b".git" in name.split(b"/"):
         return "it is git's own"
-    folder = stat.S_ISDIR(status.mode)
-    if not (folder or _kept(status)):
+    if _behind_link(top + b"/", name.rpartition(b"/")[0], {b"": False}):
+        return "it lies behind a link, which travels as a link"
+    if not (stat.S_ISDIR(status.mode) or _kept(status)):
         return "it is neither a file, a link nor a folder"
-    with _explained():
-        rule = _rule_against(top, name, folder=folder)
-    return f"left out by {rule}" if rule else None
+    return None
 
 
 def _rule_against(top: bytes, name: bytes, *, folder: bool) -> str | None:
@@ -206,10 +214,11 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
     listed = git(place, "ls-files", "-c", "-o", "--exclude-standard", "-z").split(b"\0")
     own: set[bytes] = set()
     repositories: set[bytes] = set()
+    links = {b"": False}
     # A conflict is listed once for each side. In git's order, since that of a set takes a third longer to look at.
     for name in dict.fromkeys([name.rstrip(b"/") for name in listed if name]):
-        status = _lstat(place + name)
-        if status is None:
+        status, folder = _lstat(place + name), name.rpartition(b"/")[0]
+        if status is None or (links[folder] if folder in links else _behind_link(place, folder, links)):
             continue
         if _kept(status):
             own.add(name)
@@ -218,6 +227,15 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
             repositories.add(name)
             yield from _select_inner(top, prefix + name + b"/")
     yield from ((prefix + name, status) for name, status in _empty_folders(place, own, repositories))
+
+
+def _behind_link(place: bytes, folder: bytes, known: dict[bytes, bool]) -> bool:
+    """Whether a folder is, or lies behind, a link: for git what it knows there is gone. `known` has earlier answers."""
+    if folder not in known:
+        status = _lstat(place + folder)
+        behind = status is not None and stat.S_ISLNK(status.mode)
+        known[folder] = behind or _behind_link(place, folder.rpartition(b"/")[0], known)
+    return known[folder]
 
 
 def _select_inner(top: bytes, prefix: bytes) -> Iterator[Found]:

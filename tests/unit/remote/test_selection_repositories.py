@@ -137,6 +137,40 @@ def test_deleted_added_and_intended_files_are_what_lies_on_the_disk(tmp_path: Pa
     assert names(root) == ["intended.py", "kept.py", "staged.py", "there.py"]
 
 
+def test_a_tracked_folder_that_became_a_link_travels_as_the_link_alone(tmp_path: Path) -> None:
+    root = commit(repository(tmp_path / "work", "data/deep/x.py", "data/y.py", "a.py"))
+    (root / "data").rename(root / "moved")
+    (root / "data").symlink_to("moved")
+
+    assert names(root) == ["a.py", "data", "moved/deep/x.py", "moved/y.py"]
+    assert why(root, "data/deep/x.py") == "it lies behind a link, which travels as a link"
+    write(root, ".gitignore", content="/data\n")
+    assert names(root) == [".gitignore", "a.py", "moved/deep/x.py", "moved/y.py"]
+
+
+def test_a_folder_of_a_repository_is_a_project_of_its_own(tmp_path: Path) -> None:
+    root = repository(tmp_path / "work", "part/a.py", "part/b.tmp", "other/c.py")
+    write(root, ".gitignore", content="*.tmp\n")
+    commit(root)
+
+    assert names(root / "part") == ["a.py"]
+    assert why(root / "part", "b.tmp") == "left out by .gitignore:1: *.tmp"
+    write(root, "other/c.py", content="edited\n")
+    assert provenance(root / "part").dirty is False
+    write(root, "part/new.py")
+    assert provenance(root / "part").dirty is True
+
+
+def test_repositories_inside_without_a_commit_and_links_in_a_circle_travel(tmp_path: Path) -> None:
+    root = repository(tmp_path / "work", "a.py")
+    repository(root / "inner", "x.py")
+    for name, target in (("one", "two"), ("two", "one"), ("here", ".")):
+        (root / name).symlink_to(target)
+
+    assert names(root) == ["a.py", "here", "inner/x.py", "one", "two"]
+    assert len(plan(root).entries) == 5
+
+
 def test_case_twins_are_two_files(tmp_path: Path) -> None:
     root = repository(tmp_path / "work", "readme", "README", "Lib/a.py", "lib/a.py")
     if len(list(root.iterdir())) < 5:

@@ -53,12 +53,10 @@ def _facts(spec: RunSpec) -> dict[str, Any]:
 
 
 def _show(specs: list[RunSpec], changes: list[Change]) -> None:
-    from rich.markup import escape
-
     from remote.reading import shown
 
     one, other = (_facts(spec) for spec in specs)
-    rows = [[name, escape(_text(one[name])), escape(_text(other[name]))] for name in one if one[name] != other[name]]
+    rows = [[name, _text(one[name]), _text(other[name])] for name in one if one[name] != other[name]]
     print_table(["", *(spec.run for spec in specs)], rows[1:])
     same = [name for name in one if one[name] == other[name]]
     print_facts({"the same": ", ".join(same) or "nothing", "files": f"{len(changes)} differ"})
@@ -77,10 +75,8 @@ def _text(value: Any) -> str:
 
 
 def _row(change: Change, name: str) -> list[str]:
-    from rich.markup import escape
-
     sizes = [wording.size(entry.size) for entry in (change.before, change.after) if entry]
-    return [change.what, " -> ".join(dict.fromkeys(sizes)), escape(name)]
+    return [change.what, " -> ".join(dict.fromkeys(sizes)), name]
 
 
 def _item(change: Change) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""What `runs.diff` shows of two runs' records and trees."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from commands.diff import SHOWN, _show
+from remote.agent.manifest import NOWHERE, Head, Manifest
+from remote.compare import compare
+from remote.records import RunSpec
+from tests.support.code import entry_of
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+@pytest.fixture
+def spec() -> RunSpec:
+    return RunSpec.from_mapping(json.loads((GOLDEN / "run_spec.json").read_text()))
+
+
+def tree(**files: str) -> Manifest:
+    entries = tuple(entry_of(name.encode(), text)[0] for name, text in sorted(files.items()))
+    return Manifest(Head(None, ()), entries, (NOWHERE,) * len(entries))
+
+
+def test_names_and_arguments_are_shown_as_they_are(spec: RunSpec, capsys: pytest.CaptureFixture[str]) -> None:
+    other = replace(spec, run="20261122-170000-02b1de", arguments=["--name", "[red]x[/red]", "a b"])
+    _show([spec, other], compare(tree(**{"[z].py": "1", "[bold]": "same"}), tree(**{"[z].py": "22", "[bold]": "same"})))
+    out = capsys.readouterr().out
+
+    assert "--name '[red]x[/red]' 'a b'" in " ".join(out.split())
+    assert "content  1 B -> 2 B  [z].py\n" in out
+    assert "\\" not in out
+    assert "files     1 differ\n" in out
+    assert "the same  commit, branch, dirty, patch, digest, script, environment\n" in out
+
+
+def test_a_run_beside_itself_differs_in_nothing(spec: RunSpec, capsys: pytest.CaptureFixture[str]) -> None:
+    _show([spec, spec], [])
+    out = capsys.readouterr().out
+
+    assert "files     0 differ" in out
+    assert "WHAT" not in out
+
+
+def test_a_long_list_of_files_is_cut_and_says_so(spec: RunSpec, capsys: pytest.CaptureFixture[str]) -> None:
+    _show([spec, spec], compare(tree(), tree(**{f"{number:03}": "x" for number in range(SHOWN + 5)})))
+    shown = capsys.readouterr()
+
+    assert shown.out.count("added") == SHOWN
+    assert "5 further files; --json lists them all" in shown.err

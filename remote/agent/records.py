@@ -16,8 +16,11 @@ SCHEMA = 1
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """Give a record's bytes: UTF-8, one line, keys in the order they were given."""
-    return (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    """Give a record's bytes: one line of ASCII, keys in the order they were given.
+
+    As ASCII, because an argument or a path need not be text: what is none is a lone surrogate here, which has no UTF-8.
+    """
+    return (json.dumps(record) + "\n").encode("ascii")
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -112,7 +112,19 @@ ECHO = "import json, os, sys; print(json.dumps(sys.argv[1:])); print(os.getcwd()
 
 def test_arguments_reach_the_script_word_for_word(stack: Cli, tmp_path) -> None:
     project = stack.within(make_project(tmp_path / "echo", echo=ECHO))
-    words = ["--epochs", "2", "an arg with spaces", "$HOME;`x`", "--wait", "--json", "", "'\"\\", "line\nbreak", "é"]
+    words = [
+        "--epochs",
+        "2",
+        "an arg with spaces",
+        "$HOME;`x`",
+        "--wait",
+        "--json",
+        "",
+        "'\"\\",
+        "line\nbreak",
+        "é",
+        "\udcff",
+    ]
     done = project("train", "echo.py", "--", *words)
 
     assert json.loads(done.out.splitlines()[0]) == words

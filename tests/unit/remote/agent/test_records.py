@@ -10,9 +10,9 @@ from remote.agent.records import read_record, write_record
 def test_a_record_is_read_back_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_record(path, {"a": "é", "b": None})
-    write_record(path, {"a": 2})
+    write_record(path, {"a": "é \udcff"})
 
-    assert read_record(path) == {"a": 2}
+    assert read_record(path) == {"a": "é \udcff"}
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path], "nothing partial is left behind"
 

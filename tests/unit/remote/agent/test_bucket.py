@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 
+from remote.agent import bucket as agent_bucket
 from remote.agent.bucket import Bucket, RunKeys, host_key
 from remote.agent.errors import BucketError
 from tests.unit.remote.agent.support import golden
@@ -41,6 +45,39 @@ def test_files_of_any_size_go_up_and_come_down(bucket: Bucket, tmp_path: Path) -
     bucket.delete("k")
     bucket.delete("k")
     assert list(bucket.sizes("")) == []
+
+
+@pytest.mark.parametrize("part_bytes", [99, 100])
+def test_a_download_of_several_parts_is_boto3s(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    bucket.write("k", b"x" * 100)
+    monkeypatch.setattr(agent_bucket, "TRANSFER_PART_BYTES", part_bytes)
+    bucket.download("k", tmp_path / "down")
+
+    assert (tmp_path / "down").read_bytes() == b"x" * 100
+
+
+class BreakingOff:
+    """A client whose answers to GetObject are half of the object."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_object(self, **what: str) -> dict[str, Any]:
+        answer = dict(self._client.get_object(**what))
+        half = answer["Body"].read()[: answer["ContentLength"] // 2]
+        return {**answer, "Body": StreamingBody(io.BytesIO(half), answer["ContentLength"])}
+
+
+def test_a_download_that_breaks_off_is_tried_again(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.write("k", b"x" * 100)
+    Bucket(bucket.name, client=BreakingOff(bucket._client)).download("k", tmp_path / "down")
+
+    assert (tmp_path / "down").read_bytes() == b"x" * 100
 
 
 def test_an_error_says_which_call_on_which_key_and_what_came_back(bucket: Bucket, tmp_path: Path) -> None:

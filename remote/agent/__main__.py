@@ -5,11 +5,14 @@
 - `recover`: after a crash or a reboot, bring every attempt that has begun here to its end; JSON, exit 0
 - `doctor`: look at everything a run needs of this host; JSON, exit 0 or 69
 - `supervise`: be the supervisor (for `start` to use)
+
+What only one of them needs is imported by that one: a run waits for `start`, which needs neither S3 nor the metadata.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -18,25 +21,21 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from .bucket import Bucket, RunKeys
 from .cancel import EX_UNAVAILABLE, cancel
 from .clock import Clock
-from .delivery import Assignment
-from .doctor import examine
 from .errors import AgentError
-from .imds import Metadata
 from .layout import Layout
 from .lock import FileLock
-from .outcome import Cause
-from .processes import list_processes
 from .recover import recover
-from .refusal import record_refusal
 from .spec import RUN_ID
 from .start import EX_OK, Answer, Order, start
-from .stopping import Stopper
-from .supervisor import Supervisor
 from .systemd import Systemd
+
+if TYPE_CHECKING:
+    from .bucket import Bucket
+    from .delivery import Assignment
 
 UNKNOWN_HOST = "unknown"
 
@@ -54,6 +53,8 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     options = _parser().parse_args(arguments)
     _log_to_stderr()
     if options.command == "doctor":
+        from .doctor import examine  # noqa: PLC0415  see the module's docstring
+
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
         return _say(Answer(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
     layout = Layout.of(environ)
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     if options.command in {"cancel", "stop"}:
         return _say(cancel(options.run, layout=layout))
     if options.command == "processes":
+        from .processes import list_processes  # noqa: PLC0415  see the module's docstring
+
         return _say(Answer(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
     if options.command == "recover":
         return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
@@ -73,6 +76,11 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
 
 
 def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
+    from .imds import Metadata  # noqa: PLC0415  see the module's docstring
+    from .outcome import Cause  # noqa: PLC0415
+    from .stopping import Stopper  # noqa: PLC0415
+    from .supervisor import Supervisor  # noqa: PLC0415
+
     clock = Clock()
     stopper = Stopper(clock=clock)
     signal.signal(signal.SIGTERM, lambda *_: stopper.ask(Cause.STOPPED, "stopped on request"))
@@ -96,6 +104,9 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
 
 
 def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
+    from .bucket import RunKeys  # noqa: PLC0415  see the module's docstring
+    from .delivery import Assignment  # noqa: PLC0415
+
     bucket = _bucket(order, environ)
     return Assignment(
         attempt=order.attempt,
@@ -107,6 +118,8 @@ def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
 
 
 def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
+    from .refusal import record_refusal  # noqa: PLC0415  see the module's docstring
+
     bucket = _bucket(order, environ)
     host = _host(order, bucket, environ)
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
@@ -114,6 +127,9 @@ def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
 
 def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
     """The instance's id: from its own metadata, else what the spec says."""
+    from .bucket import RunKeys  # noqa: PLC0415  see the module's docstring
+    from .imds import Metadata  # noqa: PLC0415
+
     try:
         if found := Metadata.of(environ).find("instance-id"):
             return found
@@ -127,7 +143,13 @@ def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
 
 
 def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
-    return Bucket.connect(order.bucket, region=order.region, environ=environ)
+    from .bucket import Bucket  # noqa: PLC0415  see the module's docstring
+
+    gc.disable()  # while boto3 is loaded: all of it stays, and looking for garbage in it takes a tenth of the time
+    bucket = Bucket.connect(order.bucket, region=order.region, environ=environ)
+    gc.freeze()
+    gc.enable()
+    return bucket
 
 
 def _say(answer: Answer) -> int:

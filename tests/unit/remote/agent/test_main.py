@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from remote.agent import __main__ as program
-from tests.unit.remote.agent.support import new_run
+from tests.unit.remote.agent.support import ROOT, new_run
 
 
 def test_a_run_id_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +34,11 @@ def test_the_commands_are_the_ones_that_the_module_tells_of() -> None:
     described = program.__doc__ or ""
 
     assert all(f"`{name}`" in described for name in ("start", "cancel", "stop", "recover", "doctor", "supervise"))
+
+
+def test_to_start_needs_neither_s3_nor_the_metadata() -> None:
+    heavy = ("boto3", "remote.agent.imds", "remote.agent.supervisor", "urllib.request")
+    script = f"import sys, remote.agent.__main__; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

@@ -89,8 +89,9 @@ def find_host(stack: Stack, name: str) -> Host:
     wanted = {"InstanceIds": [worker.instance_id]} if worker else {"Filters": _by_name(stack, name)}
     reply = stack.aws.ec2.describe_instances(**wanted)
     names = {w.instance_id: w.name for w in stack.outputs.workers}
-    hosts = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
-    if hosts:
+    found = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
+    # EC2 takes `*` and `?` in what is asked for as wildcards, and nobody may mean `*` and get some host.
+    if hosts := [host for host in found if name in {host.name, host.instance_id}]:
         return max(hosts, key=lambda host: (host.running, host.launched_at))
     known = ", ".join(worker.name for worker in stack.outputs.workers) or "none"
     raise InputMissing(f"stack {stack.name} has no host {name!r}; it has: {known}", next_step="inv status")
@@ -98,7 +99,10 @@ def find_host(stack: Stack, name: str) -> Host:
 
 def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
     key = "instance-id" if name.startswith("i-") else f"tag:{NAME_TAG}"
-    return [{"Name": f"tag:{STACK_TAG}", "Values": [stack.name]}, {"Name": key, "Values": [name]}]
+    return [
+        {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},
+        {"Name": key, "Values": [name.encode(errors="replace").decode()]},
+    ]
 
 
 def require_running(host: Host) -> None:

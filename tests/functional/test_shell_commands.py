@@ -174,6 +174,10 @@ def test_a_file_goes_and_comes_back(stack: Cli, box: Box, identity: list[str], t
     ("words", "code", "said"),
     [
         (("exec", "nosuch", "--", "true"), 66, "nosuch"),
+        (("exec", "*", "--", "true"), 66, "no host '*'"),
+        (("exec", "train?r", "--", "true"), 66, "no host 'train?r'"),
+        (("exec", "i-*", "--", "true"), 66, "no host 'i-*'"),
+        (("exec", "tr\udcff", "--", "true"), 66, "no host 'tr"),
         (("exec", "trainer", "--transport", "pigeon", "--", "true"), 64, "pigeon"),
         (("push", "nosuch", "trainer:/tmp/x"), 66, "nosuch"),
         (("push", "README.md", "trainer"), 64, "no HOST:PATH"),

@@ -2,7 +2,8 @@
 
 They are programs that were started, not forks: this process has threads, and a fork of one that holds a lock of
 OpenSSL would wait for ever. Each ends when it has no more to read, so none outlives a killed agent for longer than the
-job it is at. With one processor, or few files, everything is done right here.
+job it is at; and as it holds the store's lock until then, the next agent waits for that. With one processor, or few
+files, everything is done right here.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ class Hands:
 
     Args:
         files_to_do: how many there are.
+        locks: descriptors that the processes keep open as long as they live.
         processors: how many there are.
     """
 
-    def __init__(self, files_to_do: int = 0, *, processors: int = os.cpu_count() or 1) -> None:
+    def __init__(
+        self, files_to_do: int = 0, *, locks: tuple[int, ...] = (), processors: int = os.cpu_count() or 1
+    ) -> None:
         # A module that was sent as text has no file to be run from.
         self._program: str = getattr(files, "__file__", "")
         several = self._program and files_to_do >= FEW_FILES
+        self._locks = locks
         self.count = min(processors, MOST) if several else 1
         self._processes: list[_Process] = []
         self._free: queue.Queue[Callable[..., Any]] = queue.Queue()
@@ -44,7 +49,7 @@ class Hands:
         if self.count > 1:
             self._free.get()
         while len(self._processes) < self.count > 1:
-            self._processes.append(_Process(self._program))
+            self._processes.append(_Process(self._program, self._locks))
             self._free.put(self._processes[-1].do)
         return self
 
@@ -69,10 +74,15 @@ class Hands:
 class _Process:
     """A program of `files.py`."""
 
-    def __init__(self, program: str) -> None:
-        # -I -S: nothing in the environment changes what it runs, and it starts in half the time.
+    def __init__(self, program: str, locks: tuple[int, ...]) -> None:
+        # -I -S: nothing in the environment changes what it runs, and it starts in half the time. A session of its own:
+        # what ends the agent's group has the agent say why, and must not look like a failure of ours.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-I", "-S", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=locks,
+            start_new_session=True,
         )
 
     def do(self, job: str, *arguments: Any) -> Any:

@@ -58,9 +58,9 @@ def fetch(
     partial = target.with_name(f"{target.name}.partial")
     kept = Store(store or target.parents[2] / "store", bucket)
     try:
-        for leftover in (target, partial):
-            _remove(leftover)
         with kept.opened():
+            for leftover in (target, partial):  # under the lock: what a killed agent left may still be written to
+                _remove(leftover)
             _build_making_room(kept, digest, partial, target, spared)
         partial.replace(target)
     except OSError as error:
@@ -159,7 +159,7 @@ def _build(store: Store, digest: str, partial: Path, target: Path, spared: Calla
         )
     make_room(target, sum(entry.size for entry in manifest.entries), spared=spared)
     partial.mkdir(parents=True)
-    with Hands(len(manifest.entries)) as hands:
+    with Hands(len(manifest.entries), locks=store.locks) as hands:
         unpack(manifest, store, partial, hands)
         found = tree_digest(partial, hands)
     if found != digest:

@@ -60,6 +60,7 @@ class Store:
         self._root = root
         self._max_bytes = max_bytes
         self._used: set[Path] = set()
+        self.locks: tuple[int, ...] = ()  # for processes that write for us: until they end, nobody else begins
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -68,11 +69,13 @@ class Store:
         descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self.locks = (descriptor,)
             for torn in self._root.glob("*.partial*"):
                 torn.unlink()
             yield
             self._prune()
         finally:
+            self.locks = ()
             os.close(descriptor)
 
     def manifest(self, digest: str) -> Manifest:

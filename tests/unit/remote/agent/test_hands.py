@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -40,7 +41,7 @@ def test_no_more_processes_than_processors_and_never_many(monkeypatch: pytest.Mo
     started: list[str] = []
 
     class Process:
-        def __init__(self, program: str) -> None:
+        def __init__(self, program: str, _: tuple[int, ...]) -> None:
             started.append(program)
 
         def do(self) -> None: ...
@@ -98,6 +99,20 @@ def test_a_process_that_is_killed_is_an_error_and_not_a_wait(two: Hands) -> None
 
     with pytest.raises(SnapshotError, match="the process that writes the code ended by itself: -9"):
         two.do("lines", b"/", [])
+
+
+def test_the_store_stays_locked_until_the_last_process_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "FEW_FILES", 0)
+    mine, other = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) for _ in range(2))
+    fcntl.flock(mine, fcntl.LOCK_EX)
+    with Hands(1, locks=(mine,), processors=2):
+        os.close(mine)  # as the kernel does for an agent that is killed
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
 
 
 def test_a_process_ends_when_there_is_nobody_to_work_for() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote.agent import files, snapshot
+from remote.agent import files, snapshot, store
 from remote.agent.bucket import Bucket
 from remote.agent.errors import SnapshotError
 from remote.agent.manifest import (
@@ -262,6 +262,21 @@ def test_fetch_replaces_what_an_earlier_attempt_left(bucket: Bucket, tmp_path: P
         (tmp_path / "runs/1" / stale / "stale.py").touch()
 
     assert [path.name for path in get(bucket, digest, tmp_path).iterdir()] == ["a.py"]
+
+
+def test_what_a_killed_agents_process_still_writes_is_waited_for_and_removed(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = put(bucket, {"a.py": "1"})
+    left = tmp_path / "runs/1/code.partial"
+
+    def written_until_the_lock_is_free(*_: object) -> None:
+        left.mkdir(parents=True)
+        (left / "a.py").write_text("half")
+
+    monkeypatch.setattr(store.fcntl, "flock", written_until_the_lock_is_free)
+
+    assert (get(bucket, digest, tmp_path) / "a.py").read_text() == "1"
 
 
 def test_a_script_that_writes_into_its_code_changes_no_other_run(bucket: Bucket, tmp_path: Path) -> None:

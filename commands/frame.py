@@ -125,13 +125,23 @@ def as_known(error: Exception) -> errors.Error | None:
     from localcloud.errors import LocalCloudError
     from remote.aws import as_error
 
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return errors.CannotCreate(
-            f"the disk here is full: {error}", next_step="make room, or set TMPDIR to a folder of another disk"
-        )
+    if isinstance(error, OSError) and (known := _of_this_machine(error)):
+        return known
     if isinstance(error, LocalCloudError):
         return errors.Unavailable(error.message, next_step=error.next_step)
     return as_error(error)
+
+
+def _of_this_machine(error: OSError) -> errors.Error | None:
+    """What the system said of a file here, where that is nobody's bug."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        step = "make room, or set TMPDIR to a folder of another disk"
+        return errors.CannotCreate(f"the disk here is full: {error}", next_step=step)
+    if error.errno == errno.ENAMETOOLONG:
+        return errors.UsageError(
+            f"{str(error.filename)[:WIDTH]}… is too long for a name here", next_step="a shorter one"
+        )
+    return None
 
 
 def _keep_traceback(error: Exception) -> Path:

@@ -46,6 +46,7 @@ LOOK_SECONDS = 0.01
 LINGER_SECONDS = 1.0  # for output that a child left behind still holds open, once the command has ended
 BLOCK_BYTES = 1 << 16
 NO_PROGRAM = 127
+LARGEST_NAME = 255  # of one part of a path, on every file system of Linux
 # The login shell, whatever it is, sees three plain words. `timeout` ends all that the command started; the shell
 # around it makes 128 + n of a signal, which SSH would report apart and paramiko not at all.
 WRAPPER = 'timeout -k 5 "$1" sh -c -- "$0"; exit $?'
@@ -330,6 +331,8 @@ class SshTransport:
             return InputMissing(f"there is no {place}")
         if error.errno in {errno.EACCES, errno.EPERM}:
             return PermissionDenied(f"{place}: permission denied")
+        if any(len(part) > LARGEST_NAME for part in os.fsencode(path).split(b"/")):  # "Bad message", says OpenSSH
+            return UsageError(f"{place}: a name may have {LARGEST_NAME} bytes", next_step="a shorter one")
         return CannotCreate(f"{place}: {error.strerror or error}")
 
 

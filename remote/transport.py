@@ -170,7 +170,7 @@ def read_source(path: Path) -> Source:
         raise UsageError(f"{path} is a folder; one file at a time", next_step=step)
     try:
         return Source(path=path, bytes=path.stat().st_size, sha256=hash_of(path), mode=path.stat().st_mode & 0o777)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputMissing(f"there is no file {path} here") from None
     except PermissionError:
         raise PermissionDenied(f"{path} cannot be read") from None

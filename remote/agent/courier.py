@@ -53,7 +53,9 @@ def main(order: Order) -> int:
     try:
         answer = {"run": run, "put": put, "get": get}[order["do"]](order)
     except Failure as failure:
-        answer = {"failed": failure.kind, "message": str(failure), "exit_code": EXIT_CODES[failure.kind]}
+        answer = failed(failure)
+    except OSError as error:
+        answer = failed(explained(error, Path(order.get("path", ""))))
     sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
     sys.stdout.flush()
     if answer.get("timed_out"):
@@ -61,6 +63,11 @@ def main(order: Order) -> int:
         # do we, now that everything is said.
         os.killpg(0, signal.SIGKILL)
     return int(answer["exit_code"])
+
+
+def failed(failure: Failure) -> Answer:
+    """The answer to an order that could not be carried out."""
+    return {"failed": failure.kind, "message": str(failure), "exit_code": EXIT_CODES[failure.kind]}
 
 
 def run(order: Order) -> Answer:
@@ -327,5 +334,6 @@ def explained(error: OSError, path: Path) -> Failure:
         errno.EACCES: "denied",
         errno.EPERM: "denied",
         errno.EROFS: "denied",
+        errno.ENAMETOOLONG: "usage",
     }
     return Failure(kinds.get(error.errno or 0, "cannot"), f"{path} on the host: {error.strerror or error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -180,6 +181,7 @@ def test_a_file_goes_and_comes_back(stack: Cli, box: Box, identity: list[str], t
         (("exec", "tr\udcff", "--", "true"), 66, "no host 'tr"),
         (("exec", "trainer", "--transport", "pigeon", "--", "true"), 64, "pigeon"),
         (("push", "nosuch", "trainer:/tmp/x"), 66, "nosuch"),
+        (("push", "README.md/x", "trainer:/tmp/x"), 66, "no file README.md/x"),
         (("push", "README.md", "trainer"), 64, "no HOST:PATH"),
         (("push", "docs", "trainer:/tmp/"), 64, "is a folder"),
         (("push", "README.md", "trainer:/nosuch/x"), 66, "/nosuch"),
@@ -193,6 +195,30 @@ def test_a_file_goes_and_comes_back(stack: Cli, box: Box, identity: list[str], t
 )
 def test_bad_input_is_named_with_its_exit_code(stack: Cli, words: tuple[str, ...], code: int, said: str) -> None:
     assert said in error_line(stack(*words, code=code).err)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            line.replace("HOST", host)
+            for host in ("trainer", "box")
+            for line in ("push README.md HOST:/tmp/LONG", "push README.md HOST:LONG/x", "pull HOST:/tmp/LONG .")
+        ),
+        *(
+            "push LONG trainer:/tmp/x",
+            "train LONG.py",
+            "train LONG/x.py",
+            "sync.plan --project LONG",
+            "sync.plan --why LONG",
+        ),
+    ],
+)
+def test_a_name_of_300_bytes_is_said_to_be_too_long(stack: Cli, box: Box, identity: list[str], line: str) -> None:
+    words = line.replace("LONG", "n" * 300).split()
+    done = stack(*words, *(identity if ":" in line else []), code=64)
+
+    assert re.search("too long|255 bytes", error_line(done.err))
 
 
 def test_a_host_that_systems_manager_does_not_reach_is_reached_by_ssh(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.response import StreamingBody
 
 from tests.chaos.virtual import Loop
 
@@ -67,7 +68,8 @@ class Client:
         self._attempt = attempt
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self._call("GetObject", Key, lambda: self._get(Key)))}
+        body = self._call("GetObject", Key, lambda: self._get(Key))
+        return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)}
 
     def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         return {"ContentLength": len(self._call("HeadObject", Key, lambda: self._get(Key)))}

@@ -99,6 +99,10 @@ def _require_file(script: str, wanted: Path, root: Path) -> None:
             f"{script} is a folder, not a script ({wanted}; project {root})",
             next_step=f"inv train {shlex.quote(str(Path(script) / (inside[0] if inside else 'SCRIPT.py')))}",
         )
+    if wanted.exists():
+        raise UsageError(
+            f"{script} is no file to run ({wanted}; project {root})", next_step="inv train PATH/TO/SCRIPT.py"
+        )
     from_root = root / script
     raise InputMissing(
         f"no script {script}: there is no {wanted} (project {root})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_folder_is_no_script_and_a_script_in_it_is_suggested(home: Path) -> No
         find_script("sub/deep", cwd=home / "work")
 
     assert (caught.value.exit_code, caught.value.next_step) == (64, "inv train sub/deep/train.py")
+
+
+def test_a_pipe_is_no_script_and_a_link_to_nowhere_is_none(home: Path) -> None:
+    os.mkfifo(home / "work" / "pipe.py")
+    (home / "work" / "gone.py").symlink_to("nowhere")
+
+    with pytest.raises(UsageError, match=r"pipe\.py is no file to run"):
+        find_script("pipe.py", cwd=home / "work")
+    with pytest.raises(InputMissing, match=r"no script gone\.py"):
+        find_script("gone.py", cwd=home / "work")
 
 
 def test_the_script_that_is_suggested_is_one_to_run(home: Path) -> None:

@@ -19,6 +19,7 @@ from .errors import BucketError
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 CALL_ATTEMPTS = 5
+UNDECIDED_TRIES = 5
 MIB = 1 << 20
 # One thread pool of s3transfer serves one upload at a time. Four streams fill the network of the small hosts and leave
 # the processors of the large ones to the training.
@@ -155,15 +156,20 @@ class Bucket:
     def create(self, key: str, body: bytes) -> bool:
         """Put an object if there is none; False when there is one that says something else.
 
-        An object with the very bytes counts as ours: S3 may have taken a request whose answer was lost on the way.
+        An object with the very bytes counts as ours: S3 may have taken a request whose answer was lost on the way. One
+        that met another under way is made again, as nobody may have written.
         """
-        try:
-            with self._call("PutObject", key):
-                self._client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
-        except BucketError as error:
-            if error.code not in {"PreconditionFailed", "412"}:
-                raise
-            return self.read(key) == body
+        for left in reversed(range(UNDECIDED_TRIES)):
+            try:
+                with self._call("PutObject", key):
+                    self._client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+            except BucketError as error:
+                if error.code in {"PreconditionFailed", "412"}:
+                    return self.read(key) == body
+                if not (left and error.code in {"ConditionalRequestConflict", "409"}):
+                    raise
+            else:
+                break
         return True
 
     def upload(self, key: str, path: Path) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 
 from remote.agent import bucket as agent_bucket
@@ -33,6 +36,32 @@ def test_what_was_created_is_not_created_again(bucket: Bucket) -> None:
     assert bucket.create("k", b"one"), "the same bytes: a request whose answer was lost"
     assert not bucket.create("k", b"two")
     assert bucket.read("k") == b"one"
+
+
+@pytest.mark.parametrize(("times", "made"), [(2, True), (100, False)])
+def test_a_record_that_met_another_under_way_is_made_again(
+    s3_endpoint: str, bucket: Bucket, times: int, made: bool
+) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    left = [times]
+
+    def conflict(request: Any, **_: Any) -> AWSResponse | None:
+        left[0] -= 1
+        refused = AWSResponse(request.url, 409, {"Content-Type": "application/xml"}, None)
+        refused._content = b"<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
+        return refused if left[0] >= 0 else None
+
+    client.meta.events.register("before-send.s3.PutObject", conflict)
+    with contextlib.nullcontext() if made else pytest.raises(BucketError, match="ConditionalRequestConflict"):
+        assert Bucket(bucket.name, client=client).create("k", b"one")
+
+    assert [key for key, _ in bucket.sizes("")] == ["k"] * made
 
 
 def test_files_of_any_size_go_up_and_come_down(bucket: Bucket, tmp_path: Path) -> None:

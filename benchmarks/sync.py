@@ -74,14 +74,9 @@ def report() -> str:
         for count in SIZES:
             root = here / str(count) / "project"
             _make_tree(root, count)
-            # Nothing is removed before the end: ext4 is slow for minutes to make files where many were removed.
-            places = [
-                Place(
-                    url=address.url, s3=Aws("us-east-1", address.url).s3, bucket=f"bench-{count}-{turn}",
-                    folder=here / str(count) / str(turn), root=root, rsync=rsync,
-                    aws_cli=aws_cli if count <= AWS_LARGEST and turn == 0 else None,
-                ) for turn in range(FIRST_ROUNDS[count])
-            ]  # fmt: skip
+            aws = aws_cli if count <= AWS_LARGEST else None
+            turns = range(FIRST_ROUNDS[count])
+            places = [_place(address.url, root, count, turn, aws_cli=aws, rsync=rsync) for turn in turns]
             rows += _measure(places, count)
             facts.append(_fact(places, count))
     header = ["files", "what", "runctl", "whole process", *NAMES.values()]
@@ -93,6 +88,19 @@ def report() -> str:
         *notes,
     ]
     return "\n\n".join(text)
+
+
+def _place(url: str, root: Path, count: int, turn: int, *, aws_cli: Path | None, rsync: list[str] | None) -> Place:
+    """A place of its own: nothing is removed before the end, since ext4 is slow for minutes where much was removed."""
+    return Place(
+        url=url,
+        s3=Aws("us-east-1", url).s3,
+        bucket=f"bench-{count}-{turn}",
+        folder=root.parent / str(turn),
+        root=root,
+        aws_cli=aws_cli if turn == 0 else None,
+        rsync=rsync,
+    )
 
 
 def _measure(places: list[Place], count: int) -> list[list[str]]:

@@ -21,7 +21,7 @@ ANOTHER_KIND = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EN
 class Named:
     """Turns what the system says about a file into our errors.
 
-    A class, since a generator for each of 50,000 files takes four times as long: 0.06 s.
+    A class, since a generator for each of 50,000 files takes 0.04 s, and this takes 0.01 s.
     """
 
     __slots__ = ("_name",)

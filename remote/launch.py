@@ -196,7 +196,7 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
         HostBusy: somebody else has made this attempt already.
         Unavailable: the host is not reached in the way that was asked.
     """
-    if not stack.bucket.put_json_once(records.spec_key(spec.run, attempt), spec.to_mapping()):
+    if not _made(stack, spec, attempt):
         raise HostBusy(
             f"attempt {attempt} of run {spec.run} was made by somebody else",
             run=spec.run,
@@ -210,6 +210,15 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
             # No host has heard of it: without its spec there is no run that would wait for ever.
             stack.bucket.delete([records.spec_key(spec.run, attempt)])
     return sent
+
+
+def _made(stack: Stack, spec: RunSpec, attempt: int) -> bool:
+    """Write the spec; whether the one that is there is ours.
+
+    Nobody else makes a run's first attempt, so an equal one is ours: S3 may have taken a request whose answer was lost.
+    """
+    key, record = records.spec_key(spec.run, attempt), spec.to_mapping()
+    return stack.bucket.put_json_once(key, record) or (attempt == 1 and stack.bucket.get_json(key) == record)
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:

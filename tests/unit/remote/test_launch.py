@@ -6,11 +6,15 @@ import datetime as dt
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import ConnectionClosedError
 
 from infra.outputs import StackOutputs
 from remote import launch, records
+from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import HostBusy, InputMissing, Unavailable
 from remote.orders import Sent
@@ -84,6 +88,26 @@ def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> floa
         error.add_note(f"{time.now:.1f} s")
         raise
     return time.now
+
+
+def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_was_first(stack: Stack) -> None:
+    spec = RunSpec.from_mapping(golden("run_spec"))
+    lost = []
+
+    def lose(request: AWSPreparedRequest, **_: object) -> None:
+        if not lost:  # S3 has it, and then the line is cut
+            lost.append(stack.bucket.put_json_once(records.spec_key(RUN), spec.to_mapping()))
+            raise ConnectionClosedError(endpoint_url=request.url)
+
+    s3 = Aws("us-east-1", stack.endpoint_url).s3
+    s3.meta.events.register_first("before-send.s3.PutObject", lose)
+    cut_off = SimpleNamespace(bucket=Bucket(s3, stack.bucket.name))
+
+    assert launch._made(cut_off, spec, 1)  # type: ignore[arg-type]
+    assert lost == [True]
+    assert launch._made(stack, spec, 2)
+    assert not launch._made(stack, spec, 2)
+    assert not launch._made(stack, replace(spec, script="other.py"), 1)
 
 
 def test_a_run_is_taken_when_the_agent_shows_in_the_bucket(stack: Stack) -> None:

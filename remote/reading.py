@@ -50,7 +50,7 @@ def open_file(path: bytes) -> int:
 def read_whole(path: bytes, name: bytes, listed: Status) -> bytes | None:
     """What a file holds, if it has the status that it was listed with when all is read; else None.
 
-    Three calls of the system and no file object: 50,000 small files take 0.3 s instead of 1.0 s.
+    Three calls of the system and no file object: 50,000 small files take 0.3 s instead of 0.9 s.
     """
     with Named(name):
         descriptor = open_file(path)

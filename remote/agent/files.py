@@ -28,7 +28,7 @@ UNWANTED = (-1,)
 NOTHING = hashlib.sha256(b"").hexdigest()
 
 # By SHA-256: the size, then a mode and a name for each place; a link's mode is LINK. Flat, because Python's collector
-# takes 0.1 s for the lists of 50,000 files.
+# takes 0.05 s more for the lists of 50,000 files.
 Wanted = dict[str, tuple[Any, ...]]
 # What has been written, by SHA-256; the links with their targets; what is wrong with the pack, if anything is.
 Unpacked = tuple[list[str], list[tuple[bytes, bytes]], str]

@@ -132,6 +132,7 @@ class Store:
             try:
                 self.bucket.download(key, partial)
             except BucketError as error:
+                partial.unlink(missing_ok=True)  # or it would take the room that is now to be made
                 if error.missing:
                     raise SnapshotError(f"the code is not in the bucket: s3://{self.bucket.name}/{key}") from error
                 if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:

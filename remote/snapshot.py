@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ LARGEST_SHOWN = 10
 READ_TRIES = 3
 WHOLE_BYTES = 1 << 18  # larger files are read block by block
 CACHE_FORMAT = b"runctl stat cache 3 "
-KEY_BYTES, SHA256_BYTES = 16, 32
+KEY_BYTES = 16
+CACHE_RECORD = struct.Struct(f"{KEY_BYTES}s32s")  # a key and a SHA-256
 # Whatever the user's configuration says: what is new, or changed inside a submodule, travels and so counts.
 STATUS = ("--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=none")
 # A file as young as this may change once more without a change of its times: FAT counts in 2 s, others in a few ms.
@@ -193,11 +195,7 @@ class StatCache:
         length = len(_cache_head(b""))
         if content[:length] != _cache_head(memoryview(content)[length:]):
             return {}
-        step = KEY_BYTES + SHA256_BYTES
-        return {
-            content[at : at + KEY_BYTES]: content[at + KEY_BYTES : at + step]
-            for at in range(length, len(content), step)
-        }
+        return dict(CACHE_RECORD.iter_unpack(memoryview(content)[length:]))
 
 
 def _cache_key(name: bytes, status: Status) -> bytes:

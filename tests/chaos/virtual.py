@@ -57,7 +57,7 @@ class Task:
         self.done = True
         for waiter in self.waiters:
             self._loop.wake(waiter)
-        self._loop.gate.release()
+        self._loop.pass_on()
 
 
 class Loop:
@@ -72,6 +72,7 @@ class Loop:
         self.current: Task | None = None
         self._heap: list[tuple[float, float, int, int, Task]] = []
         self._count = 0
+        self._goes_on: Callable[[], bool] = lambda: False
 
     def spawn(self, owner: Owner, work: Callable[[], object]) -> Task:
         task = Task(self, owner, work)
@@ -82,12 +83,13 @@ class Loop:
 
     def run(self, last: Task, *, until: float) -> None:
         """Run until a task is done; then end all others."""
-        while not last.done and not self.crashes and self._heap and self._heap[0][0] <= until:
-            self._step()
+        self._goes_on = lambda: not last.done and not self.crashes and bool(self._heap) and self._heap[0][0] <= until
+        self.pass_on()
+        self.gate.acquire()
         finished = last.done
-        while self._heap:  # whoever is left unwinds
-            self._heap[0][4].owner.alive = False
-            self._step()
+        self._goes_on = lambda: False
+        while self._heap:  # whoever is left
+            self._unwind()
         if self.crashes:
             raise self.crashes[0]
         assert finished, f"it is not over after {until:g} virtual seconds"
@@ -96,10 +98,16 @@ class Loop:
         """Wait, as the current task."""
         task = self._alive()
         self._push(self.now + max(0.0, seconds), task)
-        self.current = None
-        self.gate.release()
-        task.gate.acquire()
+        following = self._following()
+        if following is not task:
+            (following or self).gate.release()
+            task.gate.acquire()
         self._alive()
+
+    def pass_on(self) -> None:
+        """Let the next one run, straight from thread to thread: by way of `run` it would take a switch more."""
+        following = self._following()
+        (following or self).gate.release()
 
     def wake(self, task: Task) -> None:
         """Let a task that waits go on now."""
@@ -125,14 +133,26 @@ class Loop:
         task.turn = self._count
         heapq.heappush(self._heap, (when, self.random.random(), self._count, task.turn, task))
 
-    def _step(self) -> None:
+    def _following(self) -> Task | None:
+        """Take the task whose turn is next; None when `run` is to go on."""
+        self.current = None
+        while self.current is None and self._goes_on():
+            self._take()
+        return self.current
+
+    def _take(self) -> None:
         when, _, _, turn, task = heapq.heappop(self._heap)
-        if task.done or turn != task.turn:
-            return  # it has been woken earlier
-        self.now = max(self.now, when)
-        self.current = task
-        task.gate.release()
-        self.gate.acquire()
+        if not task.done and turn == task.turn:  # or it has been woken earlier
+            self.now = max(self.now, when)
+            self.current = task
+
+    def _unwind(self) -> None:
+        self._heap[0][4].owner.alive = False
+        self.current = None
+        self._take()
+        if self.current:
+            self.current.gate.release()
+            self.gate.acquire()
 
 
 class VirtualClock(Clock):

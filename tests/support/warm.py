@@ -2,8 +2,8 @@
 
 One process imports the program and then forks for each command line. What runs is the installed script itself, in a
 process of its own with its own words, folder, environment, outputs and exit code; only its modules, and botocore's
-descriptions of the services, are not read again. Cold starts stay tested: all documented examples, the first run, and
-every command that a test talks to while it runs.
+descriptions of the services, are not read again. Cold starts stay tested: each documented command once, the first run,
+and every command that a test talks to while it runs.
 """
 
 from __future__ import annotations

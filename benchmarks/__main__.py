@@ -8,14 +8,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import agent, first_light, sync
+from benchmarks import agent, first_light, line, sync
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
 def main() -> None:
     """Run every measurement; the file is written only when all of them worked."""
-    parts = [first_light.report(), agent.report(), sync.report()]
+    parts = [first_light.report(), agent.report(), sync.report(), line.report()]
     head = (
         "# Measured\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ Seconds, medians; in brackets runctl's as a part of the other's. runctl: looking
 that runs already; whole process: the same with Python's start and boto3's import; a first time includes the host's
 part for all but `aws s3 sync`: fetched, unpacked and, for runctl, verified. rsync's times have its connection's set-up,
 which every use of it has; the time that tar.gz takes to upload has no start of a program. Both ends share the
-processors of one machine, and the line between them is its own memory: what compressing saves on a real line is not in
-these times, but in the bytes below. So `rsync -az` is here too, which compresses as runctl and tar.gz do."""
+processors of one machine, all files are in its memory (tmpfs), and so is the line between them: what compressing saves
+is not in these times, but in the bytes below and in the next table. So `rsync -az` is here too, which compresses."""
 AWS_LARGEST = 10_000  # it puts one object per file: 50,000 would take longer than everything else together
 FIRST_ROUNDS = {1_000: 5, 10_000: 3, 50_000: 3}
 ROUNDS = {1_000: 5, 10_000: 3, 50_000: 2}
@@ -47,10 +48,16 @@ WORDS = ("value", "loss", "batch", "step", "model", "layer", "weight", "data", "
 
 @dataclass(kw_only=True)
 class Place:
-    """Where one size is measured, once from the very beginning."""
+    """Where one size is measured, once from the very beginning.
+
+    `at_laptop` does what a laptop does, for example behind a slow line; `url` and `s3` are the cloud as seen from
+    there, `host_s3` as the host sees it.
+    """
 
     url: str
     s3: Any
+    host_s3: Any
+    at_laptop: Callable[[Callable[[], Any]], Any]
     bucket: str
     folder: Path
     root: Path
@@ -64,19 +71,19 @@ class Place:
 def report() -> str:
     """Measure, and say it as Markdown."""
     with ExitStack() as stack:
-        here = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runctl-bench-sync-")))
+        here = Path(stack.enter_context(workspace()))
         address, _ = daemon.start(here / "cloud")
         stack.callback(daemon.stop, here / "cloud")
         notes: list[str] = []
         aws_cli = _aws_cli(here, notes)
-        rsync = stack.enter_context(_rsync(here, notes))
+        rsync = stack.enter_context(rsync_over(here, notes))
         rows, facts = [], []
         for count in SIZES:
             root = here / str(count) / "project"
-            _make_tree(root, count)
+            make_tree(root, count)
             aws = aws_cli if count <= AWS_LARGEST else None
             turns = range(FIRST_ROUNDS[count])
-            places = [_place(address.url, root, count, turn, aws_cli=aws, rsync=rsync) for turn in turns]
+            places = [place_of(address.url, root, count, turn, aws_cli=aws, rsync=rsync) for turn in turns]
             rows += _measure(places, count)
             facts.append(_fact(places, count))
     header = ["files", "what", "runctl", "whole process", *NAMES.values()]
@@ -90,11 +97,22 @@ def report() -> str:
     return "\n\n".join(text)
 
 
-def _place(url: str, root: Path, count: int, turn: int, *, aws_cli: Path | None, rsync: list[str] | None) -> Place:
-    """A place of its own: nothing is removed before the end, since ext4 is slow for minutes where much was removed."""
+def workspace() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory where there is one: ext4 creates files slowly for minutes after many were removed."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(prefix="runctl-bench-", dir=memory if memory.is_dir() else None)
+
+
+def place_of(
+    url: str, root: Path, count: int, turn: int, *, aws_cli: Path | None = None, rsync: list[str] | None,
+    host_url: str = "", at_laptop: Callable[[Callable[[], Any]], Any] = lambda work: work(),
+) -> Place:  # fmt: skip
+    """A place of its own; nothing is removed before the end."""
     return Place(
         url=url,
         s3=Aws("us-east-1", url).s3,
+        host_s3=Aws("us-east-1", host_url or url).s3,
+        at_laptop=at_laptop,
         bucket=f"bench-{count}-{turn}",
         folder=root.parent / str(turn),
         root=root,
@@ -106,25 +124,32 @@ def _place(url: str, root: Path, count: int, turn: int, *, aws_cli: Path | None,
 def _measure(places: list[Place], count: int) -> list[list[str]]:
     first: dict[str, list[float]] = {}
     for turn, place in enumerate(places):
-        place.folder.mkdir()
-        place.s3.create_bucket(Bucket=place.bucket)
-        works = [_first_own, _first_others]
-        for work in works if turn % 2 else reversed(works):
-            _note(first, work(place))
+        _note(first, first_time(place, own_first=bool(turn % 2)))
     again = _rounds(places[0], ROUNDS[count], lambda _: None, "nothing")
     changed = _rounds(places[0], ROUNDS[count], lambda turn: _edit(places[0].root, turn), "one")
     kinds = {"first time": first, "nothing changed": again, "one file changed": changed}
-    return [[f"{count:,}", what, *_cells(times)] for what, times in kinds.items()]
+    return [[f"{count:,}", what, *cells(times)] for what, times in kinds.items()]
+
+
+def first_time(place: Place, *, own_first: bool = True) -> dict[str, float]:
+    """What each tool takes to bring the tree to a place that has nothing of it."""
+    place.folder.mkdir()
+    place.host_s3.create_bucket(Bucket=place.bucket)
+    works = [_first_own, _first_others]
+    took: dict[str, float] = {}
+    for work in works if own_first else reversed(works):
+        took |= work(place)
+    return took
 
 
 def _first_own(place: Place) -> dict[str, float]:
-    own = _own(place, "first")
+    own = place.at_laptop(lambda: _own(place, "first"))
     fetched = timed(lambda: _fetch(place, own["digest"]))
     return {"runctl": own["seconds"] + fetched, "whole": own["wall"] + fetched}
 
 
 def _first_others(place: Place) -> dict[str, float]:
-    took = {name: timed(work) for name, work in _tools(place).items()}
+    took = {name: place.at_laptop(partial(timed, work)) for name, work in _tools(place).items()}
     return took | {"tar": took["tar"] + timed(lambda: _untar(place))}
 
 
@@ -182,7 +207,7 @@ def _own(place: Place, what: str) -> dict[str, Any]:
 def _fetch(place: Place, digest: str) -> None:
     place.runs += 1
     code = place.folder / "host" / "runs" / str(place.runs) / "code"
-    fetch(AgentBucket(place.bucket, client=place.s3), manifest_key(digest), digest, code)
+    fetch(AgentBucket(place.bucket, client=place.host_s3), manifest_key(digest), digest, code)
 
 
 def _tar(place: Place) -> None:
@@ -195,7 +220,7 @@ def _untar(place: Place) -> None:
     """The host's part of the tar.gz: fetch and unpack."""
     pack, code = place.folder / "fetched.tar.gz", place.folder / "untarred"
     code.mkdir()
-    place.s3.download_file(place.bucket, "tree.tar.gz", str(pack))
+    place.host_s3.download_file(place.bucket, "tree.tar.gz", str(pack))
     _run(["tar", "-xzf", str(pack), "-C", str(code)])
 
 
@@ -203,7 +228,8 @@ def _run(words: list[str], **env: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, cwd=ROOT, env={**os.environ, **env}, check=True, capture_output=True)
 
 
-def _cells(times: dict[str, list[float]]) -> list[str]:
+def cells(times: dict[str, list[float]]) -> list[str]:
+    """Our own medians, in seconds, and each other's with what part of it ours is."""
     middle = {name: sorted(values)[len(values) // 2] for name, values in times.items()}
     own = middle["runctl"]
     others = (middle.get(name) for name in NAMES)
@@ -229,7 +255,7 @@ def _size(root: Path) -> int:
     return sum(path.stat().st_size for path in root.glob("m*/*"))
 
 
-def _make_tree(root: Path, count: int) -> None:
+def make_tree(root: Path, count: int) -> None:
     chance = random.Random(count)
     bodies = ["".join(_line(chance) for _ in range(chance.randrange(LINES))) for _ in range(200)]
     for number in range(count):
@@ -263,8 +289,10 @@ def _aws_cli(here: Path, notes: list[str]) -> Path | None:
 
 
 @contextmanager
-def _rsync(here: Path, notes: list[str]) -> Iterator[list[str] | None]:
-    """Rsync's words up to the folders, over an sshd of our own."""
+def rsync_over(
+    here: Path, notes: list[str], reached: Callable[[int], tuple[str, int]] = lambda port: ("127.0.0.1", port)
+) -> Iterator[list[str] | None]:
+    """Rsync's words up to the folders, over an sshd of our own; `reached` says where its port is to be reached."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     if not (shutil.which("rsync") and shutil.which("sshd", path=path)):
         notes.append("`rsync -a` is left out: rsync or sshd is not installed (Debian: rsync, openssh-server)")
@@ -275,6 +303,7 @@ def _rsync(here: Path, notes: list[str]) -> Iterator[list[str] | None]:
     folder = here / "sshd"
     folder.mkdir()
     with sshd(folder) as server:
-        ssh = f"ssh -p {server.port} -i {server.identity} -o HostName=127.0.0.1 -o StrictHostKeyChecking=no"
+        name, port = reached(server.port)
+        ssh = f"ssh -p {port} -i {server.identity} -o HostName={name} -o StrictHostKeyChecking=no"
         ssh += " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         yield ["rsync", "-a", "--mkpath", "--delete", "--exclude=.git", "-e", ssh]

@@ -31,12 +31,12 @@ SEEDS = range(int(os.environ.get("CHAOS_REAL_SEEDS") or 8))
 LAST_STEP = 24
 EVERY = 2
 EVENTS = ("script", "agent", "shim", "power", "zombie", "refuse", "cancel")
-# Trains from where it is told to, and writes down what it truly did where no agent looks.
+# Trains from where it is told to, which may be the end, and writes down what it truly did where no agent looks.
 SCRIPT = f"""
 import json, os, signal, sys, time
 attempt, stop = int(os.environ["RUNCTL_ATTEMPT"]), []
 source = os.environ.get("RUNCTL_RESUME_FROM")
-begin = json.load(open(source))["step"] if source else 0
+step = begin = json.load(open(source))["step"] if source else 0
 def truth(**facts):
     with open(os.environ["TRUTH"], "a") as stream:
         stream.write(json.dumps({{"attempt": attempt, **facts}}) + "\\n")

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import files
 from .errors import AgentError, BucketError, SnapshotError
-from .manifest import Entry, Manifest, manifest_key, pack_key
-from .snapshot import fetch, file_digest, tree_digest
+from .manifest import Manifest, manifest_key, pack_key
+from .snapshot import fetch, tree_digest
 from .store import Store, explain
 
 RECORD = "tree.json"
@@ -168,10 +168,11 @@ class Shelf:
 
     def intact(self, digest: str, manifest: Manifest) -> Path | None:
         """A directory in which every entry of the tree is as it was sent, whatever else was written there."""
+        names = [entry.name for entry in manifest.entries]
         for code in sorted(self._trees.glob(f"*-{digest[:NAME_CHARS]}/code"), reverse=True):
-            top = os.fsencode(code) + b"/"
-            if all(_is_as_sent(top, entry) for entry in manifest.entries):
-                return code
+            with contextlib.suppress(OSError):  # something of it is gone, or cannot be read
+                if hashlib.sha256(files.lines(os.fsencode(code) + b"/", names)).hexdigest() == digest:
+                    return code
         return None
 
     def build(self, digest: str) -> Path:
@@ -232,22 +233,6 @@ class Shelf:
         draft = code.parent / f"{RECORD}.{os.getpid()}"
         draft.write_text(json.dumps(record))
         draft.replace(code.parent / RECORD)
-
-
-def _is_as_sent(top: bytes, entry: Entry) -> bool:
-    path = top + entry.name
-    try:
-        status = os.lstat(path)
-        if entry.kind == "l":
-            target = os.readlink(path)  # noqa: PTH115  a Path holds no bytes
-            return hashlib.sha256(target).hexdigest() == entry.sha256
-        if entry.kind == "d":
-            return stat.S_ISDIR(status.st_mode)
-        mode = "755" if status.st_mode & stat.S_IXUSR else "644"
-        same = stat.S_ISREG(status.st_mode) and (mode, status.st_size) == (entry.mode, entry.size)
-        return same and file_digest(Path(os.fsdecode(path))) == entry.sha256
-    except OSError:
-        return False
 
 
 def _working_directories() -> Iterator[Path]:

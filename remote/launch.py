@@ -202,11 +202,15 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
             run=spec.run,
             next_step=f"inv monitor {spec.run} --follow",
         )
-    sent = None
+    unheard = True
     try:
         sent = Orders(stack, spec.host.instance_id).send(start_words(stack, spec.run, attempt))
+        unheard = False
+    except KeyboardInterrupt:
+        unheard = False  # as far as we know: a run that may have begun stays to be seen
+        raise
     finally:
-        if sent is None:
+        if unheard:
             # No host has heard of it: without its spec there is no run that would wait for ever.
             stack.bucket.delete([records.spec_key(spec.run, attempt)])
     return sent

@@ -138,3 +138,18 @@ def test_an_agent_that_gives_no_sign_is_given_up_after_a_while(stack: Stack) -> 
 
 def test_a_spec_written_by_the_laptop_has_the_golden_shape() -> None:
     assert set(RunSpec.from_mapping(golden("run_spec")).to_mapping()) == set(golden("run_spec"))
+
+
+@pytest.mark.parametrize(("failure", "stays"), [(Unavailable("not online"), False), (KeyboardInterrupt(), True)])
+def test_a_run_that_no_host_has_heard_of_is_withdrawn_and_one_that_may_have_begun_is_not(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, failure: BaseException, stays: bool
+) -> None:
+    def send(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(launch.Orders, "send", send)
+    spec = RunSpec.from_mapping(golden("run_spec"))
+    with pytest.raises(type(failure)):
+        launch.start(stack, spec)
+
+    assert stack.bucket.exists(records.spec_key(spec.run)) is stays

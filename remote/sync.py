@@ -139,7 +139,8 @@ class CodeSync:
                 meter.add(content)
                 unnoted += content
                 if unnoted >= NOTED_BYTES:
-                    unnoted = _note_unfinished(copies, plan, packs)
+                    _note_unfinished(copies, plan, packs)
+                    unnoted = 0
             manifest = _shortest(plan, packs)
             self._bucket.put(manifest_key(plan.tree.digest), io.BytesIO(manifest))
         except BaseException:
@@ -169,10 +170,9 @@ class CodeSync:
         return pack, group, size
 
 
-def _note_unfinished(copies: Copies, plan: SyncPlan, packs: Mapping[str, str]) -> int:
-    """Remember what has arrived, for a send that goes on from there; gives how many bytes are not noted now."""
+def _note_unfinished(copies: Copies, plan: SyncPlan, packs: Mapping[str, str]) -> None:
+    """Remember what has arrived, for a send that goes on from there."""
     copies.keep(UNFINISHED, encode(_manifest(plan.sources, packs, only_known=True)))
-    return 0
 
 
 def packed_bytes(plan: SyncPlan) -> int:

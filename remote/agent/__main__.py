@@ -146,10 +146,11 @@ def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
     from .bucket import Bucket  # noqa: PLC0415  see the module's docstring
 
     gc.disable()  # while boto3 is loaded: all of it stays, and looking for garbage in it takes a tenth of the time
-    bucket = Bucket.connect(order.bucket, region=order.region, environ=environ)
-    gc.freeze()
-    gc.enable()
-    return bucket
+    try:
+        return Bucket.connect(order.bucket, region=order.region, environ=environ)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _say(answer: Answer) -> int:

@@ -38,3 +38,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield cli
     finally:
         daemon.stop(cli.state / "local")
+
+
+@pytest.fixture(scope="session")
+def address(stack: Cli) -> Address:
+    """Where the local cloud of that stack is."""
+    found = daemon.find(stack.state / "local")
+    assert found is not None
+    return found

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import daemon
 from localcloud.daemon import Address
 from tests.support.cli import Cli, make_project
 from tests.support.cloud import IMAGE, client, describe, state_of, until
@@ -21,13 +20,6 @@ from tests.support.sshd import Sshd, make_key, sshd
 
 def error_line(text: str) -> str:
     return next(line for line in text.splitlines() if line.startswith("error"))
-
-
-@pytest.fixture(scope="module")
-def address(stack: Cli) -> Address:
-    found = daemon.find(stack.state / "local")
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -303,15 +295,18 @@ def test_a_stopped_host_is_said_to_be_stopped(stack: Cli, address: Address, serv
         asleep.end()
 
 
-def test_sync_makes_a_folder_of_a_host_the_project(stack: Cli, tmp_path: Path) -> None:
+def test_sync_makes_a_folder_of_a_host_the_project(stack: Cli, address: Address, tmp_path: Path) -> None:
     project = stack.within(make_project(tmp_path / "work", train="print('one')\n"))
     first = project("sync", "trainer", "--json")
+    before = len(client(address, "ssm").list_commands()["Commands"])
     again = project("sync", "trainer")
+    commands = len(client(address, "ssm").list_commands()["Commands"]) - before
     shown = project("exec", "trainer", "--", "sh", "-c", "cat work/train.py")
 
     assert (first.json["kind"], first.json["state"], first.json["transport"]) == ("arrival", "built", "ssm")
     assert shown.out == "print('one')\n"
     assert "nothing sent" in again.err
+    assert commands == 1
     assert "same" in again.err
 
 

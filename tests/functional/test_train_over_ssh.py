@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import daemon
 from localcloud.daemon import Address
 from tests.support.cli import Cli, make_project
 from tests.support.cloud import IMAGE, client, state_of, until
@@ -19,13 +18,6 @@ import os, sys
 print("arguments", sys.argv[1:], flush=True)
 sys.exit(int(sys.argv[1]))
 """
-
-
-@pytest.fixture(scope="module")
-def address(stack: Cli) -> Address:
-    found = daemon.find(stack.state / "local")
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")

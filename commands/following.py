@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from invoke.exceptions import Exit
+
 from commands import wording
 from commands.frame import emit, emit_line, print_facts, say
 from remote.errors import Unavailable, UsageError
@@ -38,6 +40,14 @@ def follow_run(stack: Stack, run: Run, log_to: TextIO) -> int:
             write(log_to, event.data)
 
     return _watch(stack, run, show)
+
+
+def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
+    """Follow a run to its end, sum it up, and end the command with its exit code."""
+    code = follow_run(stack, run, sys.stderr if as_json else sys.stdout)
+    summary(stack, run.id, as_json=as_json)
+    if code:
+        raise Exit(code=code)
 
 
 def stream_run(stack: Stack, run: Run) -> int:

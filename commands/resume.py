@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.following import follow_run, summary
+from commands.following import finish_with
 from commands.frame import command, emit, say
 from commands.runs import choose_run
 
@@ -46,7 +45,7 @@ def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, 
         return
     _hand_over(stack, again)
     if wait:
-        _follow(stack, again, as_json=as_json)
+        finish_with(stack, again, as_json=as_json)
     elif as_json:
         emit("started", run=again.id, attempt=again.attempt, host=asdict(again.spec.host))
     else:
@@ -84,16 +83,6 @@ def _hand_over(stack: Stack, run: Run) -> None:
     sent = launch.start(stack, run.spec, run.attempt)
     launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=time.monotonic, sleep=time.sleep)
     say("transport", f"{sent.choice.way}: {sent.choice.why}")
-
-
-def _follow(stack: Stack, run: Run, *, as_json: bool) -> None:
-    """Follow the run to its end and end with its exit code."""
-    from invoke.exceptions import Exit
-
-    code = follow_run(stack, run, sys.stderr if as_json else sys.stdout)
-    summary(stack, run.id, as_json=as_json)
-    if code:
-        raise Exit(code=code)
 
 
 @command(noun="run")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from commands import environment, wording
-from commands.following import follow_run, summary
+from commands.following import finish_with
 from commands.frame import command, emit, say
 from commands.progress import bar
 from commands.stack import ensure_local_stack
@@ -212,17 +212,12 @@ def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
 
 def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
     """Follow the run to its end and end with its exit code, or say only that it was started."""
-    from invoke.exceptions import Exit
-
     from remote.runs import Run
 
-    if not manner.wait:
+    if manner.wait:
+        finish_with(stack, Run(spec=spec), as_json=manner.as_json)
+    else:
         _show_started(spec, as_json=manner.as_json)
-        return
-    code = follow_run(stack, Run(spec=spec), sys.stderr if manner.as_json else sys.stdout)
-    summary(stack, spec.run, as_json=manner.as_json)
-    if code:
-        raise Exit(code=code)
 
 
 def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:

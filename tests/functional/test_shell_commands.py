@@ -14,7 +14,7 @@ import pytest
 
 from localcloud.daemon import Address
 from tests.support.cli import Cli, make_project
-from tests.support.cloud import IMAGE, client, describe, state_of, until
+from tests.support.cloud import IMAGE, client, commands_sent, describe, state_of, until
 from tests.support.sshd import Sshd, make_key, sshd
 
 
@@ -298,9 +298,9 @@ def test_a_stopped_host_is_said_to_be_stopped(stack: Cli, address: Address, serv
 def test_sync_makes_a_folder_of_a_host_the_project(stack: Cli, address: Address, tmp_path: Path) -> None:
     project = stack.within(make_project(tmp_path / "work", train="print('one')\n"))
     first = project("sync", "trainer", "--json")
-    before = len(client(address, "ssm").list_commands()["Commands"])
+    before = commands_sent(address)
     again = project("sync", "trainer")
-    commands = len(client(address, "ssm").list_commands()["Commands"]) - before
+    commands = commands_sent(address) - before
     shown = project("exec", "trainer", "--", "sh", "-c", "cat work/train.py")
 
     assert (first.json["kind"], first.json["state"], first.json["transport"]) == ("arrival", "built", "ssm")

@@ -10,7 +10,7 @@ import pytest
 
 from localcloud.daemon import Address
 from tests.support.cli import Cli, make_project
-from tests.support.cloud import IMAGE, client, state_of, until
+from tests.support.cloud import IMAGE, client, commands_sent, state_of, until
 from tests.support.sshd import Sshd, sshd
 
 SCRIPT = """\
@@ -66,20 +66,16 @@ def project(stack: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return stack.within(make_project(tmp_path_factory.mktemp("work") / "project", script=SCRIPT))
 
 
-def _commands(address: Address) -> int:
-    return len(client(address, "ssm").list_commands()["Commands"])
-
-
 def test_a_run_goes_to_a_host_by_ssh_and_systems_manager_is_not_asked(
     project: Cli, address: Address, server: Sshd, trainer: str
 ) -> None:
-    before, logins = _commands(address), server.log.count("Accepted publickey")
+    before, logins = commands_sent(address), server.log.count("Accepted publickey")
     words = ["train", "script.py", "--host", trainer, "--transport", "ssh", "--identity", str(server.identity)]
     done = project(*words, "--", "7", "$HOME;`x`", code=7)
 
     assert "arguments ['7', '$HOME;`x`']" in done.out
     assert f"ssh: as asked, at 127.0.0.1:{server.port}" in done.err
-    assert _commands(address) == before
+    assert commands_sent(address) == before
     assert server.log.count("Accepted publickey") == logins + 1
 
 

@@ -103,6 +103,12 @@ def run(address: daemon.Address, instance_id: str, *lines: str, **parameters: li
     return await_invocation(address, sent["Command"]["CommandId"], instance_id)
 
 
+def commands_sent(address: daemon.Address) -> int:
+    """How many commands Run Command was ever given, on all of its pages."""
+    pages = client(address, "ssm").get_paginator("list_commands").paginate()
+    return sum(len(page["Commands"]) for page in pages)
+
+
 def await_invocation(address: daemon.Address, command_id: str, instance_id: str, seconds: float = 30) -> dict[str, Any]:
     """A command's invocation on a host, once it is final."""
     ssm = client(address, "ssm")

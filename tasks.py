@@ -1,39 +1,5 @@
-"""The commands. This file is their index: what each does stands in `commands/`, one module per noun."""
+"""Invoke looks for its commands here; they are listed in commands/index.py."""
 
-from invoke.collection import Collection
+from commands.index import namespace
 
-from commands import checkpoint, diff, hosts, local, resume, runs, shell, stack, status, sync, train, usage
-
-usage.refuse_in_our_words()
-
-runs_collection = Collection(diff.diff)
-runs_collection.add_task(runs.list_, default=True)  # `inv runs` too
-sync_collection = Collection(sync.plan)
-sync_collection.add_task(sync.send, default=True)  # `inv sync HOST` too
-
-namespace = Collection(
-    stack.up,
-    stack.down,
-    stack.preview,
-    stack.outputs,
-    train.train,
-    runs.monitor,
-    status.status,
-    hosts.hosts,
-    hosts.start,
-    hosts.stop,
-    hosts.terminate,
-    hosts.processes,
-    shell.exec_,
-    shell.ssh,
-    shell.push,
-    shell.pull,
-    resume.resume,
-    resume.cancel,
-    checkpoint=Collection(
-        checkpoint.list_, checkpoint.show, checkpoint.verify, checkpoint.pull, checkpoint.push, checkpoint.prune
-    ),
-    runs=runs_collection,
-    sync=sync_collection,
-    local=Collection(local.up, local.down, local.status, local.interrupt),
-)
+__all__ = ["namespace"]

@@ -6,9 +6,9 @@ from importlib.metadata import version
 
 from invoke.program import Program
 
-import tasks
+from commands.index import namespace
 
 
 def main() -> None:
     """Run one command line."""
-    Program(name="runctl", binary="runctl", version=version("runctl"), namespace=tasks.namespace).run()
+    Program(name="runctl", binary="runctl", version=version("runctl"), namespace=namespace).run()

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-import tasks
+from commands import index
 from commands.frame import EXIT_CODES, HELP
 from commands.positional import Command
 
 ROOT = Path(__file__).parents[2]
-NAMES = sorted(tasks.namespace.task_names)
-SHORT_NAMES = [short for names in tasks.namespace.task_names.values() for short in names]  # `runs` is `runs.list`
+NAMES = sorted(index.namespace.task_names)
+SHORT_NAMES = [short for names in index.namespace.task_names.values() for short in names]  # `runs` is `runs.list`
 # The everyday command has many; a second one like it needs a reason here.
 MANY_OPTIONS = {"train", "monitor", "terminate", "sync.send"}
 
 
 def task_of(name: str) -> Command:
-    task = tasks.namespace[name]
+    task = index.namespace[name]
     assert isinstance(task, Command)
     return task
 

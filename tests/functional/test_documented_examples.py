@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import tasks
+from commands import index
 from localcloud import daemon
 from tests.support.cli import ROOT, Cli, make_project
 from tests.support.cloud import until
@@ -29,7 +29,7 @@ RUN = re.compile(r"\bRUN\b|\b20261122-\d{6}-[0-9a-f]{6}\b")
 
 def shown() -> list[str]:
     """The documented command lines, once each."""
-    found = [line for name in tasks.namespace.task_names for line in examples_of(name)]
+    found = [line for name in index.namespace.task_names for line in examples_of(name)]
     for document in DOCUMENTS:
         found += re.findall(r"(?:^ {4}|`)(inv [a-z][^`#\n]*)", document.read_text(), re.MULTILINE)
     lines = dict.fromkeys(line.strip() for line in found)
@@ -41,7 +41,7 @@ def shown() -> list[str]:
 
 
 def examples_of(name: str) -> list[str]:
-    return re.findall(r"Example: (inv .*)", tasks.namespace[name].body.__doc__ or "")
+    return re.findall(r"Example: (inv .*)", index.namespace[name].body.__doc__ or "")
 
 
 def verb(line: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from invoke.collection import Collection
 from invoke.program import Program
 
-import tasks
+from commands import index
 from commands.frame import command
 
 
@@ -24,7 +24,7 @@ def stop(c, host: str) -> None:
 
 
 def refused(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    assert tasks.namespace, "the commands' index puts our refusals in place"
+    assert index.namespace, "the commands' index puts our refusals in place"
     argv = ["inv", *line.split()]
     monkeypatch.setattr(sys, "argv", argv)
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,5 @@
+"""`python -m runctl` is the console script."""
+
+from runctl.launcher import main
+
+main()

@@ -1,8 +1,12 @@
 # Two commands need nothing but Python 3.11+, git and make: `make train` and `make test`.
+SHELL  := bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# What each set of packages is marked with once it is installed: to train here, to develop, PyTorch.
+BASE   := $(VENV)/.base
 READY  := $(VENV)/.ready
+TORCH  := $(VENV)/.torch
 # Two for each of two processors: half of a test's time is waiting for another process.
 WORKERS ?= 4
 
@@ -10,7 +14,7 @@ WORKERS ?= 4
 # A container that asks for no bytecode would have every program compile itself anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-train: $(READY)            ## a whole training run on the local cloud
+train: $(BASE)             ## a whole training run on the local cloud
 	@$(BIN)/inv train --epochs 3
 
 test: $(READY)             ## every test that this machine can run
@@ -19,8 +23,7 @@ test: $(READY)             ## every test that this machine can run
 chaos: $(READY)            ## kills and outages at random moments: N=2000 stories, or SEED=71 alone
 	CHAOS_SEEDS=$(N) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -n $(WORKERS)
 
-torch: $(READY)            ## the second example's library, which the lock leaves out for its size
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch==2.13.0
+torch: $(TORCH)            ## the second example's library, which the other locks leave out for its size
 
 check: $(READY)            ## style, format, types
 	$(BIN)/ruff check .
@@ -34,17 +37,45 @@ format: $(READY)           ## mend what `check` would complain about
 bench: $(READY)            ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
-lock: $(READY)             ## pin every package again, with hashes
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
+RUNTIME = --extra local --extra examples
+
+lock: $(READY)             ## pin every package again, with hashes: UPGRADE=--upgrade for newer ones
+	$(COMPILE) $(RUNTIME) --group build --output-file requirements.lock
+	$(COMPILE) $(RUNTIME) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --extra torch --constraints requirements-dev.lock --output-file requirements-torch.lock
 
 venv: $(READY)
-# Marked ready last, so an interrupted install is done again and not believed.
-$(READY): requirements.lock pyproject.toml
+
+# Installs a lock: with uv where there is one, which shows its own progress, else with pip and a line per package.
+# $(1) lock, $(2) what to say.
+define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing the locked packages into $(VENV) (once) ..." >&2
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade >/dev/null
+	@echo "installing $(2) into $(VENV), once ..." >&2
+	@set -o pipefail; uv=$$(command -v uv || command -v $(BIN)/uv); \
+	if [ -n "$$uv" ]; then \
+		"$$uv" pip install --python $(BIN)/python --require-hashes --requirements $(1); \
+	else \
+		$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r $(1) \
+		| awk -v all=$$(grep -c == $(1)) '/^Collecting / { printf "  %d of about %d: %s\n", ++n, all, $$2 } \
+			/^Installing collected/ { print "  all here; unpacking ..." } { fflush() }' >&2; \
+	fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endef
+
+# Marked last, so an interrupted installation is done again and not believed.
+$(BASE): requirements.lock pyproject.toml
+	$(call install,$<,$(shell grep -c == requirements.lock) packages (1 GB: seconds with uv, 1 to 6 minutes with pip))
+	@touch $@
+
+$(READY): requirements-dev.lock requirements.lock pyproject.toml
+	$(call install,$<,$(shell grep -c == requirements-dev.lock) packages (1.1 GB: seconds with uv, 1 to 6 minutes with pip))
+	@touch $(BASE) $@
+
+$(TORCH): requirements-torch.lock | $(READY)
+	$(call install,$<,PyTorch (5 GB, about 2 minutes))
 	@touch $@
 
 clean:                     ## remove what was built; nothing that was trained

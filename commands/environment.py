@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 BUNDLE = Path("build") / "agent.pyz"
+# The folder that holds `commands/`: the checkout, or the copy of it in an installed wheel.
+HOME = Path(__file__).resolve().parent.parent
+PROJECT = "runctl"
+PROJECT_NAME = re.compile(
+    rf"(?m)^name: {PROJECT}$"
+)  # as our own file has it, so that no command waits for a YAML parser
+# A Pulumi project may have any name and any folder may be called infra, so the program itself carries a sign.
+MARKER = Path("infra") / "runctl.marker"
+MARK = "The Pulumi program of runctl, 5d0e2c1a-6b4f-4f0b-9a57-1f6b8f2a3c94\n"
 
 
 def state_dir() -> Path:
@@ -35,11 +45,34 @@ def local_dir() -> Path:
     return state_dir() / LOCAL
 
 
+def is_installed() -> bool:
+    """Return whether this program is an installed copy, and not a checkout that a team can edit."""
+    return (HOME.parent / "launcher.py").is_file()
+
+
 def checkout() -> Path:
-    """The folder with Pulumi.yaml: the nearest one above the current folder, else runctl's own."""
+    """Return the folder with runctl's Pulumi project: the nearest checkout above the current folder, else runctl's own.
+
+    A Pulumi.yaml of any other project is never used, whatever it is called: its stacks are not ours to change.
+    """
     here = Path.cwd()
-    found = (folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").is_file())
-    return next(found, Path(__file__).resolve().parent.parent)
+    return next((folder for folder in (here, *here.parents) if is_own_project(folder)), HOME)
+
+
+def is_own_project(folder: Path) -> bool:
+    """Return whether a folder holds runctl's Pulumi project: the marker in its program, and the name in Pulumi.yaml."""
+    try:
+        if (folder / MARKER).read_text() != MARK:
+            return False
+        return PROJECT_NAME.search((folder / "Pulumi.yaml").read_text()) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def bundle_path() -> Path:
+    """Return where the agent's file is built: in the checkout, or in the state folder when installed."""
+    root = checkout()
+    return state_dir() / BUNDLE.name if root == HOME and is_installed() else root / BUNDLE
 
 
 def stack_name(option: str) -> str:
@@ -59,7 +92,8 @@ def confirm(question: str, *, yes: bool) -> None:
         raise UsageError(f"{question} There is no terminal to ask at", next_step="the same with --yes")
     from commands.frame import console
 
-    if console().input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    console().print(f"{question} [y/N] ", end="", markup=False, soft_wrap=True)
+    if input().strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done", next_step="the same with --yes")
 
 
@@ -127,9 +161,15 @@ def deploy_local(on_event: Callable[[Event], None], *, preview: bool = False) ->
     from remote import bundle
 
     address = require_local()
-    bundle.build(checkout() / BUNDLE)
+    built = bundle.build(bundle_path())
     result = deployer.up(
-        checkout(), LOCAL, endpoint=address.url, state_dir=local_dir(), preview=preview, on_event=on_event
+        checkout(),
+        LOCAL,
+        endpoint=address.url,
+        state_dir=local_dir(),
+        config={"agentBundle": str(built.path)} if built.path != checkout() / BUNDLE else {},
+        preview=preview,
+        on_event=on_event,
     )
     if not preview:
         _remember_inputs(address)
@@ -143,7 +183,7 @@ def local_is_current(address: Address) -> bool:
     """
     from remote import bundle
 
-    bundle.build(checkout() / BUNDLE)
+    bundle.build(bundle_path())
     try:
         return _inputs_file().read_text() == _inputs(address)
     except FileNotFoundError:
@@ -169,10 +209,11 @@ def _inputs_file() -> Path:
 
 def _inputs(address: Address) -> str:
     root = checkout()
-    files = [*sorted((root / "infra").rglob("*.py")), *sorted(root.glob("Pulumi*.yaml")), root / BUNDLE]
+    files = [*sorted((root / "infra").rglob("*.py")), *sorted(root.glob("Pulumi*.yaml")), bundle_path()]
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.relative_to(root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        name = path.relative_to(root) if path.is_relative_to(root) else path.name
+        digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return json.dumps({"program": digest.hexdigest(), "generation": _generation(address)})
 
 

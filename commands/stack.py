@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from commands import environment
+from commands import environment, extras
 from commands.frame import command, console, emit, print_facts, say
-from remote.errors import CannotCreate, ConfigError, Error
+from remote.errors import CannotCreate, ConfigError, Error, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from localcloud.daemon import Address
     from localcloud.deployer import Event, Result
 
 CHANGING = ("create", "update", "replace", "delete")
+LOSING = ("replace", "delete")
+# The program uploads these itself, the new one before the old one goes: whoever replaces them loses nothing.
+UPLOADED = "aws:s3/bucketObjectv2:BucketObjectv2"
+NAMED = 5
 
 
 @command()
@@ -27,10 +31,13 @@ def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
     """
     name = environment.stack_name(stack)
     if name != environment.LOCAL:
+        _require_checkout(name)
         _build_agent()
         _pulumi("up", name, *(["--yes"] if yes else []))
         return
     ensure_local_cloud()
+    if not yes and sys.stdin.isatty() and (losses := _losses()):
+        environment.confirm(f"inv up would {in_words(losses)}. Go on?", yes=False)
     result = deploy_local()
     if json:
         emit("up", stack=name, changes=dict(result.changes), outputs=dict(result.outputs))
@@ -44,6 +51,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
     """
     name = environment.stack_name(stack)
     if name != environment.LOCAL:
+        _require_checkout(name)
         _build_agent()
         _pulumi("preview", name)
         return
@@ -67,11 +75,15 @@ def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None
     """
     name = environment.stack_name(stack)
     if name != environment.LOCAL:
+        _require_checkout(name)
+        _show_target(environment.PROJECT, name, *_aws_target(name))
         _pulumi("destroy", name, *(["--yes"] if yes else []))
         return
     from localcloud import deployer
 
+    extras.require_local()
     address = environment.require_local()
+    _show_target(deployer.owner(name, state_dir=environment.local_dir()), name, *_local_target(address))
     # The local stack costs nothing to make again, so a script need not say --yes.
     question = "Remove stack local with all its runs and checkpoints?"
     environment.confirm(question, yes=yes or not sys.stdin.isatty())
@@ -104,6 +116,30 @@ def outputs(c: Any, stack: str = "", json: bool = False) -> None:
     print_facts(plain)
 
 
+def _aws_target(name: str) -> tuple[str, str]:
+    """Return the account and the region of a stack on AWS.
+
+    Raises:
+        PermissionDenied: the caller's credentials belong to another account.
+    """
+    from remote.stack import pulumi_target
+
+    return pulumi_target(name, environment.checkout())
+
+
+def _local_target(address: Address) -> tuple[str, str]:
+    """Return the account and the region of the local stack, dashes for what was never deployed."""
+    from localcloud import deployer
+
+    found = deployer.outputs(environment.LOCAL, state_dir=environment.local_dir()) or {}
+    return f"{found.get('account_id', '-')} (the local cloud, {address.url})", str(found.get("region", "-"))
+
+
+def _show_target(project: str, stack: str, account: str, region: str) -> None:
+    facts = {"project": project or "-", "stack": stack, "account": account, "region": region}
+    print_facts(facts, to_stderr=True)
+
+
 def _fact(key: str, value: Any) -> str:
     return f"{value} GiB" if key == "size_gib" else str(value)
 
@@ -112,18 +148,50 @@ def ensure_local_cloud() -> Address:
     """Start the local cloud unless it is up."""
     from localcloud import daemon
 
+    extras.require_local()
     address, started = daemon.start(environment.local_dir())
     say("local cloud", f"{'started' if started else 'up'} at {address.url}")
     return address
 
 
 def ensure_local_stack() -> None:
-    """Start and deploy what is not there yet; a moment when all is."""
+    """Start and deploy what is not there yet; a moment when all is.
+
+    Raises:
+        Unavailable: that would delete or replace something, which only `up` may do.
+    """
     address = ensure_local_cloud()
     if environment.local_is_current(address):
         say("environment", "stack local is up to date")
-    else:
-        deploy_local()
+        return
+    if losses := _losses():
+        raise Unavailable(
+            f"stack local is not what infra/ declares, and inv up would {in_words(losses)}; nothing was changed",
+            next_step="inv preview, then inv up",
+        )
+    deploy_local()
+
+
+def _losses() -> list[Event]:
+    """Return the steps of a deployment that would take something away; nothing is changed."""
+    from localcloud import deployer
+
+    if not deployer.owner(environment.LOCAL, state_dir=environment.local_dir()):
+        return []
+    with _progress("comparing") as on_event:
+        result = environment.deploy_local(on_event, preview=True)
+    return [step for step in result.steps if step.operation in LOSING and not _is_reupload(step)]
+
+
+def _is_reupload(step: Event) -> bool:
+    return step.operation == "replace" and step.type == UPLOADED
+
+
+def in_words(losses: Sequence[Event]) -> str:
+    """Return `delete Instance b, replace Volume b-data and 2 more`."""
+    named = [f"{step.operation} {step.type.rpartition(':')[2]} {step.name}" for step in losses[:NAMED]]
+    more = len(losses) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def deploy_local() -> Result:
@@ -172,7 +240,24 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
 def _build_agent() -> None:
     from remote import bundle
 
-    bundle.build(environment.checkout() / environment.BUNDLE)
+    bundle.build(environment.bundle_path())
+
+
+def _require_checkout(stack: str) -> None:
+    """Insist on a checkout, which holds the stacks' settings and what the program runs with.
+
+    Raises:
+        UsageError: this is an installed copy, called outside of any checkout.
+        ConfigError: the checkout lacks the program's packages.
+    """
+    root = environment.checkout()
+    if root == environment.HOME and environment.is_installed():
+        raise UsageError(
+            f"stack {stack!r} lives on AWS, and environments on AWS are deployed from a checkout of runctl; "
+            "an installed runctl deploys the stack local and trains on any stack",
+            next_step="the same in a checkout of runctl",
+        )
+    extras.require_program(root)
 
 
 def _pulumi(verb: str, stack: str, *flags: str) -> None:

@@ -165,7 +165,8 @@ def _json_or_empty(data: bytes) -> dict[str, Any]:
 def _launch(state_dir: Path, port: int, token: str) -> subprocess.Popen[bytes]:
     room = str(Path(__file__).resolve().parents[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (room, environment.get("PYTHONPATH"))))
+    # This program's own path and order, which need not be what PYTHONPATH and the working directory would make of it.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (room, *sys.path)))
     environment["AWS_EC2_METADATA_DISABLED"] = "true"
     environment["LOCALCLOUD_SERVER_TOKEN"] = token
     # -P: a folder called `localcloud` in the caller's working directory must not shadow this one.

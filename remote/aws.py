@@ -74,6 +74,15 @@ class Aws:
         """Systems Manager: how commands reach a host with no open port."""
         return self._client("ssm")
 
+    @cached_property
+    def sts(self) -> Any:
+        """STS: whose credentials these are."""
+        return self._client("sts")
+
+    def account(self) -> str:
+        """Return the id of the account that the caller's credentials belong to."""
+        return str(self.sts.get_caller_identity()["Account"])
+
     def _client(self, service: str, **more: Any) -> Any:
         from botocore.config import Config  # noqa: PLC0415  see the module's docstring
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from infra.outputs import StackOutputs, WorkerOutput
 from remote.aws import Aws
 from remote.bucket import Bucket
-from remote.errors import ConfigError, InputMissing
+from remote.errors import ConfigError, InputMissing, PermissionDenied
 from remote.hostkeys import Pins
 from remote.transport import Way
 
@@ -82,6 +82,25 @@ def read_outputs(data: Mapping[str, Any]) -> StackOutputs:
         raise ConfigError(f"the stack's outputs cannot be used: {error}", next_step="inv up") from error
 
 
+def pulumi_target(name: str, project: Path) -> tuple[str, str]:
+    """Return the account and the region of a stack on AWS, as its outputs have them, else its settings and the caller.
+
+    Raises:
+        PermissionDenied: the stack is in another account than the caller's.
+        ConfigError, InputMissing: see `pulumi_outputs`.
+    """
+    found = pulumi_outputs(name, project)
+    region = str(found.get("region") or _pulumi(["config", "get", "aws:region"], name, project).strip())
+    caller = Aws(region).account()
+    account = str(found.get("account_id") or caller)
+    if account != caller:
+        raise PermissionDenied(
+            f"stack {name!r} is in account {account}, and these AWS credentials belong to account {caller}",
+            next_step=f"set AWS_PROFILE to a profile of account {account}",
+        )
+    return account, region
+
+
 def pulumi_outputs(name: str, project: Path) -> dict[str, Any]:
     """What `pulumi stack output` says of a stack on AWS.
 
@@ -89,17 +108,29 @@ def pulumi_outputs(name: str, project: Path) -> dict[str, Any]:
         ConfigError: the Pulumi CLI is not installed, or it failed.
         InputMissing: it knows no such stack.
     """
-    command = ["pulumi", "stack", "output", "--json", "--show-secrets=false", "--stack", name, "--cwd", str(project)]
+    return dict(json.loads(_pulumi(["stack", "output", "--json", "--show-secrets=false"], name, project)))
+
+
+def _pulumi(words: Sequence[str], stack: str, project: Path) -> str:
+    """Return what the Pulumi CLI prints of a stack.
+
+    Raises:
+        ConfigError: it is not installed, or it failed.
+        InputMissing: it knows no such stack.
+    """
+    command = ["pulumi", *words, "--stack", stack, "--cwd", str(project)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise ConfigError(
-            f"stack {name!r} lives on AWS, and the Pulumi CLI that knows it is not installed",
+            f"stack {stack!r} lives on AWS, and the Pulumi CLI that knows it is not installed",
             next_step=f"install Pulumi and log in, or use --stack {LOCAL}",
         ) from None
     if done.returncode == 0:
-        return dict(json.loads(done.stdout))
+        return done.stdout
     said = done.stderr.strip().splitlines()
     if any("no stack named" in line for line in said):
-        raise InputMissing(f"Pulumi knows no stack {name!r} in {project}", next_step="pulumi stack ls")
-    raise ConfigError(f"pulumi stack output: {said[-1] if said else done.returncode}", next_step="pulumi stack ls")
+        raise InputMissing(f"Pulumi knows no stack {stack!r} in {project}", next_step="pulumi stack ls")
+    raise ConfigError(
+        f"pulumi {' '.join(words[:2])}: {said[-1] if said else done.returncode}", next_step="pulumi stack ls"
+    )

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=2", "torch>=2"]
+# ///
 """Learns sums written in words, a character at a time: the PyTorch example, exact to the bit across a stop.
 
 The text is made here ("seven plus eight is fifteen."), so nothing is downloaded. Unlike the digits, an epoch of a real
@@ -19,7 +23,7 @@ from typing import Any
 import numpy as np
 
 try:
-    import torch  # type: ignore[import-not-found, unused-ignore]  # an extra: `pip install runctl[torch]`
+    import torch  # type: ignore[import-not-found, unused-ignore]  # an extra: `make torch`
     from torch import nn  # type: ignore[import-not-found, unused-ignore]
     from torch.nn import functional  # type: ignore[import-not-found, unused-ignore]
 except ModuleNotFoundError:

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=2", "scikit-learn>=1.7"]
+# ///
 """Learns handwritten digits: a real classifier, small enough to train anywhere in a second, that survives its host.
 
 The data are the 1,797 images that scikit-learn ships (nothing is downloaded); the model is a two-layer network in

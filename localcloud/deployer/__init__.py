@@ -6,7 +6,7 @@ Light to import: Pulumi and boto3 are loaded in a process of the deployment's ow
 from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, UnknownType
 from localcloud.deployer.events import Event, EventKind, Operation, Result
 from localcloud.deployer.leftovers import Leftover, leftovers
-from localcloud.deployer.run import destroy, outputs, up
+from localcloud.deployer.run import destroy, outputs, owner, up
 
 __all__ = [
     "ConfigMissing",
@@ -21,5 +21,6 @@ __all__ = [
     "destroy",
     "leftovers",
     "outputs",
+    "owner",
     "up",
 ]

@@ -41,7 +41,8 @@ def run(
     )
     pulumi.runtime.set_all_config(dict(config), [])
     os.chdir(project.main)
-    sys.path.insert(0, str(project.main))
+    # The CLI runs the program in its project's virtual environment, in which the project's own packages are installed.
+    sys.path[:0] = [str(project.main), str(project.root)]
     sys.argv = [str(project.main)]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -89,6 +89,11 @@ def outputs(stack: str, *, state_dir: Path) -> dict[str, Any] | None:
     return found
 
 
+def owner(stack: str, *, state_dir: Path) -> str:
+    """Return the Pulumi project that the stack belongs to, empty when there is no such stack."""
+    return StackState.load(state_path(state_dir, stack), stack).project
+
+
 def _perform(job: Mapping[str, Any], on_event: Listener) -> Result:
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
@@ -174,4 +179,6 @@ def _read_prints(pipe: IO[str], messages: SimpleQueue[Mapping[str, Any] | None])
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    # This program's own path and order, which need not be what PYTHONPATH and the working directory would make of it.
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), *sys.path)))}

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,6 +66,7 @@ class StackState:
     def __init__(self, path: Path, stack: str) -> None:
         self.path = path
         self.stack = stack
+        self.project = ""
         self.resources: dict[str, Resource] = {}
         self.pending: dict[str, Pending] = {}
         self.condemned: list[Resource] = []
@@ -90,6 +91,20 @@ class StackState:
             raise DeployError(f"the state of stack {stack!r} has schema {values.get('schema')!r}, not {SCHEMA}: {path}")
         state._fill(values)
         return state
+
+    def claim(self, project: str) -> None:
+        """Make the stack `project`'s; it is written down with the first step.
+
+        Raises:
+            DeployError: the stack is another project's, whose resources this deployment would delete.
+        """
+        if self.project not in {"", project}:
+            raise DeployError(
+                f"stack {self.stack!r} belongs to the Pulumi project {self.project!r}, not to {project!r}; "
+                "nothing was changed",
+                next_step=f"deploy from the folder of {self.project}, or remove the stack first",
+            )
+        self.project = project
 
     def begin(self, pending: Pending) -> None:
         """Write down that a creation is about to be asked for."""
@@ -140,11 +155,13 @@ class StackState:
         self.outputs = values["outputs"]
         pending = [Pending(resource=Resource.from_mapping(p["resource"]), token=p["token"]) for p in values["pending"]]
         self.pending = {entry.resource.urn: entry for entry in pending}
+        self.project = values.get("project") or _project_of([*self.resources, *self.pending])
 
     def _save(self) -> None:
         values = {
             "schema": SCHEMA,
             "stack": self.stack,
+            "project": self.project,
             "resources": [asdict(resource) for resource in self.resources.values()],
             "pending": [asdict(pending) for pending in self.pending.values()],
             "condemned": [asdict(resource) for resource in self.condemned],
@@ -162,6 +179,14 @@ class Scratch(StackState):
 
     def _save(self) -> None:
         return
+
+
+def _project_of(urns: Iterable[str]) -> str:
+    """Return the project by the resources' names, for states written before they held it.
+
+    A URN is `urn:pulumi:<stack>::<project>::<type>::<name>`: https://www.pulumi.com/docs/iac/concepts/resources/names/
+    """
+    return next((urn.split("::")[1] for urn in urns if urn.count("::") > 1), "")
 
 
 def state_path(state_dir: Path, stack: str) -> Path:

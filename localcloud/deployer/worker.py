@@ -101,6 +101,7 @@ def perform(job: Job, reporter: Reporter) -> Result:
 def _up(job: Job, engine: Engine, reporter: Reporter) -> Result:
     project = read_project(Path(job.project_dir))
     config = read_config(project, job.stack, job.config)
+    engine.state.claim(project.name)
     engine.recover()
     engine.refresh()
     monitor = Monitor(engine, project=project.name, stack=job.stack)

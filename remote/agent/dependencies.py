@@ -1,8 +1,9 @@
 """The packages that a script needs, on the host before the script starts, with everything that happens in the log.
 
 What is needed is read from the code that was sent, never guessed: a PEP 723 block in the script, else `uv.lock`, else
-`requirements.txt`, else the dependencies in `pyproject.toml`. If the host's own Python has it all, that one is used.
-Else uv makes an environment, named by the content of those files, which the next run with the same content finds ready.
+`requirements.txt`, else the dependencies in `pyproject.toml`. If the host's own Python has it all, that one is used: a
+GPU image comes with a PyTorch of several gigabytes. Else uv makes an environment, named by the content of those files,
+which the next run with the same content finds ready.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ LOOK_SECONDS = 0.05
 HINT = "`--no-deps` runs with what the host has"
 # https://packaging.python.org/en/latest/specifications/inline-script-metadata/
 SCRIPT_BLOCK = re.compile(r"(?m)^# /// script$\s(?:^#(?:| .*)$\s)+^# ///$")
+# What uv writes into a new script; any other constraint is left to uv.
+REQUIRES_PYTHON = re.compile(r"(?m)^# requires-python\s*=\s*[\"'](?:>=\s*(\d+)\.(\d+))?(.*)[\"']")
 PROJECT_DEPENDENCIES = re.compile(r"(?m)^\s*dependencies\s*=")
 UNCHANGED = "Would make no changes"
 
@@ -114,11 +117,11 @@ class Installer:
         """
         if self._uv is None:
             raise DependencyError(f"{needs.source.value} says what the script needs, but this host has no uv; {HINT}")
+        if needs.source is not Source.LOCK and self._is_satisfied(needs, code):
+            return self._python
         if needs.source is Source.SCRIPT:
             self._do(["sync", "--script", script], needs, code)
             return self._ask(["python", "find", "--script", script], code).strip()
-        if needs.source is not Source.LOCK and self._is_satisfied(needs, code):
-            return self._python
         folder = self._environments / needs.digest(self._python)
         python, complete = folder / "bin/python", folder / ".complete"
         if not complete.exists():
@@ -135,8 +138,21 @@ class Installer:
         return ["pip", "install", "--python", str(python), "--requirements", needs.files[0].name]
 
     def _is_satisfied(self, needs: Needs, code: Path) -> bool:
+        if needs.source is Source.SCRIPT and not self._is_new_enough(needs.files[0].read_text(errors="replace")):
+            return False  # uv compares packages, not the Python
         probe = ["pip", "install", "--dry-run", "--offline", "--break-system-packages", "--python", self._python]
-        return UNCHANGED in self._ask([*probe, "--requirements", needs.files[0].name], code)
+        return UNCHANGED in self._ask([*probe, "--requirements", str(needs.files[0].relative_to(code))], code)
+
+    def _is_new_enough(self, script: str) -> bool:
+        """Return whether the host's own Python is surely one that the script's header allows."""
+        block = SCRIPT_BLOCK.search(script)
+        found = REQUIRES_PYTHON.search(block.group()) if block else None
+        if found is None:
+            return True
+        major, minor, more = found.groups()
+        ask = "import sys; print(*sys.version_info[:2])"
+        has = subprocess.run([self._python, "-c", ask], capture_output=True, text=True, check=False).stdout.split()
+        return bool(major) and not more.strip() and [int(part) for part in has] >= [int(major), int(minor)]
 
     def _ask(self, words: Sequence[str], code: Path) -> str:
         """Run uv for its answer; empty when it refuses."""

@@ -95,11 +95,29 @@ def test_the_same_content_is_installed_once(host: Host, offline: dict[str, Any])
     assert first.splitlines()[-1] == second.splitlines()[-1]
 
 
-def test_what_the_host_has_already_costs_no_environment(host: Host, offline: dict[str, Any]) -> None:
-    outcome = host.train({"train.py": "import numpy", "requirements.txt": "numpy>=1\n"}, **offline)
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train.py": "import numpy", "requirements.txt": "numpy>=1\n"},
+        {"train.py": "# /// script\n# requires-python = '>=3.10'\n# dependencies = ['numpy>=1']\n# ///\nimport numpy"},
+    ],
+    ids=["requirements", "script"],
+)
+def test_what_the_host_has_already_costs_no_environment(
+    host: Host, offline: dict[str, Any], files: dict[str, str]
+) -> None:
+    outcome = host.train(files, **offline)
 
     assert outcome["cause"] == "completed"
     assert not (host.root / "var/lib/runctl/environments").exists()
+
+
+def test_a_script_that_wants_a_newer_python_does_not_get_the_hosts_own(host: Host, offline: dict[str, Any]) -> None:
+    header = "# /// script\n# requires-python = '>=3.99'\n# dependencies = ['numpy>=1']\n# ///\n"
+
+    outcome = host.train({"train.py": header + "print('ran')"}, **offline)
+
+    assert outcome["cause"] == "infra"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +151,7 @@ def test_without_dependencies_the_script_runs_with_what_is_there(host: Host, off
 def test_a_run_that_is_cancelled_while_it_installs_is_stopped(host: Host, tmp_path: Path) -> None:
     slow = tmp_path / "bin/uv"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\necho installing\nexec sleep 60\n")
+    slow.write_text("#!/bin/sh\n[ $1 = sync ] || exit 1\necho installing\nexec sleep 60\n")
     slow.chmod(0o755)
     host.environ["PATH"] = f"{slow.parent}:{host.environ['PATH']}"
     run = host.place({"train.py": PEP_723}, **GRACE)

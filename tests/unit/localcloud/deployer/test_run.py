@@ -129,3 +129,21 @@ def test_a_listener_that_fails_ends_the_deployment(toy: Toy) -> None:
 def test_importing_the_deployer_is_cheap() -> None:
     code = "import sys, localcloud.deployer; sys.exit(bool({'pulumi', 'boto3', 'moto', 'grpc', 'yaml'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_program_of_another_project_does_not_take_a_stack_over(toy: Toy) -> None:
+    toy.up("import pulumi\nclass Box(pulumi.ComponentResource): ...\nBox('toy:index:Box', 'box', {})\n")
+    description = toy.root / "Pulumi.yaml"
+    description.write_text(description.read_text().replace("name: toy", "name: webshop"))
+
+    with pytest.raises(DeployError, match="belongs to the Pulumi project 'toy', not to 'webshop'"):
+        toy.up("")
+
+    assert deployer.owner("local", state_dir=toy.root / "state") == "toy"
+
+
+def test_a_program_imports_the_packages_beside_it_and_not_those_of_the_deployer(toy: Toy) -> None:
+    (toy.root / "infra").mkdir()
+    (toy.root / "infra/__init__.py").write_text("WHOSE = 'of the project'\n")
+
+    assert toy.up("import infra, pulumi\npulumi.export('whose', infra.WHOSE)\n").outputs == {"whose": "of the project"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,26 @@ def test_a_second_holder_is_refused_and_the_lock_ends_with_the_first(path: Path)
         pass
     with locked(path, "local"):
         pass
+
+
+def test_a_stack_belongs_to_the_project_that_made_it(path: Path) -> None:
+    state = StackState.load(path, "local")
+    state.claim("ours")
+    state.put(thing())
+    read = StackState.load(path, "local")
+    read.claim("ours")
+
+    with pytest.raises(
+        DeployError, match="belongs to the Pulumi project 'ours', not to 'webshop'; nothing was changed"
+    ):
+        read.claim("webshop")
+
+
+def test_a_state_from_before_projects_were_remembered_is_known_by_its_resources(path: Path) -> None:
+    state = StackState.load(path, "local")
+    state.put(replace(thing(), urn="urn:pulumi:local::ours::t::a"))
+    values = json.loads(path.read_text())
+    del values["project"]
+    path.write_text(json.dumps(values))
+
+    assert StackState.load(path, "local").project == "ours"

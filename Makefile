@@ -59,7 +59,7 @@ define install
 		"$$uv" pip install --python $(BIN)/python --require-hashes --requirements $(1); \
 	else \
 		$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r $(1) \
-		| awk -v all=$$(grep -c == $(1)) '/^Collecting / { printf "  %d of about %d: %s\n", ++n, all, $$2 } \
+		| awk -v all=$$(grep -c == $(1)) '/^(Collecting|Processing) / { sub(/.*\//, "", $$2); printf "  %d of about %d: %s\n", ++n, all, $$2 } \
 			/^Installing collected/ { print "  all here; unpacking ..." } { fflush() }' >&2; \
 	fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -24,11 +24,11 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from agent.publish.bucket import Bucket, RunKeys
 from benchmarks.timing import Sample, table, timed
+from contract.clock import stamp
 from localcloud import daemon
-from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.clock import stamp
-from tests.unit.remote.agent.support import Host, MetadataService, wait_until
+from tests.unit.agent.support import Host, MetadataService, wait_until
 
 MIB = 1 << 20
 CHECKPOINT_MB = 200

@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.code.checkout import fetch
+from agent.publish.bucket import Bucket as AgentBucket
 from benchmarks.timing import table, timed
+from contract.code_manifest import manifest_key
 from localcloud import daemon
-from remote.agent.bucket import Bucket as AgentBucket
-from remote.agent.manifest import manifest_key
-from remote.agent.snapshot import fetch
 from remote.aws import Aws
 
 ROOT = Path(__file__).parent.parent

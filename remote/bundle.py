@@ -24,7 +24,8 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-AGENT = Path(__file__).parent / "agent"
+CHECKOUT = Path(__file__).parents[1]
+PACKAGED = ("agent", "contract")
 # Distribution -> the package or module it installs.
 PACKAGES = {
     "boto3": "boto3",
@@ -136,8 +137,9 @@ def _up_to_date(target: Path, stamp: Path, fingerprint: str) -> Bundle | None:
 def _fingerprint() -> str:
     """A hash of all that decides what is in the file: our sources, this one included, and the packages' versions."""
     whole = hashlib.sha256()
-    for path in [Path(__file__), *_agent_sources()]:
-        whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    whole.update(Path(__file__).read_bytes())
+    for path in _agent_sources():
+        whole.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + path.read_bytes() + b"\0")
     for distribution in sorted(PACKAGES):
         whole.update(f"{distribution} {_version(distribution)}\0".encode())
     return whole.hexdigest()
@@ -151,13 +153,13 @@ def _version(distribution: str) -> str:
 
 
 def _agent_sources() -> list[Path]:
-    return sorted(AGENT.glob("*.py"))
+    return sorted(path for package in PACKAGED for path in (CHECKOUT / package).rglob("*.py"))
 
 
 def _contents() -> dict[str, bytes]:
     contents = {"__main__.py": UNPACKER.encode(), f"{ROOT}/__main__.py": ENTRY.encode()}
     for path in _agent_sources():
-        contents[f"{ROOT}/agent/{path.name}"] = path.read_bytes()
+        contents[f"{ROOT}/{path.relative_to(CHECKOUT).as_posix()}"] = path.read_bytes()
     for distribution, package in PACKAGES.items():
         for name, path in _package_files(package):
             contents[f"{ROOT}/{name}"] = path.read_bytes()

@@ -15,9 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from contract.checkpoint_format import Structure, step_of, structure
 from remote import records
-from remote.agent.candidates import step_of
-from remote.agent.completeness import Structure, structure
 from remote.bucket import Bucket, Entry
 from remote.errors import CannotCreate, InputMissing, UsageError
 from remote.meter import SILENT, Meter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 
-from remote.agent.manifest import Entry, Manifest
+from contract.code_manifest import Entry, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The laptop's half of the courier: orders for `remote/agent/courier.py`, and what its answers mean.
+"""The laptop's half of the courier: orders for `agent/standalone/host_exec.py`, and what its answers mean.
 
 An order is one JSON object inside the text of an SSM command, an answer the last line of what the command printed.
 Output and files come back inside the answer when they are short, else from a lane of the bucket, and are believed only
@@ -21,7 +21,7 @@ from remote.onhost import python_script
 from remote.relay import Lane
 from remote.transport import BLOCK_BYTES, PACK_THERE, Command, CommandResult, Source
 
-COURIER = Path(__file__).parent / "agent" / "courier.py"
+COURIER = Path(__file__).parents[1] / "agent/standalone/host_exec.py"
 HEREDOC = "RUNCTL_COURIER_END"
 # A command's parameters have a limit of their own (AWS does not say which; a document's is 64 KiB): the courier takes
 # 14 KB of it, 40 KB are left for a file as base64.

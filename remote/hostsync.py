@@ -2,7 +2,7 @@
 
 Where the tree is there already, that is one command and its answer. What is small travels inside the command, so that
 over Systems Manager no bucket is needed; what is larger goes as the transport carries files. The host computes the
-tree's digest from what it wrote before the folder leads there, see `remote/agent/receive.py`.
+tree's digest from what it wrote before the folder leads there, see `agent/code/receive.py`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,17 @@ from remote.snapshot import Tree
 from remote.sync import CodeSync
 from remote.transport import Command, Transport
 
-AGENT = Path(__file__).parent / "agent"
-MODULES = ("errors", "manifest", "store", "files", "hands", "snapshot", "receive")  # each needs only those before it
+CHECKOUT = Path(__file__).parents[1]
+PACKAGES = ("agent", "agent.code", "contract")
+MODULES = (  # each needs only those before it
+    "agent.errors",
+    "contract.code_manifest",
+    "agent.code.pack_store",
+    "agent.code.unpacker",
+    "agent.code.worker_pool",
+    "agent.code.checkout",
+    "agent.code.receive",
+)
 HEREDOC = "RUNCTL_RECEIVE_END"
 SHELF = ".runctl"
 # Of packs and manifest in one command. The receiver takes 21 kB of what `remote/courier.py` leaves of a command over
@@ -37,15 +46,18 @@ RECEIVE_SECONDS = 3600.0
 TRIES = 2
 LOADER = """\
 import base64, json, sys, types, zlib
-package = types.ModuleType("runctl_receiver")
-package.__path__ = []
-sys.modules[package.__name__] = package
 def unpacked(text):
     return json.loads(zlib.decompress(base64.b64decode(text)))
+def add(name):
+    module = sys.modules[name] = types.ModuleType(name)
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, module)
+    return module
+for name in {packages}:
+    add(name).__path__ = []
 for name, text in unpacked("{modules}"):
-    module = types.ModuleType(package.__name__ + "." + name)
-    module.__package__ = package.__name__
-    sys.modules[module.__name__] = module
+    module = add(name)
     exec(compile(text, name + ".py", "exec"), vars(module))
 sys.exit(module.main(unpacked("{order}")))
 """
@@ -192,12 +204,12 @@ class Shelf:
 
 def receiver_script(order: dict[str, Any]) -> str:
     """The shell script that becomes the receiver with an order."""
-    return python_script(LOADER.format(modules=_modules(), order=_packed(order)), mark=HEREDOC)
+    return python_script(LOADER.format(packages=PACKAGES, modules=_modules(), order=_packed(order)), mark=HEREDOC)
 
 
 @cache
 def _modules() -> str:
-    return _packed([[name, (AGENT / f"{name}.py").read_text()] for name in MODULES])
+    return _packed([[name, (CHECKOUT / f"{name.replace('.', '/')}.py").read_text()] for name in MODULES])
 
 
 def _packed(value: Any) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from remote.agent.manifest import Head, Manifest, ManifestError, decode, decode_head, manifest_key, merge, pack_key
+from contract.code_manifest import Head, Manifest, ManifestError, decode, decode_head, manifest_key, merge, pack_key
 from remote.bucket import Bucket
 from remote.errors import InputMissing, Unavailable
 

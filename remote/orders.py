@@ -20,7 +20,7 @@ from remote.ssm import NotOnline, SsmTransport
 from remote.stack import Stack
 from remote.transport import Command, CommandResult, Transport, Way
 
-BOOTSTRAP = Path(__file__).parent / "agent" / "bootstrap.py"
+BOOTSTRAP = Path(__file__).parents[1] / "agent/standalone/bootstrap.py"
 HEREDOC = "RUNCTL_BOOTSTRAP_END"
 ANSWER_SECONDS = 120.0
 # Long enough that the first look finds the answer of a warm host: looks are throttled calls.

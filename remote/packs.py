@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
-from remote.agent.manifest import Entry
+from contract.code_manifest import Entry
 from remote.reading import Named, changed, open_file, read_link
 
 MEMBER_BYTES = 1 << 18

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shlex
 
-from remote.agent.manifest import Entry
+from contract.code_manifest import Entry
 from remote.errors import Interrupted, PermissionDenied
 from remote.selection import RUNCTL_IGNORE, Status, stamp_of
 

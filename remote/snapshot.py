@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.agent.manifest import NOTHING, Entry
+from contract.code_manifest import NOTHING, Entry
 from remote.errors import ConfigError, InputMissing, PermissionDenied, UsageError
 from remote.packs import Draft, Drafts
 from remote.reading import Named, changed, leave_out, open_file, read_whole, shown

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from remote.agent.manifest import (
+from contract.code_manifest import (
     NOWHERE,
     Entry,
     Head,

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from remote.agent.bucket import RunKeys
-from remote.agent.fence import LOOK_SECONDS
+from agent.publish.bucket import RunKeys
+from agent.publish.fencing import LOOK_SECONDS
 from tests.chaos.memory_s3 import Trouble
 from tests.chaos.script import Truth, step_in
 from tests.chaos.world import RUN, World

@@ -60,7 +60,7 @@ class Store:
 
 
 class Client:
-    """The calls of an S3 client that `remote.agent.bucket.Bucket` makes."""
+    """The calls of an S3 client that `agent.publish.bucket.Bucket` makes."""
 
     def __init__(self, store: Store, host: str, attempt: int) -> None:
         self._store = store

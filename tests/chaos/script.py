@@ -9,8 +9,8 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.agent.lock import FileLock
-from remote.agent.records import read_record, write_record
+from agent.json_file import read_record, write_record
+from agent.lock import FileLock
 from tests.chaos.virtual import Loop, Owner, Task
 
 

@@ -6,14 +6,14 @@ import dataclasses
 
 import pytest
 
-from remote.agent import checkpoints
-from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.candidates import at_rest
-from remote.agent.checkpoints import CheckpointKeeper
-from remote.agent.fence import Fence
-from remote.agent.logs import LogShipper
-from remote.agent.outcome import Cause, Verdict
-from remote.agent.stopping import Stopper
+from agent.checkpoints import committer
+from agent.checkpoints.candidates import at_rest
+from agent.checkpoints.committer import CheckpointKeeper
+from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.fencing import Fence
+from agent.publish.log import LogShipper
+from agent.run.outcome import Cause, Verdict
+from agent.run.stop import Stopper
 from tests.chaos.invariants import broken
 from tests.chaos.script import Habits
 from tests.chaos.story import Fault, Plan, tell
@@ -67,7 +67,7 @@ def skip_what_is_there(shipper: LogShipper) -> int:
 
 BREAKS = {
     "takes-half-a-file-for-whole": (
-        "committed_checkpoints_are_whole_and_kept", checkpoints, "at_rest", lambda *_, **__: True
+        "committed_checkpoints_are_whole_and_kept", committer, "at_rest", lambda *_, **__: True
     ),
     "prunes-the-newest": (
         "committed_checkpoints_are_whole_and_kept", CheckpointKeeper, "_prune", remove_the_newest
@@ -87,7 +87,7 @@ BREAKS = {
     ),
     "forgets-that-it-told-the-script-to-end": ("outcomes_are_true", Stopper, "recall", lambda *_: None),
     "calls-everything-a-success": (
-        "outcomes_are_true", "remote.agent.supervisor", "decide",
+        "outcomes_are_true", "agent.run.supervisor", "decide",
         lambda *_, **__: Verdict(cause=Cause.COMPLETED, exit_code=0, signal=None, detail=""),
     ),
     "forgets-what-was-printed-before-it": ("the_log_has_no_gap", LogShipper, "_find_position", skip_what_is_there),

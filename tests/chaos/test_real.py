@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.checkpoints import committed_steps
-from remote.agent.lock import is_held
+from agent.checkpoints.committer import committed_steps
+from agent.lock import is_held
+from agent.publish.bucket import Bucket, RunKeys
 from tests.functional.test_agent_bad_input import Gate
-from tests.unit.remote.agent.conftest import bucket, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, golden, new_run, sha256, wait_until
+from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, golden, new_run, sha256, wait_until
 
 __all__ = ["bucket", "s3_client", "s3_endpoint"]
 

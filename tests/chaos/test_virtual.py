@@ -22,7 +22,7 @@ SEEDS = (
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_every_invariant_holds(seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.ERROR, logger="remote.agent")
+    caplog.set_level(logging.ERROR, logger="agent")
 
     world, happened = tell(seed)
 

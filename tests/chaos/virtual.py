@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from remote.agent.clock import Clock
+from contract.clock import Clock
 
 START = datetime(2026, 11, 22, 16, tzinfo=UTC)
 

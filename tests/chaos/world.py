@@ -19,25 +19,26 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from remote.agent import background, process, records
-from remote.agent import start as starting
-from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.delivery import Assignment
-from remote.agent.errors import AgentError
-from remote.agent.layout import Layout
-from remote.agent.lock import FileLock
-from remote.agent.manifest import manifest_key
-from remote.agent.outcome import Cause
-from remote.agent.recover import recover
-from remote.agent.refusal import record_refusal
-from remote.agent.start import EX_OK, Order, start
-from remote.agent.stopping import Stopper
-from remote.agent.supervisor import Supervisor
+from agent import json_file, repeat
+from agent.errors import AgentError
+from agent.lock import FileLock
+from agent.paths import Layout
+from agent.publish.bucket import Bucket, RunKeys
+from agent.run import process
+from agent.run import start as starting
+from agent.run.delivery import Assignment
+from agent.run.outcome import Cause
+from agent.run.recover import recover
+from agent.run.refusal import record_refusal
+from agent.run.start import EX_OK, Order, start
+from agent.run.stop import Stopper
+from agent.run.supervisor import Supervisor
+from contract.code_manifest import manifest_key
 from tests.chaos.memory_s3 import Store
 from tests.chaos.script import Habits, Script, Truth
 from tests.chaos.virtual import Loop, Owner, VirtualClock, VirtualThreading
 from tests.support.code import code_of
-from tests.unit.remote.agent.support import golden
+from tests.unit.agent.support import golden
 
 RUN = "20261122-160000-7f3a9c"
 BUCKET = "bucket"
@@ -270,8 +271,8 @@ def installed(world: World) -> Iterator[None]:
         return world.send(training, number)  # a function, which becomes a method; what is bound already does not
 
     with (
-        mock.patch.object(background, "threading", VirtualThreading(world.loop)),
-        mock.patch.object(records, "os", disk),
+        mock.patch.object(repeat, "threading", VirtualThreading(world.loop)),
+        mock.patch.object(json_file, "os", disk),
         mock.patch.object(starting, "_detach", world.detach),
         mock.patch.object(process, "_spawn_shim", world.spawn_shim),
         mock.patch.object(process, "birth", world.birth),

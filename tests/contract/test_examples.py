@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.dependencies import Source, find_needs
+from agent.prepare.dependencies import Source, find_needs
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = {"tasks", "runctl", "commands", "infra", "remote", "training", "localcloud"}
+OURS = {"tasks", "runctl", "commands", "infra", "remote", "agent", "contract", "training", "localcloud"}
 # Room -> what it may import of ours (longest prefix wins), and which libraries it must leave alone.
 ALLOWED = {
     "tasks.py": {"commands"},
     "runctl": {"runctl", "commands.program"},
-    "commands": {"commands", "remote", "infra.outputs", "localcloud"},
+    "commands": {"commands", "contract", "remote", "infra.outputs", "localcloud"},
     "infra": {"infra"},
-    "remote/agent": {"remote.agent"},
-    "remote": {"remote", "infra.outputs"},  # but see test_the_laptop_takes_from_the_agent_only_pure_functions
+    "agent": {"agent", "contract"},
+    "contract": {"contract"},
+    "remote": {
+        "remote",
+        "contract",
+        "infra.outputs",
+    },
     "training": {"training"},
     "localcloud": {"localcloud"},
 }
@@ -69,21 +74,18 @@ def test_a_room_leaves_alone_the_libraries_of_the_others(path: Path) -> None:
     assert {module for module in imports_of(path) if module.split(".")[0] in forbidden} == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "remote" / "agent").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "agent").rglob("*.py")), ids=lambda path: path.name)
 def test_the_agent_needs_nothing_but_the_standard_library_and_boto3(path: Path) -> None:
     tops = {module.split(".")[0] for module in imports_of(path)}
 
-    assert tops - set(sys.stdlib_module_names) - {"boto3", "botocore", "s3transfer", "remote"} == set()
+    assert tops - set(sys.stdlib_module_names) - {"boto3", "botocore", "s3transfer", "agent", "contract"} == set()
 
 
-PURE = {"remote.agent.completeness", "remote.agent.candidates", "remote.agent.manifest"}
+@pytest.mark.parametrize("path", sorted((ROOT / "contract").rglob("*.py")), ids=lambda path: path.name)
+def test_the_contract_needs_nothing_but_the_standard_library(path: Path) -> None:
+    tops = {module.split(".")[0] for module in imports_of(path)}
 
-
-def test_the_laptop_takes_from_the_agent_only_pure_functions() -> None:
-    laptop = [path for path in SOURCES if room_of(path) in {"remote", "commands"}]
-    taken = {module for path in laptop for module in imports_of(path) if is_under(module, {"remote.agent"})}
-
-    assert {module for module in taken if not is_under(module, PURE)} == set()
+    assert tops - set(sys.stdlib_module_names) - {"contract"} == set()
 
 
 def test_the_outputs_contract_is_importable_without_pulumi() -> None:

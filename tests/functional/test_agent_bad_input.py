@@ -1,6 +1,6 @@
 """What the agent makes of scripts, buckets and clocks that misbehave: each with its exact outcome.
 
-Shown elsewhere: files cut at any byte (`tests/unit/remote/agent/test_completeness.py`), manifests that are none and two
+Shown elsewhere: files cut at any byte (`tests/unit/contract/test_checkpoint_format.py`), manifests that are none and two
 attempts that commit one step (`test_resume.py`, `test_checkpoints.py` there), a full disk and a flood of output
 (`test_agent_load.py`), scripts that ignore SIGTERM, fork, close their output, print no text or nothing
 (`test_agent_run.py`).
@@ -24,22 +24,22 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from remote.agent.bucket import Bucket, RunKeys
-from remote.agent.clock import Clock, stamp
-from remote.agent.delivery import Assignment
-from remote.agent.imds import Metadata
-from remote.agent.layout import Layout
-from remote.agent.resume import restore
-from remote.agent.shim import birth
-from remote.agent.spec import Resume
-from remote.agent.stopping import Stopper
-from remote.agent.supervisor import Supervisor
+from agent.host.imds import Metadata
+from agent.paths import Layout
+from agent.prepare.restore import restore
+from agent.publish.bucket import Bucket, RunKeys
+from agent.run.delivery import Assignment
+from agent.run.shim import birth
+from agent.run.spec import Resume
+from agent.run.stop import Stopper
+from agent.run.supervisor import Supervisor
+from contract.clock import Clock, stamp
 from tests.functional.test_agent_limits import SAVES_ON_SIGTERM
 from tests.functional.test_agent_resume import STEPS, first_run, resume
 from tests.functional.test_agent_run import SAVE
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import INSTANCE, Host, MetadataService, new_run, wait_until
-from tests.unit.remote.agent.test_resume import commit
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.prepare.test_restore import commit
+from tests.unit.agent.support import INSTANCE, Host, MetadataService, new_run, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

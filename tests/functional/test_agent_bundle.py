@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from remote.bundle import Bundle, build
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import INSTANCE, ROOT, SECRET, Host, MetadataService
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import INSTANCE, ROOT, SECRET, Host, MetadataService
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 
 BARE_PYTHON = Path(sys.base_prefix) / "bin/python3"
-BOOTSTRAP = (ROOT / "remote/agent/bootstrap.py").read_text()
+BOOTSTRAP = (ROOT / "agent/standalone/bootstrap.py").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from remote.agent.bucket import RunKeys
-from remote.agent.checkpoints import committed_steps
-from remote.agent.clock import stamp
-from remote.agent.lock import is_held
-from remote.agent.shim import birth
+from agent.checkpoints.committer import committed_steps
+from agent.lock import is_held
+from agent.publish.bucket import RunKeys
+from agent.run.shim import birth
+from contract.clock import stamp
 from tests.functional.test_agent_run import SAVE
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, MetadataService, golden, sha256, wait_until
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, MetadataService, golden, sha256, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

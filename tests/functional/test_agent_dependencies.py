@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from remote.agent.bucket import RunKeys
+from agent.publish.bucket import RunKeys
 from tests.functional.test_agent_run import GRACE
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, wait_until
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

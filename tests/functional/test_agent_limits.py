@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from remote.agent.bucket import RunKeys
-from remote.agent.clock import stamp
-from remote.agent.shim import birth
+from agent.publish.bucket import RunKeys
+from agent.run.shim import birth
+from contract.clock import stamp
 from tests.functional.test_agent_run import SAVE, WAIT
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, MetadataService, golden, wait_until
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, MetadataService, golden, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.cloud import until
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

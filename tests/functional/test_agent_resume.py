@@ -7,11 +7,11 @@ import os
 import signal
 from typing import Any
 
-from remote.agent.bucket import RunKeys
-from remote.agent.shim import birth
+from agent.publish.bucket import RunKeys
+from agent.run.shim import birth
 from tests.functional.test_agent_run import GRACE, SAVE, WAIT
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, wait_until
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

@@ -8,10 +8,10 @@ import signal
 
 import pytest
 
-from remote.agent.bucket import RunKeys
-from remote.agent.shim import birth
-from tests.unit.remote.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.remote.agent.support import Host, golden, sha256, wait_until
+from agent.publish.bucket import RunKeys
+from agent.run.shim import birth
+from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
+from tests.unit.agent.support import Host, golden, sha256, wait_until
 
 __all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 

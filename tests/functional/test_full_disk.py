@@ -8,18 +8,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.unit.agent.standalone.test_exec import put_order
 
-from remote.agent import courier
-from remote.agent.bucket import Bucket
-from remote.agent.courier import Failure
-from remote.agent.errors import SnapshotError
-from remote.agent.manifest import manifest_key
-from remote.agent.snapshot import fetch, tree_digest
+from agent.code.checkout import fetch, tree_digest
+from agent.errors import SnapshotError
+from agent.publish.bucket import Bucket
+from agent.standalone import host_exec
+from agent.standalone.host_exec import Failure
+from contract.code_manifest import manifest_key
 from tests.support.cli import Cli, make_project
 from tests.support.code import code_of
 from tests.support.disks import fill, small_disk
-from tests.unit.remote.agent.conftest import bucket, s3_client, s3_endpoint
-from tests.unit.remote.agent.test_courier import put_order
+from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
 
 __all__ = ["bucket", "s3_client", "s3_endpoint"]
 
@@ -104,7 +104,7 @@ def test_a_pushed_file_that_does_not_fit_leaves_what_was_there(disk: Disk, kind:
     for path in taken:
         path.touch()
     with pytest.raises(Failure, match="No space left on device") as caught:
-        courier.put(put_order(f"{host}/file", NOISE[:500_000]))
+        host_exec.put(put_order(f"{host}/file", NOISE[:500_000]))
     left = sorted(path.name for path in host.iterdir())
     for path in taken:
         path.unlink()
@@ -112,7 +112,7 @@ def test_a_pushed_file_that_does_not_fit_leaves_what_was_there(disk: Disk, kind:
     assert caught.value.kind == "cannot"
     assert left == sorted(["file", *(path.name for path in taken)])
     assert (host / "file").read_text() == "before"
-    courier.put(put_order(f"{host}/file", NOISE[:500_000]))
+    host_exec.put(put_order(f"{host}/file", NOISE[:500_000]))
     assert (host / "file").read_bytes() == NOISE[:500_000]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from contract.code_manifest import pack_key
 from localcloud.daemon import Address
-from remote.agent.manifest import pack_key
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.courier import courier_script, run_order

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 
-from remote.agent.manifest import NOTHING, NOWHERE, Entry, Head, Manifest, digest_of, encode, manifest_key, pack_key
+from contract.code_manifest import NOTHING, NOWHERE, Entry, Head, Manifest, digest_of, encode, manifest_key, pack_key
 
 
 def pack_of(contents: Iterable[bytes]) -> bytes:

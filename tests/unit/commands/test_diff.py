@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands.diff import SHOWN, _show
-from remote.agent.manifest import NOWHERE, Head, Manifest
+from contract.code_manifest import NOWHERE, Head, Manifest
 from remote.compare import compare
 from remote.records import RunSpec
 from tests.support.code import entry_of

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -52,8 +53,10 @@ def test_a_file_that_was_changed_is_built_again(tmp_path: Path, spoil: str) -> N
 
 def test_a_changed_source_changes_the_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bundle._fingerprint()
-    (tmp_path / "__init__.py").write_text("")
-    monkeypatch.setattr(bundle, "AGENT", tmp_path)
+    for package in bundle.PACKAGED:
+        shutil.copytree(ROOT / package, tmp_path / package)
+    (tmp_path / "contract/clock.py").write_text("")
+    monkeypatch.setattr(bundle, "CHECKOUT", tmp_path)
 
     assert bundle._fingerprint() != before
 
@@ -64,7 +67,7 @@ def test_only_the_services_that_the_agent_calls_are_in_it(built: bundle.Bundle) 
     services = {name.split("/")[3] for name in names if name.startswith("site/botocore/data/") and name.count("/") > 3}
     assert services == {"s3", "sts"}
     assert "site/botocore/cacert.pem" in names
-    assert "site/agent/supervisor.py" in names
+    assert {"site/agent/run/supervisor.py", "site/contract/clock.py"} <= set(names)
     assert {name.split("/")[1] for name in names if name.startswith("licences/")} == set(bundle.PACKAGES)
     assert not [name for name in names if name.endswith((".pyc", ".so"))]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from remote.agent.manifest import NOWHERE, Head, Manifest
+from contract.code_manifest import NOWHERE, Head, Manifest
 from remote.compare import compare
 from tests.support.code import entry_of
 

@@ -92,8 +92,8 @@ def test_a_command_without_an_answer_is_explained_by_its_last_words(stdout: str)
 
 
 def test_both_halves_know_the_same_failures() -> None:
+    from agent.standalone import host_exec as there
     from remote import courier
-    from remote.agent import courier as there
 
     assert courier.FAILURES.keys() == there.EXIT_CODES.keys()
     assert {kind: error.exit_code for kind, error in courier.FAILURES.items()} == there.EXIT_CODES

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from remote.agent.receive import receive
-from remote.agent.snapshot import tree_digest
+from agent.code.checkout import tree_digest
+from agent.code.receive import receive
 from remote.errors import CannotCreate, Error, Unavailable
 from remote.hostsync import HostSync
 from remote.snapshot import Tree, plan

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import pytest
 
+from agent.code.unpacker import contents
+from contract.code_manifest import Entry
 from remote import packs
-from remote.agent.files import contents
-from remote.agent.manifest import Entry
 from remote.errors import Interrupted
 from remote.packs import Drafts, groups, level_for, pack_bytes, write_pack
 from remote.snapshot import Tree, plan

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import courier
+from agent.standalone import host_exec
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import Unavailable
@@ -39,7 +39,7 @@ def test_two_lanes_share_nothing(relay: Relay) -> None:
 def test_what_the_host_stores_is_found_in_order_and_removed_at_the_end(relay: Relay, bucket: Bucket) -> None:
     with relay.lane(60) as lane:
         for name in ("00000002.err", "00000001.out", "file"):
-            courier.post(lane.form(), name, [name.encode()], len(name))
+            host_exec.post(lane.form(), name, [name.encode()], len(name))
         entries = lane.entries()
         later = lane.entries(entries[0].key)
         first = b"".join(lane.blocks(entries[0].key, 4))
@@ -60,7 +60,7 @@ def test_what_a_killed_laptop_left_goes_with_a_later_order_and_what_may_be_in_us
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=LARGEST_SECONDS - 60)
     for now, gone in ((ahead, False), (ahead + dt.timedelta(minutes=2), True)):
         with Relay(bucket, aws.s3_signer, "i-1", now=lambda now=now: now).lane(60) as lane:
-            courier.post(lane.form(), "file", [b"x"], 1)
+            host_exec.post(lane.form(), "file", [b"x"], 1)
         assert [entry.key for entry in bucket.keys("")] == ["hosts/i-1.json", *([] if gone else [left]), other]
 
 

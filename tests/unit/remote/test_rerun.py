@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.code_manifest import manifest_key
 from infra.outputs import StackOutputs
 from remote import records
-from remote.agent.manifest import manifest_key
 from remote.bucket import Bucket
 from remote.errors import InputMissing
 from remote.host import Host

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.code.checkout import fetch
+from agent.publish.bucket import Bucket as AgentBucket
+from contract.code_manifest import decode_head, manifest_key, pack_key
 from remote import packs, sync
-from remote.agent.bucket import Bucket as AgentBucket
-from remote.agent.manifest import decode_head, manifest_key, pack_key
-from remote.agent.snapshot import fetch
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import InputMissing, Interrupted, Unavailable

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from agent.code.checkout import fetch
+from agent.publish.bucket import Bucket as AgentBucket
+from contract.code_manifest import manifest_key
 from remote import packs, sync
-from remote.agent.bucket import Bucket as AgentBucket
-from remote.agent.manifest import manifest_key
-from remote.agent.snapshot import fetch
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.snapshot import Tree, plan

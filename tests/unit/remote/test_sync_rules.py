@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote.agent.bucket import Bucket as AgentBucket
-from remote.agent.manifest import manifest_key
-from remote.agent.snapshot import fetch, tree_digest
+from agent.code.checkout import fetch, tree_digest
+from agent.publish.bucket import Bucket as AgentBucket
+from contract.code_manifest import manifest_key
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.snapshot import plan

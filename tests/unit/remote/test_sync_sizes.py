@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.bucket import Bucket as AgentBucket
-from remote.agent.manifest import manifest_key
-from remote.agent.snapshot import fetch
+from agent.code.checkout import fetch
+from agent.publish.bucket import Bucket as AgentBucket
+from contract.code_manifest import manifest_key
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import Interrupted, UsageError

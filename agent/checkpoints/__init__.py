@@ -1,0 +1,1 @@
+"""Finds, judges and commits the files of the checkpoint folder."""

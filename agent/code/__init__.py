@@ -1,0 +1,1 @@
+"""Brings a run's code onto the host and verifies it."""

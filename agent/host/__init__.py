@@ -1,0 +1,1 @@
+"""What the host tells about itself: metadata, load, processes, spot notices."""

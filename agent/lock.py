@@ -1,0 +1,75 @@
+"""One run at a time: advisory locks that end with the processes that hold them.
+
+A flock belongs to an open file, so a child that inherits the descriptor holds it too, with no moment in between, and
+the kernel lets go when the last holder is gone, however it went. What is written in the file is only for messages
+(who holds it); whether it is held, only the kernel says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.json_file import encode, read_record
+
+
+class FileLock:
+    """A lock that is held; made by `acquire` or `inherited`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> FileLock | None:
+        """Take the lock; None, at once, when another process has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> FileLock:
+        """Go on holding a lock that the parent took and passed on."""
+        os.set_inheritable(descriptor, False)
+        return cls(descriptor)
+
+    def fileno(self) -> int:
+        """The descriptor, to pass on to a child."""
+        return self._descriptor
+
+    def note(self, holder: Mapping[str, Any]) -> None:
+        """Write down who holds it, for the message that another will print."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, encode(holder), 0)
+
+    def release(self) -> None:
+        """Let go, also on behalf of every process that inherited it."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+
+    def close(self) -> None:
+        """Drop this process's share only; a child that inherited it goes on holding."""
+        os.close(self._descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether any process holds the lock."""
+    if not path.exists():
+        return False
+    lock = FileLock.acquire(path)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
+def holder(path: Path) -> Mapping[str, Any]:
+    """What the last holder noted; empty when that cannot be told."""
+    return read_record(path) or {}

@@ -1,0 +1,1 @@
+"""Prepares an attempt: packages, checkpoint, environment."""

@@ -1,0 +1,1 @@
+"""Sends a run's log, status and metrics to the bucket."""

@@ -1,0 +1,251 @@
+"""The stack's bucket as the agent uses it: key names, and the few calls it makes.
+
+Records that say who owns something or how something ended are created, never overwritten: S3 decides who was first
+(`If-None-Match: *`, https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). Credentials come
+from the instance's role, by botocore. Every error that S3 or the network gives becomes one `BucketError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import BucketError
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+CALL_ATTEMPTS = 5
+UNDECIDED_TRIES = 5
+MIB = 1 << 20
+# One thread pool of s3transfer serves one upload at a time. Four streams fill the network of the small hosts and leave
+# the processors of the large ones to the training.
+TRANSFER_THREADS = 4
+TRANSFER_PART_BYTES = 32 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKeys:
+    """The keys of one run as one of its attempts uses them; `docs/contracts.md` has the table.
+
+    Args:
+        run: the run's id.
+        number: which attempt; the second and later ones have a spec and an outcome of their own.
+    """
+
+    run: str
+    number: int = 1
+
+    @property
+    def spec(self) -> str:
+        """RunSpec, written by the laptop."""
+        return self._numbered("spec")
+
+    @property
+    def status(self) -> str:
+        """Status, overwritten again and again."""
+        return f"runs/{self.run}/status.json"
+
+    @property
+    def outcome(self) -> str:
+        """Outcome, created once."""
+        return self._numbered("outcome")
+
+    def _numbered(self, name: str) -> str:
+        suffix = "" if self.number == 1 else f"-{self.number:03d}"
+        return f"runs/{self.run}/{name}{suffix}.json"
+
+    @property
+    def checkpoints(self) -> str:
+        """Prefix of everything that was kept of the run's checkpoints."""
+        return f"runs/{self.run}/checkpoints/"
+
+    @property
+    def attempts(self) -> str:
+        """Prefix of the claims."""
+        return f"runs/{self.run}/attempts/"
+
+    def attempt(self, attempt: int) -> str:
+        """The claim of an attempt: who created it runs the attempt."""
+        return f"{self.attempts}{attempt:03d}.json"
+
+    def log(self, attempt: int) -> str:
+        """Prefix of an attempt's log chunks."""
+        return f"runs/{self.run}/log/{attempt:03d}/"
+
+    def chunk(self, attempt: int, sequence: int) -> str:
+        """One chunk of the log; `sequence` counts from 1."""
+        return f"{self.log(attempt)}{sequence:08d}"
+
+    def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
+        """A file of a checkpoint; attempts do not share keys, so a late one cannot spoil what another committed."""
+        return f"{self.checkpoints}{step:012d}/{attempt:03d}/{path}"
+
+    def manifest(self, step: int) -> str:
+        """The commit of a step."""
+        return f"{self.checkpoints}{step:012d}/manifest.json"
+
+    def output(self, path: str) -> str:
+        """A file that the script left in `RUNCTL_OUTPUT_DIR`."""
+        return f"runs/{self.run}/output/{path}"
+
+
+def host_key(instance_id: str) -> str:
+    """The host record: which run the host is busy with."""
+    return f"hosts/{instance_id}.json"
+
+
+class Bucket:
+    """One bucket, by name.
+
+    Args:
+        name: the bucket.
+        client: an S3 client of boto3.
+    """
+
+    def __init__(self, name: str, *, client: Any) -> None:
+        self.name = name
+        self._client = client
+
+    @classmethod
+    def connect(cls, name: str, *, region: str | None, environ: Mapping[str, str]) -> Bucket:
+        """Open the bucket with the instance role's credentials; nothing is sent yet."""
+        # Imported here: it takes a third of a second, and `start` answers without it.
+        import boto3  # noqa: PLC0415  see above
+        from botocore.config import Config  # noqa: PLC0415  see above
+
+        # A server at AWS_ENDPOINT_URL has one name, not one per bucket.
+        custom = "AWS_ENDPOINT_URL" in environ or "AWS_ENDPOINT_URL_S3" in environ
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "max_attempts": CALL_ATTEMPTS},
+            s3={"addressing_style": "path" if custom else "auto"},
+        )
+        return cls(name, client=boto3.session.Session().client("s3", region_name=region, config=config))
+
+    def read(self, key: str) -> bytes:
+        """Give an object's bytes."""
+        with self._call("GetObject", key):
+            return bytes(self._client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def read_json(self, key: str) -> Any:
+        """Give the JSON document that an object holds."""
+        try:
+            return json.loads(self.read(key))
+        except ValueError as error:
+            raise BucketError(f"s3://{self.name}/{key} holds no JSON: {error}", code="NotJson") from error
+
+    def find_json(self, key: str) -> Any:
+        """As `read_json`, but None when there is no such object."""
+        try:
+            return self.read_json(key)
+        except BucketError as error:
+            if error.missing:
+                return None
+            raise
+
+    def write(self, key: str, body: bytes) -> None:
+        """Put an object, whatever was there."""
+        with self._call("PutObject", key):
+            self._client.put_object(Bucket=self.name, Key=key, Body=body)
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Put an object if there is none; False when there is one that says something else.
+
+        An object with the very bytes counts as ours: S3 may have taken a request whose answer was lost on the way. One
+        that met another under way is made again, as nobody may have written.
+        """
+        for left in reversed(range(UNDECIDED_TRIES)):
+            try:
+                with self._call("PutObject", key):
+                    self._client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+            except BucketError as error:
+                if error.code in {"PreconditionFailed", "412"}:
+                    return self.read(key) == body
+                if not (left and error.code in {"ConditionalRequestConflict", "409"}):
+                    raise
+            else:
+                break
+        return True
+
+    def upload(self, key: str, path: Path) -> None:
+        """Put a file of any size, in parts when it is large."""
+        with self._call("upload", key):
+            self._client.upload_file(str(path), self.name, key, Config=_transfer_config())
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object of any size to a file."""
+        with self._call("download", key):
+            if not self._download_part(key, path):
+                self._client.download_file(self.name, key, str(path), Config=_transfer_config())
+
+    def _download_part(self, key: str, path: Path) -> bool:
+        """Write an object of one part at most, in one call; boto3's transfers ask for the size first: 10 ms, not 5.
+
+        False when it is larger, or when it broke off: then it is for boto3, which goes on and tries again.
+        """
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError  # noqa: PLC0415  see connect
+
+        answer = self._client.get_object(Bucket=self.name, Key=key)
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > TRANSFER_PART_BYTES:
+                return False
+            try:
+                with path.open("wb") as out:
+                    for block in body.iter_chunks(MIB):
+                        out.write(block)
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                return False
+        return True
+
+    def size(self, key: str) -> int:
+        """Give an object's length in bytes."""
+        with self._call("HeadObject", key):
+            return int(self._client.head_object(Bucket=self.name, Key=key)["ContentLength"])
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """List keys and lengths under a prefix, in the order of the keys."""
+        with self._call("ListObjectsV2", prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"], int(entry["Size"])
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with self._call("DeleteObject", key):
+            self._client.delete_object(Bucket=self.name, Key=key)
+
+    def server_time(self) -> str:
+        """What time S3 has it, as the HTTP header says."""
+        with self._call("HeadBucket", ""):
+            answer = self._client.head_bucket(Bucket=self.name)
+        return str(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    @contextmanager
+    def _call(self, call: str, key: str) -> Iterator[None]:
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415  see connect
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  see connect
+
+        where = f"{call} s3://{self.name}/{key}"
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "unknown"))
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "?")
+            raise BucketError(f"{where}: {code} (HTTP {status})", code=code) from error
+        except (BotoCoreError, Boto3Error, OSError) as error:
+            raise BucketError(f"{where}: {error}", code=type(error).__name__) from error
+
+
+def _transfer_config() -> Any:
+    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  see Bucket.connect
+
+    return TransferConfig(
+        multipart_threshold=TRANSFER_PART_BYTES,
+        multipart_chunksize=TRANSFER_PART_BYTES,
+        max_concurrency=TRANSFER_THREADS,
+    )

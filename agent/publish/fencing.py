@@ -1,0 +1,54 @@
+"""One writer at a time: an attempt stops writing once a later attempt of its run has begun.
+
+An attempt whose host was cut off for a while may come back when the run has long gone on elsewhere. Before it commits
+anything, it looks whether a later attempt has claimed the run; a claim is never taken back. The very next attempt may
+have been refused by its host and never claimed anything, so all of them count.
+"""
+
+from __future__ import annotations
+
+from agent.publish.bucket import Bucket, RunKeys
+from contract.clock import Clock
+
+LOOK_SECONDS = 10.0
+
+
+class Fence:
+    """Tells one attempt whether the run is still its own.
+
+    Args:
+        bucket: where the claims are.
+        keys: the run's keys.
+        attempt: whose fence this is.
+        clock: for the age of the last look.
+    """
+
+    def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int, *, clock: Clock | None = None) -> None:
+        self._bucket = bucket
+        self._claims = keys.attempts
+        self._own = keys.attempt(attempt)
+        self._clock = clock or Clock()
+        self._looked: float | None = None
+        self.lost = False
+
+    def look(self) -> bool:
+        """Ask the bucket, and tell whether the run has been lost to a later attempt.
+
+        Raises:
+            BucketError: it does not answer.
+        """
+        asked = self._clock.monotonic()
+        self.lost = self.lost or any(key > self._own for key, _ in self._bucket.sizes(self._claims))
+        self._looked = asked
+        return self.lost
+
+    def check(self) -> bool:
+        """As `look`, but an answer of the last LOOK_SECONDS will do: for what is overwritten often.
+
+        Raises:
+            BucketError: the bucket does not answer.
+        """
+        if self.lost:
+            return True
+        fresh = self._looked is not None and self._clock.monotonic() - self._looked < LOOK_SECONDS
+        return False if fresh else self.look()

@@ -1,0 +1,87 @@
+"""Work that goes on beside the training: looked at again and again on a thread of its own.
+
+A look that fails is tried again, later and later; it never ends the thread, the agent or the script. Whoever stops the
+work gets one last chance to do it whole, within a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from agent.errors import AgentError
+from contract.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Repeater:
+    """Calls `look` every `period_seconds` on a thread until stopped.
+
+    Args:
+        name: of the thread, for the log.
+        look: one round of the work; an `AgentError` from it means "not now".
+        period_seconds: from the end of one round to the start of the next.
+    """
+
+    def __init__(self, name: str, look: Callable[[], None], *, period_seconds: float) -> None:
+        self._look = look
+        self._period = period_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, *, seconds: float) -> bool:
+        """Let the round that is on come to its end; False when it did not within the time."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stop.is_set():
+            wait = self._period
+            try:
+                self._look()
+                pause = FIRST_PAUSE_SECONDS
+            except AgentError as error:
+                logger.warning("%s: %s; again in %.1f s", self._thread.name, error, pause)
+                wait, pause = pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except Exception:  # the thread's outermost boundary: a bug here must not end the watch over the run
+                logger.exception("%s: a bug; again in %.1f s", self._thread.name, LONGEST_PAUSE_SECONDS)
+                wait = LONGEST_PAUSE_SECONDS
+            self._stop.wait(wait)
+
+
+def persist(work: Callable[[], None], *, seconds: float, clock: Clock, what: str) -> bool:
+    """Do `work`, again after each `AgentError` until it is done or the time is over; False when it was not done."""
+    deadline = clock.monotonic() + seconds
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            work()
+        except AgentError as error:
+            logger.warning("%s: %s", what, error)
+        else:
+            return True
+        if clock.monotonic() + pause > deadline:
+            return False
+        clock.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def within(seconds: float, work: Callable[[], bool]) -> bool:
+    """Do `work` on a thread of its own and wait for it no longer than this; False when it failed or is not done."""
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    return results == [True]

@@ -1,0 +1,1 @@
+"""Supervises one attempt, from the order to the outcome."""

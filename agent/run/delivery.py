@@ -1,0 +1,214 @@
+"""All that goes to the bucket beside a run: log, status, checkpoints, output.
+
+The supervisor says when something begins and ends; what goes when is decided here. Nothing in here can hold up the
+script. What could not be sent in the end is a remark in the outcome, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.checkpoints import committer
+from agent.checkpoints.committer import CheckpointKeeper, Committed, upload_output
+from agent.host.load import LoadMeter
+from agent.paths import RunLayout
+from agent.publish import fencing, log, status
+from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.fencing import Fence
+from agent.publish.log import LogShipper, last_line, say
+from agent.publish.metrics import Metrics
+from agent.publish.status import Identity, Phase, Reporter, Standing
+from agent.repeat import Repeater, persist, within
+from agent.run.outcome import Progress
+from agent.run.spec import RunSpec
+from contract.clock import Clock
+
+# After the script's end: how long to go on trying to send what is left. A bucket that stays away longer than this
+# costs what had not been sent, and the outcome says so.
+SEND_SECONDS = 600.0
+# Status and host record are worth less: the outcome says more than they do.
+STATUS_SECONDS = 30.0
+# Of the time that a host has left, what is kept for the log and the outcome.
+CLOSING_SECONDS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which attempt, on which host, with which folder and bucket."""
+
+    attempt: int
+    host: str
+    bucket: Bucket
+    keys: RunKeys
+    layout: RunLayout
+
+
+class Delivery:
+    """Sends one attempt's record while it is made.
+
+    Args:
+        assignment: whose record.
+        identity: the same, as the status says it.
+        clock: for all times.
+
+    Attributes:
+        pid: the script's process, for the status.
+        host_ends_at: when the host will be gone (monotonic); None while nobody says that it will.
+        metrics: what the script says of itself.
+        remarks: what could not be sent.
+        fence: whether the run is still this attempt's.
+    """
+
+    def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock) -> None:
+        self._assignment = assignment
+        self._clock = clock
+        self._reporter = Reporter(assignment.bucket, identity, clock=clock)
+        self._shipper = LogShipper(assignment.bucket, assignment.keys, assignment.attempt, assignment.layout.spool)
+        self._load = LoadMeter()
+        self._keeper: CheckpointKeeper | None = None
+        self._watcher: Repeater | None = None
+        self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt, clock=clock)
+        self._beside = [
+            Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS),
+            Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
+            Repeater("fence", self._look_at_fence, period_seconds=fencing.LOOK_SECONDS),
+        ]
+        self._phase = Phase.SYNCING
+        self.pid: int | None = None
+        self.host_ends_at: float | None = None
+        self.metrics = Metrics(assignment.layout.metrics, clock=clock)
+        self.remarks: list[str] = []
+
+    def start(self) -> None:
+        """Begin with log and status."""
+        for repeater in self._beside:
+            repeater.start()
+
+    def enter(self, phase: Phase) -> None:
+        """Say from now on that the agent is at this."""
+        self._phase = phase
+
+    def say(self, line: str) -> None:
+        """Add a line of ours to the run's log."""
+        say(self._assignment.layout.spool, line)
+
+    def take_leftovers(self, spec: RunSpec) -> None:
+        """Commit what an earlier attempt on this host could not send any more, before this one chooses where to begin.
+
+        Raises:
+            BucketError: S3 could not be asked.
+        """
+        self._new_keeper(spec).set_aside(self._assignment.layout.aside)
+
+    def watch_checkpoints(self, spec: RunSpec) -> None:
+        """Begin with checkpoints."""
+        self._keeper = self._new_keeper(spec)
+        self._watcher = Repeater("checkpoints", self._keeper.look, period_seconds=committer.LOOK_SECONDS)
+        self._watcher.start()
+
+    def finish_checkpoints(self, *, killed: bool) -> None:
+        """The script has ended: send its last checkpoints and its output."""
+        self._phase = Phase.UPLOADING
+        keeper, watcher = self._keeper, self._watcher
+        if keeper is not None and watcher is not None:
+            if watcher.stop(seconds=self._time_for(SEND_SECONDS)):
+                self._send("the last checkpoints", lambda: keeper.finish(killed=killed))
+            else:
+                self.remarks.append("the last checkpoints could not be sent")
+        self._send("the output", self._send_output)
+        self.metrics.look()
+
+    def finish_log(self) -> None:
+        """Nothing more will be said: send the rest of the log, and stop."""
+        stopped = [repeater.stop(seconds=self._time_for(SEND_SECONDS)) for repeater in self._beside]
+        if all(stopped):
+            self._send("the end of the log", self._shipper.ship)
+        else:
+            self.remarks.append("the end of the log could not be sent")
+
+    def free_host(self) -> None:
+        """Write the last status, and that the host has no run any more."""
+        self._phase = Phase.ENDED
+        self._send("the last status", self._report, seconds=STATUS_SECONDS)
+        self._send("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
+
+    @property
+    def progress(self) -> Progress:
+        """What the run has reached, as far as the bucket knows."""
+        last = self._last
+        return Progress(
+            last_step=last.step if last else None,
+            last_checkpoint=last.key if last else None,
+            log_chunks=self._shipper.chunks,
+        )
+
+    @property
+    def first_step(self) -> int | None:
+        """The lowest step that the script began with or saved in this attempt."""
+        saved = self._keeper.first_step if self._keeper else None
+        return min((step for step in (saved, self.metrics.first_step) if step is not None), default=None)
+
+    @property
+    def upload_seconds(self) -> float | None:
+        """What sending the newest checkpoint took; None when none was sent yet."""
+        return self._keeper.upload_seconds if self._keeper else None
+
+    @property
+    def _last(self) -> Committed | None:
+        return self._keeper.last if self._keeper else None
+
+    def _new_keeper(self, spec: RunSpec) -> CheckpointKeeper:
+        return CheckpointKeeper(
+            bucket=self._assignment.bucket,
+            keys=self._assignment.keys,
+            attempt=self._assignment.attempt,
+            folder=self._assignment.layout.checkpoints,
+            metrics=self.metrics,
+            keep=spec.keep_checkpoints,
+            clock=self._clock,
+            fence=self.fence,
+            say=self.say,
+        )
+
+    def _look_at_fence(self) -> None:
+        self.fence.look()
+
+    def _report(self) -> None:
+        if self.fence.check():
+            return  # the run's status is the later attempt's
+        # Here too, because a keeper with many checkpoints to send looks seldom.
+        self.metrics.look()
+        last = self._last
+        self._reporter.tell(
+            Standing(
+                phase=self._phase,
+                pid=self.pid,
+                last_line=last_line(self._assignment.layout.spool),
+                last_step=last.step if last else None,
+                log_chunks=self._shipper.chunks,
+                progress=self.metrics.progress,
+                load=self._load.look(),
+            )
+        )
+
+    def _send_output(self) -> None:
+        if self.fence.look():
+            return
+        upload_output(self._assignment.bucket, self._assignment.keys, self._assignment.layout.output)
+
+    def _time_for(self, seconds: float) -> float:
+        if self.host_ends_at is None:
+            return seconds
+        return max(0.0, min(seconds, self.host_ends_at - CLOSING_SECONDS - self._clock.monotonic()))
+
+    def _send(self, what: str, work: Callable[[], None], *, seconds: float = SEND_SECONDS) -> None:
+        """Do it within the time that there is; at least one try is made even when there is none."""
+        time = max(1.0, self._time_for(seconds))
+
+        def try_it() -> bool:
+            return persist(work, seconds=time, clock=self._clock, what=what)
+
+        # Only a host that is about to go is reason to leave an upload behind that is still moving.
+        if not (try_it() if self.host_ends_at is None else within(time, try_it)):
+            self.remarks.append(f"{what} could not be sent")

@@ -1,0 +1,132 @@
+"""When a run is ended by its own limits: time, money, silence.
+
+Counted on the host, so a limit holds with the laptop off. Time and money count from the attempt's start, because that
+is what the host costs. A run hangs when nothing at all is seen of it: no output, no metrics, no change in the
+checkpoint directory, and next to no processor time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from agent.run.outcome import Cause, cost_usd
+from agent.run.spec import Limits
+from contract.clock import Clock
+
+LOOK_SECONDS = 1.0
+# Less than a twentieth of one core is a process that only waits: interpreters wake up a few times a second.
+IDLE_CORES = 0.05
+TICKS_PER_SECOND = 100  # USER_HZ, fixed in Linux's interface: https://man7.org/linux/man-pages/man5/proc.5.html
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excess:
+    """A limit that was passed: the outcome's cause and detail."""
+
+    cause: Cause
+    detail: str
+
+
+def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, quiet_seconds: float) -> Excess | None:
+    """Decide whether a run has to end now.
+
+    Args:
+        limits: of the run.
+        usd_per_hour: of the host.
+        elapsed_seconds: since the attempt began.
+        quiet_seconds: since anything was last seen of the script.
+    """
+    cost = cost_usd(usd_per_hour, elapsed_seconds)
+    if limits.timeout_seconds is not None and elapsed_seconds >= limits.timeout_seconds:
+        return Excess(cause=Cause.TIMEOUT, detail=f"it ran for longer than {limits.timeout_seconds:g} s")
+    if limits.max_cost_usd is not None and cost >= limits.max_cost_usd:
+        return Excess(cause=Cause.BUDGET, detail=f"it cost {cost:f} USD, and {limits.max_cost_usd:f} USD was the limit")
+    if limits.hang_timeout_seconds is not None and quiet_seconds >= limits.hang_timeout_seconds:
+        detail = f"no output, no checkpoint and no processor time for {quiet_seconds:.0f} s"
+        return Excess(cause=Cause.HUNG, detail=detail)
+    return None
+
+
+class ActivityMeter:
+    """Tells for how long nothing has been seen of a script.
+
+    Args:
+        files: files and directories that it writes to.
+        session: number of its session, the script's own process id.
+        now: seconds (monotonic) at the start.
+    """
+
+    def __init__(self, files: tuple[Path, ...], *, session: int, now: float) -> None:
+        self._files = files
+        self._session = session
+        self._seen = _signatures(files)
+        self._processor_seconds = processor_seconds(session)
+        self._looked = self._active = now
+
+    def quiet_seconds(self, now: float) -> float:
+        """Look, and give the seconds since something was last seen."""
+        seen, used = _signatures(self._files), processor_seconds(self._session)
+        # A child that ended takes its time along until it is waited for, so the sum can fall.
+        busy = used - self._processor_seconds > IDLE_CORES * (now - self._looked)
+        if busy or seen != self._seen:
+            self._active = now
+        self._seen, self._processor_seconds, self._looked = seen, used, now
+        return now - self._active
+
+
+class LimitGuard:
+    """Looks after one run's limits, once a second at most.
+
+    Args:
+        limits: of the run.
+        usd_per_hour: of the host.
+        born: when the attempt began (monotonic).
+        meter: what is seen of the script.
+        clock: for all times.
+    """
+
+    def __init__(
+        self, limits: Limits, usd_per_hour: Decimal, *, born: float, meter: ActivityMeter, clock: Clock
+    ) -> None:
+        self._limits = limits
+        self._usd_per_hour = usd_per_hour
+        self._born = born
+        self._meter = meter
+        self._clock = clock
+        self._looked = clock.monotonic()
+
+    def look(self) -> Excess | None:
+        """The limit that is passed by now; None when there is none, or when the last look was just before."""
+        now = self._clock.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return None
+        self._looked = now
+        quiet = self._meter.quiet_seconds(now) if self._limits.hang_timeout_seconds is not None else 0.0
+        return exceeded(self._limits, self._usd_per_hour, elapsed_seconds=now - self._born, quiet_seconds=quiet)
+
+
+def processor_seconds(session: int) -> float:
+    """Processor time that a session's processes have used so far; 0 on a system without /proc."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[3] == str(session):
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / TICKS_PER_SECOND
+
+
+def _signatures(files: tuple[Path, ...]) -> Mapping[Path, tuple[int, int]]:
+    found = {}
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found[path] = (status.st_size, status.st_mtime_ns)
+    return found

@@ -1,0 +1,142 @@
+"""How a run ended, decided in one place from what was seen, by functions that touch nothing.
+
+`cause` says why, `exit_code` what the script itself said; neither is guessed from the other. What we do not know is
+null, and `detail` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_UP, Decimal
+from enum import Enum
+from typing import Any
+
+from agent.json_file import SCHEMA
+from agent.publish.status import Identity
+from agent.run.process import ExitStatus
+from contract.clock import stamp
+
+MICRODOLLAR = Decimal("0.000001")
+SECONDS_PER_HOUR = 3600
+
+
+class Cause(Enum):
+    """Why a run ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    OOM = "oom"
+    STOPPED = "stopped"
+    SPOT = "spot"
+    TIMEOUT = "timeout"
+    BUDGET = "budget"
+    HUNG = "hung"
+    INFRA = "infra"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Everything that was seen of a run's end.
+
+    `asked` is why we sent SIGTERM, None when we did not. `said_done` is true when the script reported its last step.
+    `failure` is what went wrong with our own part, empty when nothing did.
+    """
+
+    status: ExitStatus | None = None
+    asked: Cause | None = None
+    asked_detail: str = ""
+    said_done: bool = False
+    out_of_memory: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The part of an outcome that has to be decided."""
+
+    cause: Cause
+    exit_code: int | None
+    signal: int | None
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a run had reached when it ended."""
+
+    last_step: int | None = None
+    last_checkpoint: str | None = None
+    log_chunks: int = 0
+
+
+def decide(ending: Ending, *, remarks: Sequence[str] = ()) -> Verdict:
+    """Decide cause, exit code and detail; `remarks` are further true sentences for the detail.
+
+    A script that exits with 0 after our SIGTERM has saved and left early: that is `stopped` (or why we asked), and
+    `completed` only if it said that it had done its last step.
+    """
+    cause, detail = _cause(ending)
+    status = ending.status
+    return Verdict(
+        cause=cause,
+        exit_code=status.exit_code if status else None,
+        signal=status.signal if status else None,
+        detail="; ".join(part for part in (detail, *remarks) if part),
+    )
+
+
+def _cause(ending: Ending) -> tuple[Cause, str]:
+    status = ending.status
+    if status is None or status.returncode is None:
+        return _cause_unseen(ending)
+    if status.returncode == 0 and (ending.asked is None or ending.said_done):
+        return Cause.COMPLETED, ending.failure
+    if ending.asked is not None:
+        return ending.asked, ending.asked_detail
+    if ending.out_of_memory:
+        return Cause.OOM, "the kernel killed a process of the script for want of memory"
+    return Cause.FAILED, f"ended by signal {status.signal}" if status.signal else ending.failure
+
+
+def _cause_unseen(ending: Ending) -> tuple[Cause, str]:
+    """Of a run whose script never started, or ended with nobody there to see how."""
+    if ending.status is not None:
+        return Cause.INFRA, "the script's end was not seen by anyone, so its exit code is not known"
+    return (ending.asked, ending.asked_detail) if ending.asked else (Cause.INFRA, ending.failure)
+
+
+def cost_usd(usd_per_hour: Decimal, seconds: float) -> Decimal:
+    """What a time on the host costs, rounded up to a millionth of a dollar so that a limit errs on the safe side."""
+    exact = usd_per_hour * Decimal(repr(seconds)) / SECONDS_PER_HOUR
+    return exact.quantize(MICRODOLLAR, rounding=ROUND_UP)
+
+
+def outcome_record(
+    identity: Identity,
+    verdict: Verdict,
+    progress: Progress,
+    *,
+    ended_at: datetime,
+    duration_seconds: float,
+    usd_per_hour: Decimal,
+) -> dict[str, Any]:
+    """Write an outcome in the contract's shape (`tests/golden/outcome.json`)."""
+    return {
+        "schema": SCHEMA,
+        "run": identity.run,
+        "attempt": identity.attempt,
+        "host": identity.host,
+        "cause": verdict.cause.value,
+        "exit_code": verdict.exit_code,
+        "signal": verdict.signal,
+        "detail": verdict.detail,
+        "started_at": stamp(identity.started_at),
+        "ended_at": stamp(ended_at),
+        "duration_seconds": round(duration_seconds, 3),
+        "last_step": progress.last_step,
+        "last_checkpoint": progress.last_checkpoint,
+        "log_chunks": progress.log_chunks,
+        "cost_usd": f"{cost_usd(usd_per_hour, duration_seconds):f}",
+    }

@@ -1,0 +1,188 @@
+"""The training process as the agent sees it: by what its shim wrote down, never by being its parent.
+
+So an agent that started the process and one that found it running (its predecessor was killed) do exactly the same.
+The process has a session of its own; signals go to its whole group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import LaunchError
+from agent.json_file import read_record, write_record
+from agent.lock import FileLock, is_held
+from agent.run.shim import birth
+from contract.clock import Clock
+
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.02
+# A killed process that is in uninterruptible sleep (a dead disk, a GPU driver) may take its time.
+KILL_SECONDS = 10.0
+SHIM = Path(__file__).with_name("shim.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitStatus:
+    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it.
+
+    `out_of_memory`: the kernel killed a process for want of memory while this one ran, in the run's own control group
+    where it has one.
+    """
+
+    returncode: int | None
+    seconds: float
+    out_of_memory: bool = False
+
+    @property
+    def exit_code(self) -> int | None:
+        """As a shell gives it: 128 + n for a signal n."""
+        if self.returncode is None or self.returncode >= 0:
+            return self.returncode
+        return 128 - self.returncode
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it."""
+        return -self.returncode if self.returncode is not None and self.returncode < 0 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What is to be started. `environment` is not written to the disk."""
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    spool: Path
+
+
+class TrainingProcess:
+    """A started process; made by `launch` or `find`."""
+
+    def __init__(self, state: Path, *, pid: int, birth: str | None) -> None:
+        self._state = state
+        self._birth = birth
+        self.pid = pid
+
+    @classmethod
+    def launch(cls, state: Path, launch: Launch, *, host_lock: FileLock | None, clock: Clock) -> TrainingProcess:
+        """Start it and return once it runs.
+
+        Args:
+            state: the attempt's state folder.
+            launch: what to start.
+            host_lock: held on by the shim too, so the host stays taken when the agent dies before the script.
+            clock: for the wait.
+
+        Raises:
+            LaunchError: it could not be started; the message has the system's reason.
+        """
+        order = {"argv": list(launch.argv), "cwd": str(launch.cwd), "spool": str(launch.spool)}
+        try:
+            write_record(state / "launch.json", order)
+        except OSError as error:
+            raise LaunchError(f"the script cannot be started: {state}: {error}") from error
+        (state / "exit.json").unlink(missing_ok=True)
+        shim_lock = FileLock.acquire(state / "shim.lock")
+        if shim_lock is None:
+            raise LaunchError(f"a process of this attempt is already there ({state})")
+        _spawn_shim(state, launch.environment, [lock.fileno() for lock in (shim_lock, host_lock) if lock])
+        shim_lock.close()
+        return cls._await(state, clock)
+
+    @classmethod
+    def _await(cls, state: Path, clock: Clock) -> TrainingProcess:
+        deadline = clock.monotonic() + START_SECONDS
+        while clock.monotonic() < deadline:
+            alive = is_held(state / "shim.lock")
+            if found := cls.find(state):
+                return found
+            if not alive:
+                end = read_record(state / "exit.json") or {}
+                seen = end.get("error", f"its parent ended first ({state}; is the disk full?)")
+                raise LaunchError(f"the script cannot be started: {seen}")
+            clock.sleep(LOOK_SECONDS)
+        raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
+
+    @classmethod
+    def find(cls, state: Path) -> TrainingProcess | None:
+        """Find the process that an attempt has started, running or ended; None when it has not started any."""
+        record = read_record(state / "process.json")
+        return cls(state, pid=int(record["pid"]), birth=record["birth"]) if record else None
+
+    def poll(self) -> ExitStatus | None:
+        """How it ended; None while it runs."""
+        # The lock is looked at first: a shim that let go of it before this line has written its record before.
+        alive = is_held(self._state / "shim.lock")
+        if record := read_record(self._state / "exit.json"):
+            return ExitStatus(
+                returncode=int(record["returncode"]),
+                seconds=float(record["seconds"]),
+                out_of_memory=int(record["oom_kills"]) > 0,
+            )
+        return None if alive else ExitStatus(returncode=None, seconds=0.0)
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal to the whole group; False when it has ended already."""
+        return self.poll() is None and self._signal_group(number)
+
+    @property
+    def is_orphan(self) -> bool:
+        """True when the script still runs, but its shim, the only one that could have seen its end, is gone."""
+        return self._birth is not None and self._birth == birth(self.pid) and not is_held(self._state / "shim.lock")
+
+    def end_orphan(self, *, grace_seconds: float, clock: Clock) -> None:
+        """End a script whose shim is gone: let it save, then kill its group."""
+        for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
+            deadline = clock.monotonic() + seconds
+            if self.is_orphan:
+                self._signal_group(number)
+            while self.is_orphan and clock.monotonic() < deadline:
+                clock.sleep(LOOK_SECONDS)
+
+    def _signal_group(self, number: signal.Signals) -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+            return True
+        return False
+
+
+def _spawn_shim(state: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+    # -I -S: nothing in the script's environment or directory changes what the shim itself runs.
+    shim = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "utf8", str(SHIM), str(state)],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+    shim.returncode = 0  # its end is learnt from its lock and its record, never waited for
+
+
+def command(script: str, arguments: Sequence[str], *, code: Path, python: str | None) -> list[str]:
+    """Decide what runs a script: Python for `.py`, bash for `.sh`, itself when it is executable.
+
+    Raises:
+        LaunchError: it is not in the code, leads outside it, or nothing can run it.
+    """
+    path = code / script
+    if not path.is_file():
+        raise LaunchError(f"{script} is {'a directory' if path.is_dir() else 'not in the code that was sent'}")
+    if not path.resolve().is_relative_to(code.resolve()):
+        raise LaunchError(f"{script} leads outside the code that was sent")
+    if path.suffix == ".py":
+        if python is None:
+            raise LaunchError("there is no python3 on this host's PATH")
+        return [python, script, *arguments]
+    if path.suffix == ".sh":
+        return ["bash", script, *arguments]
+    if os.access(path, os.X_OK):
+        return [str(path), *arguments]
+    raise LaunchError(f"{script} is neither a Python nor a shell script, and it is not executable")

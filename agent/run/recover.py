@@ -1,0 +1,44 @@
+"""After a crash or a reboot: every attempt that has begun on this host and was not brought to its end gets its end.
+
+An attempt whose script was started, running still or not, gets a supervisor that goes on from what is found; one that
+never got that far is started again, as if its start had been asked for a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from agent.host.systemd import Systemd
+from agent.json_file import SCHEMA, read_record
+from agent.paths import Layout, RunLayout
+from agent.run.start import EX_OK, WITHOUT_SYSTEMD, Answer, Order, start, start_supervisor
+
+
+def recover(
+    *,
+    layout: Layout,
+    program: Sequence[str],
+    refuse: Callable[[Order, str], None],
+    systemd: Systemd = WITHOUT_SYSTEMD,
+) -> Answer:
+    """Give every unfinished attempt a supervisor; the answer names them."""
+    recovered = []
+    for folder in layout.attempts():
+        order = _unfinished(folder)
+        if order is None:
+            continue
+        if (folder.state / "process.json").exists():
+            # Its script runs and holds the host's lock through its shim, or it is over and needs none.
+            start_supervisor(order, folder, program, host_lock=None, systemd=systemd)
+        else:
+            start(order, layout=layout, program=program, refuse=partial(refuse, order), systemd=systemd)
+        recovered.append({"run": order.run, "attempt": order.attempt})
+    return Answer(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
+
+
+def _unfinished(folder: RunLayout) -> Order | None:
+    record = read_record(folder.order)
+    if record is None or folder.published.exists():
+        return None
+    return Order(bucket=record["bucket"], run=folder.root.name, attempt=folder.attempt, region=record["region"])

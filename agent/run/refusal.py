@@ -1,0 +1,30 @@
+"""A run that was refused still gets an outcome, so that nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+
+from agent.errors import AgentError
+from agent.json_file import encode
+from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.status import Identity
+from agent.run.outcome import Ending, Progress, decide, outcome_record
+from contract.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+def record_refusal(bucket: Bucket, *, run: str, attempt: int, host: str, detail: str, clock: Clock) -> None:
+    """Write the outcome of a run that this host does not take: cause `infra`, nothing started, nothing spent.
+
+    A bucket that cannot be written to is only logged: who asked is told on the spot as well.
+    """
+    now = clock.now()
+    identity = Identity(run=run, attempt=attempt, host=host, started_at=now)
+    verdict = decide(Ending(failure=detail))
+    record = outcome_record(identity, verdict, Progress(), ended_at=now, duration_seconds=0.0, usd_per_hour=Decimal(0))
+    try:
+        bucket.create(RunKeys(run=run, number=attempt).outcome, encode(record))
+    except AgentError as error:
+        logger.warning("the refusal of run %s could not be recorded: %s", run, error)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent import repeat
+from agent.paths import Layout
+from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.status import Identity, Phase
+from agent.run.delivery import Assignment, Delivery
+from agent.run.spec import parse_spec
+from contract.clock import Clock
+from tests.unit.agent.support import INSTANCE, golden, new_run
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeat, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def assignment(bucket: Bucket, tmp_path: Path) -> Assignment:
+    run = new_run()
+    layout = Layout(root=tmp_path).run(run, 1)
+    layout.prepare()
+    return Assignment(attempt=1, host=INSTANCE, bucket=bucket, keys=RunKeys(run=run), layout=layout)
+
+
+@pytest.fixture
+def delivery(assignment: Assignment) -> Delivery:
+    identity = Identity(run=assignment.keys.run, attempt=1, host=INSTANCE, started_at=datetime.now(UTC))
+    return Delivery(assignment, identity, clock=Clock())
+
+
+def spec():
+    return parse_spec(golden("run_spec"))
+
+
+def test_log_checkpoints_output_and_status_all_arrive(delivery: Delivery, assignment: Assignment) -> None:
+    delivery.start()
+    delivery.say("hello")
+    delivery.watch_checkpoints(spec())
+    delivery.enter(Phase.RUNNING)
+    (assignment.layout.checkpoints / "c_1.json").write_text("{}")
+    (assignment.layout.output / "x").write_text("1")
+    delivery.finish_checkpoints(killed=False)
+    delivery.finish_log()
+    delivery.free_host()
+
+    bucket, keys = assignment.bucket, assignment.keys
+    assert bucket.read(keys.chunk(1, 1)) == b"[runctl] hello\n"
+    assert bucket.read(keys.output("x")) == b"1"
+    assert bucket.read_json(keys.status)["phase"] == "ended"
+    assert bucket.read_json(f"hosts/{INSTANCE}.json")["run"] is None
+    assert (delivery.progress.last_step, delivery.progress.log_chunks, delivery.remarks) == (1, 1, [])
+    assert (delivery.first_step, delivery.upload_seconds is not None) == (1, True)
+
+
+def test_on_a_host_that_is_about_to_go_nothing_is_waited_for_longer_than_it_lives(
+    delivery: Delivery, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = threading.Event()
+    monkeypatch.setattr(assignment.bucket, "upload", lambda *_: hold.wait(20))
+    (assignment.layout.output / "large").write_text("1")
+    delivery.host_ends_at = Clock().monotonic() + 1.0
+
+    delivery.finish_checkpoints(killed=True)
+    hold.set()
+
+    assert delivery.remarks == ["the output could not be sent"]
+
+
+def test_an_attempt_that_was_overtaken_says_nothing_more_of_the_run(delivery: Delivery, assignment: Assignment) -> None:
+    assignment.bucket.write(assignment.keys.attempt(2), b"{}")
+    delivery.fence.look()
+    (assignment.layout.output / "x").write_text("1")
+    delivery.finish_checkpoints(killed=False)
+    delivery.free_host()
+
+    assert assignment.bucket.find_json(assignment.keys.status) is None
+    assert list(assignment.bucket.sizes(assignment.keys.output(""))) == []

@@ -10,11 +10,12 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra import image, naming, network, outputs, storage
+from infra import ami, naming, network, outputs
+from infra.agent_file import read_agent_file
+from infra.bucket import RunBucket
 from infra.identity import HostRole
 from infra.registry import Registry
 from infra.settings import Settings, SettingsError, WorkerSettings
-from infra.storage import RunBucket
 from infra.user_data import DATA_DEVICE
 from infra.worker import HostShape, HostTemplate, Worker
 
@@ -35,7 +36,7 @@ def deploy() -> None:
     """Declare everything of the current stack and export its outputs, one per field of StackOutputs."""
     base = _base()
     settings, prefix = base.settings, base.prefix
-    agent = storage.read_bundle(settings.agent_path(Path(pulumi.get_root_directory())))
+    agent = read_agent_file(settings.agent_path(Path(pulumi.get_root_directory())))
     identity = aws.get_caller_identity(opts=base.invoke)
     site = network.locate(settings, base.invoke)
     bucket = RunBucket(
@@ -106,9 +107,9 @@ def _base() -> Base:
     )
 
 
-def _template(base: Base, kind: str, ami: str, shape: HostShape) -> aws.ec2.LaunchTemplate:
+def _template(base: Base, kind: str, configured: str, shape: HostShape) -> aws.ec2.LaunchTemplate:
     name = naming.fitted(f"{base.prefix}-{kind}", naming.LAUNCH_TEMPLATE_LIMIT)
-    return HostTemplate(name, image=image.resolve(ami, base.invoke), shape=shape, opts=base.opts).template
+    return HostTemplate(name, image=ami.resolve(configured, base.invoke), shape=shape, opts=base.opts).template
 
 
 def _worker(

@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.image import Image
+from infra.ami import Image
 from infra.settings import WorkerSettings
 from infra.user_data import DATA_DEVICE, user_data
 

@@ -81,9 +81,7 @@ def test_a_bucket_that_fails_is_quoted_and_does_not_stop_the_script(moto_form: d
 
 
 def test_a_script_that_takes_too_long_is_ended_after_the_answer() -> None:
-    program = (
-        f"import sys; from agent.standalone import host_exec; host_exec.main({run_order('echo a; sleep 60', timeout_seconds=0.3)!r})"
-    )
+    program = f"import sys; from agent.standalone import host_exec; host_exec.main({run_order('echo a; sleep 60', timeout_seconds=0.3)!r})"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, start_new_session=True, timeout=20, check=False
     )

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from infra.settings import SettingsError
+from infra.agent_file import AgentFile
 
 INCOMPLETE_UPLOAD_DAYS = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentBundle:
-    """The agent's file as it was when the program read it; `digest` is the SHA-256 of its bytes, in hex."""
-
-    path: Path
-    digest: str
-
-    @property
-    def key(self) -> str:
-        """Give the object's key: content-addressed, so a host can tell that what it fetched is what was deployed."""
-        return f"agent/{self.digest}.pyz"
-
-
-def read_bundle(path: Path) -> AgentBundle:
-    """Read the agent's file and name it by its content.
-
-    Raises:
-        SettingsError: the file is not there; says what builds it.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            f"the agent's file cannot be read: {path} ({error.strerror}); build it with `inv up` or `make agent`, "
-            "or set agentBundle"
-        ) from error
-    return AgentBundle(path=path, digest=hashlib.sha256(content).hexdigest())
 
 
 def tls_only_policy(bucket_arn: str) -> dict[str, Any]:
@@ -98,7 +66,7 @@ class RunBucket(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        agent: AgentBundle,
+        agent: AgentFile,
         agent_tags: Mapping[str, str],
         noncurrent_version_days: int,
         protect: bool,

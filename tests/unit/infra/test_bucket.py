@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.settings import SettingsError
-from infra.storage import lifecycle_rules, read_bundle, tls_only_policy
+from infra.bucket import lifecycle_rules, tls_only_policy
 from tests.unit.infra.conftest import Program, Recording
-
-
-def test_a_bundle_is_named_by_the_digest_of_its_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "agent.pyz"
-    path.write_bytes(b"agent")
-    digest = hashlib.sha256(b"agent").hexdigest()
-    assert (read_bundle(path).digest, read_bundle(path).key) == (digest, f"agent/{digest}.pyz")
-
-
-def test_a_missing_bundle_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=str(tmp_path / "none.pyz")):
-        read_bundle(tmp_path / "none.pyz")
 
 
 def test_whoever_comes_without_tls_is_refused() -> None:

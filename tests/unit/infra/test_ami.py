@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.image import is_image_id
+from infra.ami import is_image_id
 from tests.unit.infra.conftest import IMAGE, Program, Recording
 
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"

@@ -1,0 +1,38 @@
+"""Reads the agent's one file, which hosts start from, and names it by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.settings import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentFile:
+    """The agent's file as it was when the program read it; `digest` is the SHA-256 of its bytes, in hex."""
+
+    path: Path
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """Return the object's key: content-addressed, so a host can tell that what it fetched is what was deployed."""
+        return f"agent/{self.digest}.pyz"
+
+
+def read_agent_file(path: Path) -> AgentFile:
+    """Read the agent's file and name it by its content.
+
+    Raises:
+        SettingsError: the file is not there; says what builds it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the agent's file cannot be read: {path} ({error.strerror}); build it with `inv up` or `make agent`, "
+            "or set agentBundle"
+        ) from error
+    return AgentFile(path=path, digest=hashlib.sha256(content).hexdigest())

@@ -1,16 +1,20 @@
-"""Time, as one object that tests can replace, and the one way in which times are written down."""
+"""Time as one object that tests can replace, waiting with a deadline, and the one way in which times are written."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Clock:
-    """The host's clock: `now` for records (UTC), `monotonic` for durations, `sleep` for waiting."""
+    """A machine's clock: `now` for records (UTC), `monotonic` for durations, `sleep` for waiting."""
 
     def now(self) -> datetime:
-        """The present moment in UTC; only for records, because the host's clock may be set while a run is on."""
+        """The present moment in UTC; only for records, because the clock may be set meanwhile."""
         return datetime.now(tz=timezone.utc)  # noqa: UP017  datetime.UTC came with Python 3.11; hosts may have 3.10
 
     def monotonic(self) -> float:
@@ -20,6 +24,27 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Wait; a subclass in a test may return at once."""
         time.sleep(seconds)
+
+
+def wait_until(
+    condition: Callable[[], T],
+    *,
+    seconds: float,
+    every: float,
+    clock: Clock = Clock(),  # noqa: B008  it has no state
+) -> T:
+    """Poll until `condition` is true, for at most `seconds`, and return its last value; it is asked at least once.
+
+    Args:
+        condition: what is waited for; any true value ends the wait.
+        seconds: how long to wait, on the monotonic clock.
+        every: seconds between two polls.
+        clock: whose time passes.
+    """
+    deadline = clock.monotonic() + seconds
+    while not (found := condition()) and clock.monotonic() < deadline:
+        clock.sleep(every)
+    return found
 
 
 def stamp(moment: datetime) -> str:

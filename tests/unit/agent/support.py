@@ -12,13 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 from agent.publish.bucket import Bucket, RunKeys
-from contract.clock import Clock
 from contract.code_manifest import manifest_key
 from tests.support.code import code_of
 
@@ -207,20 +205,3 @@ def _handler(service: MetadataService) -> type[BaseHTTPRequestHandler]:
             """Quiet."""
 
     return Handler
-
-
-class ManualClock(Clock):
-    """Time that moves only when a test moves it, or sleeps."""
-
-    def __init__(self, now: datetime = datetime(2026, 11, 22, 16, tzinfo=UTC)) -> None:
-        self.start = now
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return self.start + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds

@@ -7,7 +7,8 @@ import pytest
 from agent import repeat
 from agent.errors import AgentError
 from agent.repeat import Repeater, persist, within
-from tests.unit.agent.support import ManualClock, wait_until
+from tests.support.clock import ManualClock
+from tests.unit.agent.support import wait_until
 
 
 @pytest.fixture(autouse=True)

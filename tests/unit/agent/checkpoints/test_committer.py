@@ -12,7 +12,8 @@ from agent.errors import BucketError
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
-from tests.unit.agent.support import ManualClock, golden, new_run, sha256
+from tests.support.clock import ManualClock
+from tests.unit.agent.support import golden, new_run, sha256
 
 
 class Kept:

@@ -9,7 +9,8 @@ import pytest
 from agent.host.doctor import examine
 from agent.publish.bucket import Bucket
 from contract.clock import Clock
-from tests.unit.agent.support import SECRET, ManualClock, MetadataService
+from tests.support.clock import ManualClock
+from tests.unit.agent.support import SECRET, MetadataService
 
 
 def checks(report: dict[str, Any]) -> dict[str, bool]:

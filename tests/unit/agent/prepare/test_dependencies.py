@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.prepare.dependencies import INSTALL_SECONDS, DependencyError, Installer, Source, find_needs
-from tests.unit.agent.support import ManualClock
+from tests.support.clock import ManualClock
 
 HEADER = "# /// script\n# dependencies = ['x']\n# ///\n"
 PROJECT = "[project]\nname = 'p'\ndependencies = ['x']\n"

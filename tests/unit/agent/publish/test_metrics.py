@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.publish.metrics import LINE_BYTES, Metrics
-from tests.unit.agent.support import ManualClock
+from tests.support.clock import ManualClock
 
 
 @pytest.fixture

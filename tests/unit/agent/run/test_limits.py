@@ -10,7 +10,8 @@ import pytest
 from agent.run.limits import ActivityMeter, Excess, LimitGuard, exceeded, processor_seconds
 from agent.run.outcome import Cause
 from agent.run.spec import Limits
-from tests.unit.agent.support import ManualClock, wait_until
+from tests.support.clock import ManualClock
+from tests.unit.agent.support import wait_until
 
 NONE = Limits(timeout_seconds=None, hang_timeout_seconds=None, max_cost_usd=None, grace_seconds=1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.run.outcome import Cause
 from agent.run.stop import Stopper
-from tests.unit.agent.support import ManualClock
+from tests.support.clock import ManualClock
 
 
 class Process:

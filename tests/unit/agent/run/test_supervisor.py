@@ -20,7 +20,8 @@ from agent.run.outcome import Cause
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor, publish
 from contract.clock import Clock
-from tests.unit.agent.support import INSTANCE, Host, ManualClock, MetadataService, new_run
+from tests.support.clock import ManualClock
+from tests.unit.agent.support import INSTANCE, Host, MetadataService, new_run
 
 
 class Watch:

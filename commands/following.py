@@ -167,7 +167,7 @@ def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str | 
     outcome = run.outcome
     last = f"s3://{stack.bucket.name}/{outcome.last_checkpoint}" if outcome and outcome.last_checkpoint else ""
     return {
-        "run": run.id,
+        "run": f"{run.id} ({run.spec.name})" if run.spec.name else run.id,
         "host": f"{run.spec.host.name} ({run.spec.host.instance_id})",
         "state": wording.state(run.state(now), outcome.detail if outcome else ""),
         "exit code": wording.number(outcome.exit_code if outcome else None),
@@ -182,6 +182,11 @@ def as_item(run: Run, now: dt.datetime) -> dict[str, Any]:
     cost = run.cost_usd(now)
     return {
         "run": run.id,
+        "name": run.spec.name,
+        "tags": run.spec.tags,
+        "project": run.spec.project,
+        "created_by": run.spec.created_by,
+        "created_at": run.spec.created_at,
         "attempt": run.attempt,
         "script": run.spec.script,
         "arguments": run.spec.arguments,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,7 @@ from remote.host import Host, find_host, require_running
 from remote.meter import SILENT, Meter
 from remote.orders import Orders, Sent
 from remote.prices import usd_per_hour
+from remote.project import project_name
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
 from remote.runs import latest_run, read_run
 from remote.snapshot import Tree, provenance
@@ -58,6 +59,8 @@ class Request:
     keep_checkpoints: int = 5
     install_dependencies: bool = True
     resume: Source | None = None
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
@@ -161,6 +164,9 @@ def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetim
         keep_checkpoints=request.keep_checkpoints,
         install_dependencies=request.install_dependencies,
         resume=_resume(request.resume, run),
+        name=request.name,
+        tags=dict(request.tags),
+        project=project_name(tree.root),
     )
 
 

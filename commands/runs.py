@@ -7,9 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
-from commands.following import Selection, as_item, follow_run, show_log, stream_run, summary
+from commands.following import as_item, follow_run, show_log, stream_run, summary
 from commands.frame import command, emit, print_table
-from remote.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -51,8 +50,8 @@ def _row(run: Run, now: dt.datetime) -> list[str | Text]:
 @command(
     noun="run",
     follow="Go on until the run ends, and exit with its script's own code",
-    tail="Only the last N lines (default: all)",
-    since="Only what came in the last 90s, 20m, 2h",
+    tail="The last N lines (default: all), and with --follow what comes after them",
+    since="What came in the last 90s, 20m, 2h, and with --follow what comes after",
     grep="Only lines that match a regular expression",
 )
 def monitor(
@@ -67,23 +66,19 @@ def monitor(
 ) -> None:
     """Show a run's log, while it runs and long after.
 
-    Example: inv monitor --follow
+    Example: inv monitor --follow --tail 50
     """
     from invoke.exceptions import Exit
 
-    from remote.durations import parse_duration
+    from remote.log import read_selection
 
-    selection = Selection(since_seconds=parse_duration(since, "--since") if since else None, grep=grep, tail=tail)
-    if follow and selection != Selection():
-        raise UsageError(
-            "--follow shows everything; --tail, --since and --grep are for what is there", next_step="inv monitor"
-        )
+    selected = read_selection(tail=tail, since=since, grep=grep, now=dt.datetime.now(dt.UTC))
     opened = environment.open_stack(stack)
     chosen = choose_run(opened, run)
     if not follow:
-        show_log(opened, chosen, selection, as_json=json)
+        show_log(opened, chosen, selected, as_json=json)
         return
-    code = stream_run(opened, chosen) if json else follow_run(opened, chosen, sys.stdout)
+    code = stream_run(opened, chosen, selected) if json else follow_run(opened, chosen, sys.stdout, selected)
     if not json:
         summary(opened, chosen.id, as_json=False)
     if code:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 SHOWN = 100
 
 
-@command(run="A run's id", other="The id of the run to compare it with")
+@command(run="A run's id, its name, or `latest`", other="The run to compare it with, named the same way")
 def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> None:
     """Compare two runs: their commits, arguments and files.
 
-    Example: inv runs.diff 20261122-160000-7f3a9c 20261122-170000-02b1de
+    Example: inv runs.diff 20261122-160000-7f3a9c latest
     """
     from remote.compare import compare
     from remote.manifests import read_manifest

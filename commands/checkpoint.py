@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from commands import environment, wording
 from commands.frame import command, emit, print_facts, print_table, say
 from commands.progress import bar
-from commands.runs import choose_run
+from commands.runs import RUN, RUN_OR_HOST, choose_run
 from remote.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from remote.stack import Stack
 
 STEP = "The step (default: the newest)"
-HOST = "The newest run that was sent to this host, by its name or instance id"
+HOST = "The newest run that was sent to this host (name or instance id)"
 
 
-@command(noun="run", host=HOST)
+@command(noun="run", run=RUN_OR_HOST, host=HOST)
 def list_(c: Any, run: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """List the committed checkpoints of a run.
 
@@ -40,7 +40,7 @@ def list_(c: Any, run: str = "", host: str = "", stack: str = "", json: bool = F
     print_table(["STEP", "SIZE", "AGE", "METRICS", "FILES"], [_row(one, now) for one in found])
 
 
-@command(noun="run", step=STEP, host=HOST)
+@command(noun="run", run=RUN_OR_HOST, step=STEP, host=HOST)
 def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """Show one checkpoint: its files, their hashes, its metrics.
 
@@ -61,7 +61,7 @@ def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "",
     )
 
 
-@command(noun="run", step="The step (default: all of them)", host=HOST)
+@command(noun="run", run=RUN_OR_HOST, step="The step (default: all of them)", host=HOST)
 def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
     """Read checkpoints back, hash them again and look whether they are whole.
 
@@ -84,7 +84,9 @@ def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "
         )
 
 
-@command(noun="run", step=STEP, host=HOST, to="The folder to put the files into (default: RUN/STEP here)")
+@command(
+    noun="run", run=RUN_OR_HOST, step=STEP, host=HOST, to="The folder to put the files into (default: RUN/STEP here)"
+)
 def pull(
     c: Any, run: str = "", step: str = "", to: str = "", host: str = "", stack: str = "", json: bool = False
 ) -> None:
@@ -105,25 +107,24 @@ def pull(
         print(path)
 
 
-@command(path="The file or folder to push", step="The step (default: the last number in the name)")
+@command(run=RUN, path="The file or folder to push", step="The step (default: the last number in the name)")
 def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: bool = False) -> None:
     """Commit a local file or folder as a checkpoint of a run.
 
     Example: inv checkpoint.push 20261122-160000-7f3a9c checkpoint_epoch_9.npz
     """
     from remote.checkpoints import push as push_one
-    from remote.runs import read_run
 
     opened = environment.open_stack(stack)
-    chosen = read_run(opened.bucket, run)
+    chosen = choose_run(opened, run).id
     with bar("push") as meter:
-        manifest = push_one(opened.bucket, chosen.id, Path(path), _number(step, run), dt.datetime.now(dt.UTC), meter)
-    say("pushed", f"step {manifest.step} of run {run}, {wording.size(manifest.size)}")
+        manifest = push_one(opened.bucket, chosen, Path(path), _number(step, chosen), dt.datetime.now(dt.UTC), meter)
+    say("pushed", f"step {manifest.step} of run {chosen}, {wording.size(manifest.size)}")
     if json:
-        emit("pushed", run=run, step=manifest.step, files=manifest.files)
+        emit("pushed", run=chosen, step=manifest.step, files=manifest.files)
 
 
-@command(noun="run", keep="How many of the newest to keep", host=HOST)
+@command(noun="run", run=RUN_OR_HOST, keep="How many of the newest to keep", host=HOST)
 def prune(
     c: Any, run: str = "", keep: int = 5, host: str = "", dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
@@ -154,7 +155,10 @@ def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]
     if run and host:
         raise UsageError("a run and --host name two things", next_step=f"inv checkpoint.list {run}")
     opened = environment.open_stack(stack)
-    chosen = latest_run_on(opened.bucket, host, dt.datetime.now(dt.UTC)) if host else choose_run(opened, run)
+    if host:
+        chosen = latest_run_on(opened.bucket, host, dt.datetime.now(dt.UTC))
+    else:
+        chosen = choose_run(opened, run, or_host=True)
     return opened, chosen, list_checkpoints(opened.bucket, chosen.id)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, print_facts, print_table, say
+from commands.runs import choose_run
 
 if TYPE_CHECKING:
     from remote.compare import Change
@@ -15,18 +17,17 @@ if TYPE_CHECKING:
 SHOWN = 100
 
 
-@command(run="A run's id", other="The id of the run to compare it with")
+@command(run="A run's id, its name, or `latest`", other="The run to compare it with, named the same way")
 def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> None:
     """Compare two runs: their commits, arguments and files.
 
-    Example: inv runs.diff 20261122-160000-7f3a9c 20261122-170000-02b1de
+    Example: inv runs.diff 20261122-160000-7f3a9c latest
     """
     from remote.compare import compare
     from remote.manifests import read_manifest
-    from remote.runs import read_run
 
     opened = environment.open_stack(stack)
-    specs = [read_run(opened.bucket, name).spec for name in (run, other)]
+    specs = [choose_run(opened, name).spec for name in (run, other)]
     before, after = (read_manifest(opened.bucket, spec.snapshot.digest) for spec in specs)
     changes = compare(before, after)
     if json:
@@ -41,6 +42,9 @@ def _facts(spec: RunSpec) -> dict[str, Any]:
     code = spec.snapshot
     return {
         "run": spec.run,
+        "name": spec.name,
+        "tags": spec.tags,
+        "project": spec.project,
         "commit": code.commit,
         "branch": code.branch,
         "dirty": code.dirty,
@@ -53,15 +57,29 @@ def _facts(spec: RunSpec) -> dict[str, Any]:
 
 
 def _show(specs: list[RunSpec], changes: list[Change]) -> None:
-    from remote.reading import shown
-
     one, other = (_facts(spec) for spec in specs)
+    apart = bool(one["project"] and other["project"]) and one["project"] != other["project"]
+    if apart:
+        print_facts({"projects": f"two, {one['project']} and {other['project']}; files are only counted"})
     rows = [[name, _text(one[name]), _text(other[name])] for name in one if one[name] != other[name]]
     print_table(["", *(spec.run for spec in specs)], rows[1:])
     same = [name for name in one if one[name] == other[name]]
     print_facts({"the same": ", ".join(same) or "nothing", "files": f"{len(changes)} differ"})
-    if changes:
-        print_table(["WHAT", "SIZE", "FILE"], [_row(change, shown(change.name)) for change in changes[:SHOWN]])
+    if changes and apart:
+        print_facts({"of these": f"{_count(changes)}; --json lists them all"})
+    elif changes:
+        _show_files(changes)
+
+
+def _count(changes: list[Change]) -> str:
+    kinds = Counter(change.what for change in changes)
+    return ", ".join(f"{count} {what}" for what, count in sorted(kinds.items()))
+
+
+def _show_files(changes: list[Change]) -> None:
+    from remote.reading import shown
+
+    print_table(["WHAT", "SIZE", "FILE"], [_row(change, shown(change.name)) for change in changes[:SHOWN]])
     if len(changes) > SHOWN:
         say("more", f"{len(changes) - SHOWN} further files; --json lists them all")
 
@@ -69,6 +87,8 @@ def _show(specs: list[RunSpec], changes: list[Change]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return shlex.join(value)
+    if isinstance(value, dict):
+        value = " ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)[:40] if value else "-"

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
-import re
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from invoke.exceptions import Exit
 
 from commands import wording
 from commands.frame import emit, emit_line, print_facts, say
-from remote.errors import Unavailable, UsageError
+from remote.errors import Unavailable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.bucket import Bucket
     from remote.follow import Event
+    from remote.log import Selection
     from remote.runs import Run
     from remote.stack import Stack
 
 
-def follow_run(stack: Stack, run: Run, log_to: TextIO) -> int:
-    """Show the log as it comes until the run ends; the exit code to end with.
+def follow_run(stack: Stack, run: Run, log_to: TextIO, selection: Selection | None = None) -> int:
+    """Show the log, or what is selected of it, as it comes until the run ends; the exit code to end with.
 
     Ctrl-C stops only the watching: the run goes on, and the way back is printed.
 
@@ -39,7 +38,7 @@ def follow_run(stack: Stack, run: Run, log_to: TextIO) -> int:
         if isinstance(event, LogChunk):
             write(log_to, event.data)
 
-    return _watch(stack, run, show)
+    return _watch(stack, run, show, selection)
 
 
 def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
@@ -50,7 +49,7 @@ def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
         raise Exit(code=code)
 
 
-def stream_run(stack: Stack, run: Run) -> int:
+def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> int:
     """The same as JSON lines: `log` and `status` events, then one `outcome`."""
     from remote.follow import LogChunk
     from remote.records import Outcome, Status
@@ -65,16 +64,17 @@ def stream_run(stack: Stack, run: Run) -> int:
         elif isinstance(event, Outcome):
             emit_line("outcome", **asdict(event))
 
-    return _watch(stack, run, show)
+    return _watch(stack, run, show, selection)
 
 
-def _watch(stack: Stack, run: Run, show: Callable[[Event], None]) -> int:
-    from remote.follow import Follower, Silence
+def _watch(stack: Stack, run: Run, show: Callable[[Event], None], selection: Selection | None) -> int:
+    from remote.follow import Silence, follow
+    from remote.log import ALL
     from remote.records import Outcome
     from remote.runs import exit_code
 
     try:
-        for event in Follower(stack.bucket, run.id, attempt=run.attempt).events():
+        for event in follow(stack.bucket, run.id, selection or ALL, attempt=run.attempt):
             show(event)
             if isinstance(event, Outcome):
                 return exit_code(event)
@@ -111,42 +111,17 @@ def write(out: TextIO, data: bytes) -> None:
     out.buffer.flush()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which lines of a log to show: those of the last `since_seconds`, matching `grep`, the last `tail` of them."""
-
-    since_seconds: float | None = None
-    grep: str = ""
-    tail: int = 0
-
-    def of(self, bucket: Bucket, run: str) -> Iterable[bytes]:
-        """The lines.
-
-        Raises:
-            UsageError: `grep` is no regular expression.
-        """
-        from remote.follow import lines_of, read_log, select_lines
-
-        try:
-            pattern = re.compile(self.grep.encode()) if self.grep else None
-        except re.error as error:
-            raise UsageError(
-                f"--grep: {self.grep!r} is no regular expression: {error}", next_step="inv monitor --grep loss"
-            ) from error
-        now = dt.datetime.now(dt.UTC)
-        since = now - dt.timedelta(seconds=self.since_seconds) if self.since_seconds else None
-        return select_lines(lines_of(read_log(bucket, run, since)), pattern, self.tail)
-
-
 def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> None:
     """Print the log that is in the bucket now."""
-    lines = selection.of(stack.bucket, run.id)
+    from remote.log import read_log
+
+    log = read_log(stack.bucket, run.id, selection)
     now = dt.datetime.now(dt.UTC)
     if as_json:
-        emit("monitor", **as_item(run, now), log=b"".join(lines).decode(errors="replace"))
+        emit("monitor", **as_item(run, now), log=b"".join(log).decode(errors="replace"))
         return
-    for line in lines:
-        write(sys.stdout, line)
+    for part in log:
+        write(sys.stdout, part)
     if not run.ended:
         say("run", f"{run.id} is {run.state(now)}; inv monitor {run.id} --follow goes on")
 
@@ -167,7 +142,7 @@ def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str | 
     outcome = run.outcome
     last = f"s3://{stack.bucket.name}/{outcome.last_checkpoint}" if outcome and outcome.last_checkpoint else ""
     return {
-        "run": run.id,
+        "run": f"{run.id} ({run.spec.name})" if run.spec.name else run.id,
         "host": f"{run.spec.host.name} ({run.spec.host.instance_id})",
         "state": wording.state(run.state(now), outcome.detail if outcome else ""),
         "exit code": wording.number(outcome.exit_code if outcome else None),
@@ -182,6 +157,11 @@ def as_item(run: Run, now: dt.datetime) -> dict[str, Any]:
     cost = run.cost_usd(now)
     return {
         "run": run.id,
+        "name": run.spec.name,
+        "tags": run.spec.tags,
+        "project": run.spec.project,
+        "created_by": run.spec.created_by,
+        "created_at": run.spec.created_at,
         "attempt": run.attempt,
         "script": run.spec.script,
         "arguments": run.spec.arguments,

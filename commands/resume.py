@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from commands import environment, wording
 from commands.following import finish_with
 from commands.frame import command, emit, say
-from commands.runs import choose_run
+from commands.runs import RUN, choose_run
 
 if TYPE_CHECKING:
     from remote.runs import Run
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @command(
     noun="run",
+    run=RUN,
     host="The host to go on with (default: the one it was on)",
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
 )
@@ -85,7 +86,7 @@ def _hand_over(stack: Stack, run: Run) -> None:
     say("transport", f"{sent.choice.way}: {sent.choice.why}")
 
 
-@command(noun="run")
+@command(noun="run", run=RUN)
 def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: bool = False) -> None:
     """End a run after a last checkpoint, and leave its host as it is.
 

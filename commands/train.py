@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,6 +14,7 @@ from commands import environment, wording
 from commands.following import finish_with
 from commands.frame import command, emit, say
 from commands.progress import bar
+from commands.runs import choose_run
 from commands.stack import ensure_local_stack
 from remote.errors import ConfigError, UsageError
 
@@ -34,14 +36,16 @@ if TYPE_CHECKING:
     hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
     project="The folder to send (default: the nearest .git, else pyproject.toml, else the script's folder)",
-    resume="Begin with a checkpoint: of a run, of the `latest` run, or at a path here",
+    resume="Begin with a checkpoint: of a run (id, name or `latest`), or at a path here",
     queue="Wait for the host when another run has it",
     timeout="End the run after this long: 90s, 20m, 2h",
     hang_timeout="End the run after this long without a log line, a checkpoint or work",
     max_cost="End the run when its host has cost this many USD",
     grace="From asking the script to end to ending it (default: 90s)",
     keep="How many checkpoints to keep in the bucket (default: 5)",
-    rerun="Do a run again: its code, arguments and limits, from its record",
+    rerun="Do a run (id, name or `latest`) again: all that its record has of it",
+    name="What to call the run: a word by which other commands find it too",
+    tag="KEY=VALUE to keep with the run; may be given again and again",
     watch="Stay, and at every save end the run, send what changed and start again",
     max_size="Refuse a larger project (default: 500MB)",
     deps="Install the script's dependencies first (default); --no-deps does not",
@@ -63,6 +67,8 @@ def train(
     keep: int = 5,
     rerun: str = "",
     watch: bool = False,
+    name: str = "",
+    tag: Sequence[str] = [],
     max_size: str = "500MB",
     deps: bool = True,
     transport: str = "",
@@ -78,6 +84,7 @@ def train(
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
     from remote.arguments import after_double_dash, script_arguments
+    from remote.labels import read_name, read_tags
     from remote.launch import read_limits
     from remote.sizes import parse_size
 
@@ -94,6 +101,8 @@ def train(
         deps=deps,
         resume=resume,
         max_bytes=parse_size(max_size, option="max-size"),
+        name=read_name(name),
+        tags=read_tags(tag),
     )
     manner = Manner(rerun=rerun, watch=watch, wait=wait, dry_run=dry_run, as_json=json)
     _train(stack, environment.access_of(c, transport, identity), wish, manner)
@@ -117,7 +126,7 @@ def _train(stack: str, access: Access, wish: Wish, manner: Manner) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How the command is to go about it: with a run that was (`rerun`, its id), again and again, without waiting, …"""
+    """How the command is to go about it: with an earlier run (`rerun`, as typed), again and again, not waiting, …"""
 
     rerun: str
     watch: bool
@@ -140,9 +149,13 @@ class Wish:
     deps: bool
     resume: str
     max_bytes: int
+    name: str | None
+    tags: dict[str, str]
 
     def require_nothing(self, *, watch: bool) -> None:
         """Refuse, for a rerun, what would make it another run: all of that comes from the record.
+
+        What the run is called, and where it goes, does not.
 
         Raises:
             UsageError: something was asked for; it is named.
@@ -192,6 +205,8 @@ class Wish:
             keep_checkpoints=self.keep,
             install_dependencies=self.deps,
             resume=source,
+            name=self.name,
+            tags=self.tags,
         )
         tree = self.look(script)
         return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree, source
@@ -222,14 +237,14 @@ def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
 
 def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
     from remote.rerun import plan_rerun
-    from remote.runs import read_run
 
-    name = wish.host or read_run(stack.bucket, manner.rerun).spec.host.name
-    spec = plan_rerun(stack, manner.rerun, _free_host(stack, name, queue=wish.queue), dt.datetime.now(dt.UTC))
+    earlier = choose_run(stack, manner.rerun)
+    host = _free_host(stack, wish.host or earlier.spec.host.name, queue=wish.queue)
+    spec = plan_rerun(stack, earlier.id, host, dt.datetime.now(dt.UTC), name=wish.name, tags=wish.tags)
     if manner.dry_run:
         _show_plan(spec, as_json=manner.as_json)
         return
-    say("again", f"run {manner.rerun}: the same code, arguments and limits")
+    say("again", f"run {earlier.id}: the same code, arguments and limits")
     _hand_over(stack, spec)
     _finish(stack, spec, manner)
 
@@ -306,7 +321,8 @@ def _hand_over(stack: Stack, spec: RunSpec) -> None:
     sent = launch.start(stack, spec)
     launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)
     say("transport", f"{sent.choice.way}: {sent.choice.why}")
-    say("run", f"{spec.run} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
+    named = f" ({spec.name})" if spec.name else ""
+    say("run", f"{spec.run}{named} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
 
 
 def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
@@ -316,8 +332,10 @@ def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
     from commands.frame import print_facts
 
     files = wording.count(spec.snapshot.files, "file")
+    labels = " ".join([spec.name or "", *(f"{key}={value}" for key, value in spec.tags.items())]).strip()
     print_facts(
         {
+            **({"name and tags": labels} if labels else {}),
             "would run": " ".join([spec.script, *spec.arguments]),
             "host": f"{spec.host.name} ({spec.host.instance_id}, {spec.host.instance_type}, {spec.host.market})",
             "code": f"{files}, {wording.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",

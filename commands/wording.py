@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 KILO = 1000
 THREE_DIGITS = 100
 MINUTE = 60
+DAY_HOURS = 24
 UNITS = ("B", "kB", "MB", "GB", "TB")
 # What a state means at a glance: green is good, yellow asks for patience, red for action.
 COLOURS = {
@@ -59,6 +60,19 @@ def duration(seconds: float | None) -> str:
     if minutes < MINUTE:
         return f"{minutes} min {rest} s"
     return f"{minutes // MINUTE} h {minutes % MINUTE} min"
+
+
+def brief_duration(seconds: float | None) -> str:
+    """The same for a narrow column: `9s`, `3m20s`, `2h05m`, `3d04h`; a dash for None."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), MINUTE)
+    if not minutes:
+        return f"{rest}s"
+    hours, minutes = divmod(minutes, MINUTE)
+    if not hours:
+        return f"{minutes}m{rest:02}s"
+    return f"{hours}h{minutes:02}m" if hours < DAY_HOURS else f"{hours // DAY_HOURS}d{hours % DAY_HOURS:02}h"
 
 
 def money(usd: Decimal | None) -> str:

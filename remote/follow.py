@@ -6,15 +6,13 @@ One listing per look shows everything that is new: log chunks come after the las
 
 from __future__ import annotations
 
-import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from remote import records
 from remote.bucket import Bucket, Entry
+from remote.log import ALL, Lines, Selection, begin
 from remote.records import Outcome, Status
 
 LOOK_SECONDS = 0.5
@@ -47,6 +45,7 @@ class Follower:
         bucket: where the run lies.
         run: its id.
         attempt: the attempt whose outcome ends it; the log begins with the first.
+        after: the key of the last chunk that need not be shown.
         clock: monotonic seconds, for the silence of an agent.
         sleep: waits between two looks.
     """
@@ -57,6 +56,7 @@ class Follower:
         run: str,
         *,
         attempt: int = 1,
+        after: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -65,7 +65,7 @@ class Follower:
         self._attempt = attempt
         self._clock = clock
         self._sleep = sleep
-        self._last_key = records.log_prefix(run)
+        self._last_key = after or records.log_prefix(run)
         self._status_etag = ""
         self._heard_at = clock()
 
@@ -120,30 +120,28 @@ class Follower:
             yield Outcome.from_mapping(found)
 
 
-def read_log(bucket: Bucket, run: str, since: datetime | None = None) -> Iterator[bytes]:
-    """The log that is in the bucket now, chunk by chunk, all attempts one after the other.
+def follow(
+    bucket: Bucket,
+    run: str,
+    selection: Selection = ALL,
+    *,
+    attempt: int = 1,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Event]:
+    """The events of a run until its outcome, with those bytes of its log that are selected.
 
-    Args:
-        bucket: where the run lies.
-        run: its id.
-        since: leave out chunks that came into the bucket before; a chunk is a second or two of the script's output.
+    The last lines of what is there come first and at once; then the follower goes on past the chunk that they end in,
+    so nothing is lost or shown twice between the two.
     """
-    for entry in bucket.keys(records.log_prefix(run)):
-        if since is None or entry.modified_at >= since:
-            yield bucket.get(entry.key) or b""
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines of what was cut anywhere; the last may lack its end."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    if rest:
-        yield rest
-
-
-def select_lines(lines: Iterable[bytes], pattern: re.Pattern[bytes] | None, tail: int) -> Iterable[bytes]:
-    """The lines that match, and of those the last `tail`; 0 means all."""
-    chosen = (line for line in lines if pattern is None or pattern.search(line))
-    return deque(chosen, maxlen=tail) if tail else chosen
+    start = begin(bucket, run, selection)
+    lines = Lines(selection.pattern, start.rest)
+    if start.lines:
+        yield LogChunk(key=start.after, data=b"".join(start.lines))
+    for event in Follower(bucket, run, attempt=attempt, after=start.after, clock=clock, sleep=sleep).events():
+        if isinstance(event, Outcome) and (data := lines.end()):
+            yield LogChunk(key=start.after, data=data)
+        if not isinstance(event, LogChunk):
+            yield event
+        elif data := lines.feed(event.data):
+            yield replace(event, data=data)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,8 +23,9 @@ from remote.host import Host, find_host, require_running
 from remote.meter import SILENT, Meter
 from remote.orders import Orders, Sent
 from remote.prices import usd_per_hour
+from remote.project import project_name
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
-from remote.runs import latest_run, read_run
+from remote.search import find_run, names_one_run
 from remote.snapshot import Tree, provenance
 from remote.stack import Stack
 from remote.sync import CodeSync
@@ -32,7 +33,6 @@ from remote.transport import Way
 from remote.uncommitted import keep_patch
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
-LATEST = "latest"
 STALE_SECONDS = 30
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
@@ -58,24 +58,31 @@ class Request:
     keep_checkpoints: int = 5
     install_dependencies: bool = True
     resume: Source | None = None
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
-    """What `--resume` means: nothing, `latest`, a run's id, or a path on the laptop.
+    """What `--resume` means: nothing, a path on the laptop, or a run by its id, its name or `latest`.
+
+    What can be an id is one, and so is `latest`; a path that is there goes before a name.
 
     Raises:
         InputMissing: there is no such run, or no such path.
     """
     if not text:
         return None
-    if text == LATEST:
-        return Source(run=latest_run(stack.bucket, now).id)
-    if records.RUN_ID.fullmatch(text):
-        return Source(run=read_run(stack.bucket, text).id)
-    path = Path(text)
-    if not path.exists():
-        raise InputMissing(f"--resume: {text!r} is neither a run nor a path here", next_step="inv runs")
-    return Source(path=path)
+    named = names_one_run(text)
+    if not named and Path(text).exists():
+        return Source(path=Path(text))
+    try:
+        return Source(run=find_run(stack.bucket, text, now).id)
+    except InputMissing as missing:
+        if named:
+            raise
+        raise InputMissing(
+            f"--resume: {text!r} is not a path here, and {missing.message}", next_step=missing.next_step
+        ) from None
 
 
 def read_limits(*, timeout: str, hang_timeout: str, max_cost: str, grace: str) -> Limits:
@@ -161,6 +168,9 @@ def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetim
         keep_checkpoints=request.keep_checkpoints,
         install_dependencies=request.install_dependencies,
         resume=_resume(request.resume, run),
+        name=request.name,
+        tags=dict(request.tags),
+        project=project_name(tree.root),
     )
 
 

@@ -70,6 +70,22 @@ def find_project(project: Path | None = None, *, cwd: Path | None = None) -> Pat
     return _folder(here, project, "inv sync.plan --project FOLDER")
 
 
+def project_name(root: Path) -> str | None:
+    """What people call the project of that folder: the folder's name, for each of a repository's worktrees the same.
+
+    A worktree's `.git` is a file that leads to `…/NAME/.git/worktrees/…`, or to `…/NAME.git/worktrees/…` where the
+    repository has no work tree of its own. The root of the file system has no name.
+    """
+    try:
+        kept = (root / (root / ".git").read_text().removeprefix("gitdir: ").strip()).resolve()
+    except (OSError, ValueError):  # no file, or one that is not git's
+        kept = root
+    if kept.parent.name != "worktrees":
+        return root.name or None
+    shared = kept.parent.parent
+    return shared.parent.name if shared.name == ".git" else shared.name.removesuffix(".git")
+
+
 def _folder(here: Path, project: Path, next_step: str) -> Path:
     if not (here / project).is_dir():
         raise InputMissing(f"the project {here / project} is no folder", next_step=next_step)

@@ -11,14 +11,17 @@ import dataclasses
 import datetime as dt
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from remote.errors import ConfigError, InputMissing
 
 SCHEMA = 1
+SHOWN_CHARACTERS = 80  # of a value that is wrong
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LATEST = "latest"  # stands for the newest run wherever a run is named
 
 
 def new_run_id(now: dt.datetime) -> str:
@@ -34,7 +37,12 @@ def check_run_id(text: str) -> str:
     """
     if RUN_ID.fullmatch(text):
         return text
-    raise InputMissing(f"{text!r} is no run id (YYYYMMDD-HHMMSS-xxxxxx)", next_step="inv runs")
+    raise InputMissing(f"{text!r} is not a run id (YYYYMMDD-HHMMSS-xxxxxx)", next_step="inv runs")
+
+
+def is_run_name(text: str) -> bool:
+    """Whether `text` can be the name of a run: it can be taken neither for a run id nor for `latest`."""
+    return bool(RUN_NAME.fullmatch(text)) and not RUN_ID.fullmatch(text) and text.lower() != LATEST
 
 
 def instant(when: dt.datetime) -> str:
@@ -67,16 +75,44 @@ class Record:
 
     @classmethod
     def from_fields(cls, data: Mapping[str, Any]) -> Self:
-        """Read a nested object, which carries no schema of its own."""
+        """Read a nested object, which carries no schema of its own.
+
+        Raises:
+            ConfigError: a field without a default is missing, or what must be text is not.
+        """
         known = {f.name: f for f in dataclasses.fields(cls)}
         missing = [name for name, f in known.items() if name not in data and _has_no_default(f)]
         if missing:
             raise ConfigError(f"this {cls.__name__} lacks {', '.join(missing)}")
+        for name, f in known.items():
+            if name in data and not _IS_TEXT.get(str(f.type), _anything)(data[name]):
+                raise _damaged(cls, data, name)
         return cls(**{name: data[name] for name in known if name in data})
 
     def to_mapping(self) -> dict[str, Any]:
         """The object to encode as JSON."""
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+
+# Commands print, compare and sort these fields, by the annotations that they have in the records.
+_IS_TEXT: Mapping[str, Callable[[Any], bool]] = {
+    "str": lambda found: isinstance(found, str),
+    "str | None": lambda found: found is None or isinstance(found, str),
+    "list[str]": lambda found: isinstance(found, list) and all(isinstance(item, str) for item in found),
+    "dict[str, str]": lambda found: isinstance(found, dict) and all(isinstance(item, str) for item in found.values()),
+}
+
+
+def _anything(_: object) -> bool:
+    return True
+
+
+def _damaged(shape: type[Record], data: Mapping[str, Any], name: str) -> ConfigError:
+    of_run = f" of run {data['run']}" if data.get("run") else ""
+    return ConfigError(
+        f"the {shape.__name__}{of_run} is damaged: {name} is {repr(data[name])[:SHOWN_CHARACTERS]}",
+        next_step="inv runs",
+    )
 
 
 def _has_no_default(f: dataclasses.Field[Any]) -> bool:
@@ -134,13 +170,26 @@ class RunSpec(Record):
     keep_checkpoints: int = 5
     install_dependencies: bool = True
     resume: dict[str, Any] | None = None
+    name: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    project: str | None = None
 
     @classmethod
     def from_fields(cls, data: Mapping[str, Any]) -> Self:
-        """Read the nested objects too."""
+        """Read the nested objects too.
+
+        Raises:
+            ConfigError: a field is missing or damaged.
+        """
         nested: dict[str, type[Record]] = {"snapshot": SnapshotRef, "host": HostRef, "limits": Limits}
+        for name in nested:
+            if name in data and not isinstance(data[name], Mapping):
+                raise _damaged(cls, data, name)
         read = {name: kind.from_fields(data[name]) for name, kind in nested.items() if name in data}
-        return super().from_fields({**data, **read})
+        spec = super().from_fields({**data, **read})
+        if spec.name is not None and not is_run_name(spec.name):
+            raise _damaged(cls, data, "name")
+        return spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,26 +8,42 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from remote import records
 from remote.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.errors import InputMissing
 from remote.host import Host
+from remote.labels import require_few
 from remote.manifests import missing_parts
 from remote.prices import usd_per_hour
 from remote.records import HostRef, RunSpec
 from remote.runs import read_run
 from remote.stack import Stack
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
-def plan_rerun(stack: Stack, run: str, host: Host, now: dt.datetime) -> RunSpec:
+
+def plan_rerun(
+    stack: Stack, run: str, host: Host, now: dt.datetime, *, name: str | None = None, tags: Mapping[str, str] = NO_TAGS
+) -> RunSpec:
     """The spec of a further run that does what `run` did; no side effects.
 
-    Everything of its record is kept but what names it: id, time, person, host and price.
+    Everything of its record is kept but what tells it from other runs: id, time, person, host and price.
+
+    Args:
+        stack: where the run is.
+        run: its id.
+        host: where the further run is to go.
+        now: the time.
+        name: the further run's name; None keeps that of `run`.
+        tags: tags to add to those of `run`, or to set anew.
 
     Raises:
+        UsageError: that would be too many tags.
         InputMissing: there is no such run, its code is no longer in the bucket, or the checkpoint that it began with.
     """
     spec = read_run(stack.bucket, run).spec
@@ -47,6 +63,8 @@ def plan_rerun(stack: Stack, run: str, host: Host, now: dt.datetime) -> RunSpec:
         ),
         usd_per_hour=None if price is None else f"{price:f}",
         resume=_beginning(stack, run),
+        name=name or spec.name,
+        tags=require_few({**spec.tags, **tags}),
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
+from typing import Any
 
 from remote import records
 from remote.bucket import Bucket
-from remote.errors import InputMissing, Interrupted, Unavailable
+from remote.errors import ConfigError, InputMissing, Interrupted, Unavailable
 from remote.prices import cost, read_price
 from remote.records import Outcome, RunSpec, Status
 
@@ -19,6 +21,12 @@ LOOK_BACK = 50
 READERS = 16
 WITHDRAWN_AT_MOST = 20  # so many of the newest ids may be without a run behind them
 SILENT_SECONDS = 30
+ID_TIME = "%Y%m%d-%H%M%S"
+# What `Run.state` can say: before the agent is heard of, its phases, when it is heard of no more, and the causes.
+STATES = (
+    *("sent", "syncing", "installing", "running", "uploading", "ended", "silent"),
+    *("completed", "failed", "oom", "stopped", "spot", "timeout", "budget", "hung", "infra"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +78,21 @@ class Run:
         return cost(read_price(self.spec.usd_per_hour), self.duration_seconds(now) or 0)
 
 
-def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
-    """The newest run ids, newest first.
+def newest_ids(bucket: Bucket, now: dt.datetime, since: dt.datetime | None = None) -> Iterator[str]:
+    """The run ids, newest first; with `since` only those made from then on.
 
     Run ids sort by time, so the recent ones are asked for first and one page is enough however old the bucket is; the
-    whole list is read only when that is not enough.
+    whole list is read only by those who take more.
     """
-    since = f"runs/{now - dt.timedelta(days=RECENT_DAYS):%Y%m%d}"
-    found = bucket.folders("runs/", after=since)
-    if len(found) < limit:
-        found = bucket.folders("runs/")
-    return found[::-1][:limit]
+    begin = since.astimezone(dt.UTC).strftime(ID_TIME) if since else f"{now - dt.timedelta(days=RECENT_DAYS):%Y%m%d}"
+    yield from reversed(bucket.folders("runs/", after=f"runs/{begin}"))
+    if since is None:
+        yield from (run for run in reversed(bucket.folders("runs/")) if run < begin)
+
+
+def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
+    """So many of the newest run ids, newest first."""
+    return list(islice(newest_ids(bucket, now), limit))
 
 
 def read_run(bucket: Bucket, run: str) -> Run:
@@ -88,15 +100,16 @@ def read_run(bucket: Bucket, run: str) -> Run:
 
     Raises:
         InputMissing: the stack has no such run.
+        ConfigError: one of its records is damaged.
     """
     keys = bucket.level(records.run_prefix(records.check_run_id(run)))
     attempt = max((records.attempt_of(key, "spec") or 0 for key in keys), default=0)
-    spec = bucket.get_json(records.spec_key(run, attempt)) if attempt else None
+    spec = _read(bucket, records.spec_key(run, attempt)) if attempt else None
     if spec is None:
         raise InputMissing(f"there is no run {run} in bucket {bucket.name}", next_step="inv runs")
-    status = bucket.get_json(records.status_key(run)) if records.status_key(run) in keys else None
+    status = _read(bucket, records.status_key(run)) if records.status_key(run) in keys else None
     ended = records.outcome_key(run, attempt)
-    outcome = bucket.get_json(ended) if ended in keys else None
+    outcome = _read(bucket, ended) if ended in keys else None
     return Run(
         spec=RunSpec.from_mapping(spec),
         attempt=attempt,
@@ -105,19 +118,27 @@ def read_run(bucket: Bucket, run: str) -> Run:
     )
 
 
+def read_spec(bucket: Bucket, run: str) -> RunSpec | None:
+    """What was asked for at first, by one call; None when the run was withdrawn.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    found = _read(bucket, records.spec_key(run))
+    return RunSpec.from_mapping(found) if found is not None else None
+
+
+def _read(bucket: Bucket, key: str) -> dict[str, Any] | None:
+    try:
+        return bucket.get_json(key)
+    except (ValueError, TypeError) as error:  # not JSON, or not an object
+        raise ConfigError(f"s3://{bucket.name}/{key} is damaged: {error}", next_step="inv runs") from error
+
+
 def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:
     """Several runs at once, in the order of `ids`; what has no spec (it was withdrawn) is no run and left out."""
     with ThreadPoolExecutor(READERS) as readers:
         return [run for run in readers.map(lambda one: _find_run(bucket, one), ids) if run]
-
-
-def newest_runs(bucket: Bucket, now: dt.datetime, limit: int) -> list[Run]:
-    """So many of the newest runs, newest first; ids without a run behind them do not count."""
-    ids, found = run_ids(bucket, now, limit + WITHDRAWN_AT_MOST), list[Run]()
-    while ids and (wanted := limit - len(found)) > 0:
-        found += read_runs(bucket, ids[:wanted])
-        ids = ids[wanted:]
-    return found
 
 
 def _find_run(bucket: Bucket, run: str) -> Run | None:
@@ -156,9 +177,11 @@ def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:
     Raises:
         InputMissing: none of the newest runs was.
     """
-    for run in read_runs(bucket, run_ids(bucket, now, limit=LOOK_BACK)):
-        if host in {run.spec.host.name, run.spec.host.instance_id}:
-            return run
+    ids = run_ids(bucket, now, limit=LOOK_BACK)
+    for start in range(0, len(ids), READERS):
+        for run in read_runs(bucket, ids[start : start + READERS]):
+            if host in {run.spec.host.name, run.spec.host.instance_id}:
+                return run
     raise InputMissing(f"none of the newest {LOOK_BACK} runs was on host {host!r}", next_step="inv runs")
 
 

@@ -15,8 +15,8 @@ from commands.positional import Command
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(index.namespace.task_names)
 SHORT_NAMES = [short for names in index.namespace.task_names.values() for short in names]  # `runs` is `runs.list`
-# The everyday command has many; a second one like it needs a reason here.
-MANY_OPTIONS = {"train", "monitor", "terminate", "sync.send"}
+# The everyday command has many; a second one like it needs a reason here. `runs.list` has one for each filter.
+MANY_OPTIONS = {"train", "monitor", "terminate", "sync.send", "runs.list"}
 
 
 def task_of(name: str) -> Command:

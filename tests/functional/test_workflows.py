@@ -196,7 +196,7 @@ def test_a_run_is_done_again_with_the_code_it_had(stack: Cli, tmp_path) -> None:
 def test_at_every_save_the_run_ends_and_the_next_one_has_the_change(stack: Cli, tmp_path) -> None:
     loop = "import time\nprint('{word}', flush=True)\nwhile True: time.sleep(0.05)\n"
     project = stack.within(make_project(tmp_path / "watched", loop=loop.format(word="before")))
-    with project.start("train", "loop.py", "--watch") as watching:
+    with project.start("train", "loop.py", "--watch", "--name", "edited", "--tag", "try=1") as watching:
         assert watching.stdout is not None
         assert watching.stdout.readline() == "before\n"
         (project.cwd / "loop.py").write_text(loop.format(word="after"))
@@ -204,9 +204,11 @@ def test_at_every_save_the_run_ends_and_the_next_one_has_the_change(stack: Cli, 
         watching.send_signal(signal.SIGINT)
         _, err = watching.communicate(timeout=30)
     project("cancel")
+    runs = project("runs", "--name", "edited", "--tag", "try=1", "--json").json["items"]
 
     assert watching.returncode == 130
     assert "goes on" in err
+    assert len(runs) == 2, "each run of the loop has the name and the tags"
 
 
 def test_a_project_that_is_too_large_is_refused_with_its_largest_file(stack: Cli, tmp_path) -> None:

@@ -23,6 +23,15 @@ def test_durations_have_two_units_at_most(seconds: float | None, text: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (200, "3m20s"), (7500, "2h05m"), (10**6, "11d13h")],
+)
+def test_brief_durations_take_six_columns_at_most(seconds: float | None, text: str) -> None:
+    assert wording.brief_duration(seconds) == text
+    assert len(text) <= 6
+
+
+@pytest.mark.parametrize(
     ("usd", "text"),
     [(None, "unknown"), (Decimal("0.000052"), "$0.000052"), (Decimal("0.10"), "$0.1"), (Decimal("12.346"), "$12.35")],
 )

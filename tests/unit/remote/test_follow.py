@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from remote import records
 from remote.bucket import Bucket
-from remote.follow import Follower, LogChunk, Silence, read_log
+from remote.follow import Follower, LogChunk, Silence, follow
+from remote.log import Selection
 from remote.records import Outcome, Status
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -78,13 +80,6 @@ def test_a_second_look_shows_nothing_twice(bucket: Bucket) -> None:
     assert list(follower.look()) == []
 
 
-def test_attempts_follow_one_another_in_one_log(bucket: Bucket) -> None:
-    put_chunk(bucket, 1, b"second attempt\n", attempt=2)
-    put_chunk(bucket, 1, b"first attempt\n", attempt=1)
-
-    assert b"".join(read_log(bucket, RUN)) == b"first attempt\nsecond attempt\n"
-
-
 def test_an_agent_that_is_not_heard_of_is_silence(bucket: Bucket) -> None:
     stage = Stage()
     seen = []
@@ -116,3 +111,39 @@ def test_however_the_looks_fall_between_the_chunks_the_log_is_whole(
     seen += b"".join(event.data for event in follower.look() if isinstance(event, LogChunk))
 
     assert seen == b"".join(data)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.lists(st.text("ab\n", min_size=1, max_size=9).map(str.encode), max_size=4),
+    after=st.lists(st.text("ab\n", min_size=1, max_size=9).map(str.encode), max_size=4),
+    tail=st.integers(0, 3),
+    wanted=st.sampled_from([None, b"a"]),
+)
+def test_newcomer_m13_a_followed_tail_is_the_log_from_there_on(
+    bucket: Bucket, before: list[bytes], after: list[bytes], tail: int, wanted: bytes | None
+) -> None:
+    bucket.delete([entry.key for entry in bucket.keys(records.run_prefix(RUN))])
+    for seq, data in enumerate(before, start=1):
+        put_chunk(bucket, seq, data)
+    comes = [lambda seq=seq, data=data: put_chunk(bucket, seq, data) for seq, data in enumerate(after, len(before) + 1)]
+    stage = Stage(*comes, lambda: put_outcome(bucket))
+    selection = Selection(tail=tail, pattern=re.compile(wanted) if wanted else None)
+
+    events = list(follow(bucket, RUN, selection, clock=lambda: stage.now, sleep=stage.sleep))
+
+    shown = b"".join(event.data for event in events if isinstance(event, LogChunk))
+    assert shown == followed_tail(b"".join(before), b"".join(after), tail, wanted)
+    assert isinstance(events[-1], Outcome)
+
+
+def followed_tail(before: bytes, after: bytes, tail: int, wanted: bytes | None) -> bytes:
+    """What `tail -n TAIL -f`, through `grep WANTED` where something is wanted, would have shown of that log."""
+    if wanted is None:
+        return b"".join(re.findall(rb"[^\n]*\n|[^\n]+", before)[-tail:]) + after
+    whole = before[: before.rfind(b"\n") + 1]
+    matching, later = (
+        [line for line in re.findall(rb"[^\n]*\n|[^\n]+", text) if wanted in line]
+        for text in (whole, before[len(whole) :] + after)
+    )
+    return b"".join(matching[-tail:] + later)

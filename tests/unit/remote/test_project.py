@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from remote.errors import InputMissing, UsageError
-from remote.project import Script, find_script
+from remote.project import Script, find_script, project_name
+from tests.support.cli import git, make_project
 
 
 @pytest.fixture
@@ -150,3 +151,23 @@ def test_a_neighbour_with_the_same_beginning_is_outside(home: Path) -> None:
 def test_a_project_that_is_not_there_is_named(home: Path) -> None:
     with pytest.raises(InputMissing, match=f"{home}/work/gone is no folder"):
         find_script("train.py", project=Path("gone"), cwd=home / "work")
+
+
+def test_a_project_is_called_as_its_folder_and_its_worktrees_too(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "digits", train="1")
+    git(folder, "worktree", "add", "-q", str(tmp_path / "topic"))
+    git(tmp_path, "clone", "-q", "--bare", str(folder), "bare.git")
+    git(tmp_path / "bare.git", "worktree", "add", "-q", str(tmp_path / "other"))
+    (folder / "part").mkdir()
+
+    assert project_name(folder) == project_name(tmp_path / "topic") == "digits"
+    assert project_name(tmp_path / "other") == "bare"
+    assert project_name(folder / "part") == "part"
+    assert project_name(Path("/")) is None
+
+
+@pytest.mark.parametrize("text", ["", "gitdir: elsewhere\n", "gitdir: a\0b", "gitdir: ../.git/modules/x"])
+def test_whatever_its_git_file_says_a_project_has_a_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".git").write_text(text)
+
+    assert project_name(tmp_path) == tmp_path.name

@@ -63,7 +63,7 @@ def test_run_ids_sort_by_time_and_differ_within_one_second() -> None:
 
 @pytest.mark.parametrize("text", ["", "../spec", "20260101-000000-abcde", "20260101-000000-abcdef/..", "x" * 22])
 def test_what_is_no_run_id_never_becomes_a_key(text: str) -> None:
-    with pytest.raises(InputMissing, match="no run id"):
+    with pytest.raises(InputMissing, match="not a run id"):
         records.check_run_id(text)
 
 
@@ -85,3 +85,26 @@ def test_keys_of_a_run_lie_below_its_prefix_and_sort_log_before_outcome_before_s
 
     assert keys == sorted(keys)
     assert all(key.startswith(records.run_prefix(run)) for key in keys)
+
+
+def test_a_spec_from_before_names_tags_and_projects_still_reads() -> None:
+    example = {key: value for key, value in golden("run_spec").items() if key not in {"name", "tags", "project"}}
+    spec = RunSpec.from_mapping(example)
+
+    assert (spec.name, spec.tags, spec.project) == (None, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 5), ("name", ""), ("name", "a\nb"), ("name", "latest"), ("name", "20261122-160000-7f3a9c"),
+        ("tags", None), ("tags", ["a=b"]), ("tags", {"a": 1}), ("project", ["runctl"]), ("project", 7),
+        ("script", None), ("arguments", "--lr"), ("arguments", [1]), ("created_by", {}), ("host", "trainer"),
+    ],
+)  # fmt: skip
+def test_what_is_not_what_a_field_of_a_spec_can_be_is_one_clear_error(field: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunSpec.from_mapping({**golden("run_spec"), field: value})
+
+    assert caught.value.message == f"the RunSpec of run 20261122-160000-7f3a9c is damaged: {field} is {value!r}"
+    assert caught.value.next_step == "inv runs"

@@ -14,7 +14,7 @@ from contract.code_manifest import manifest_key
 from infra.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket
-from remote.errors import InputMissing
+from remote.errors import InputMissing, UsageError
 from remote.host import Host
 from remote.records import Manifest
 from remote.rerun import plan_rerun
@@ -63,6 +63,21 @@ def test_everything_but_name_time_person_host_and_price_is_kept(stack: Stack, tm
     }  # fmt: skip
     assert after["run"].startswith("20261123-090000-")
     assert after["host"]["instance_id"] == "i-1"
+
+
+def test_name_and_tags_are_kept_unless_they_are_given_anew(stack: Stack, tmp_path: Path) -> None:
+    place(stack, tmp_path, name="first", tags={"team": "vision", "try": "1"})
+    kept, anew = (plan_rerun(stack, RUN, HOST, NOW, **given) for given in ({}, {"name": "next", "tags": {"try": "2"}}))
+
+    assert (kept.name, kept.tags) == ("first", {"team": "vision", "try": "1"})
+    assert (anew.name, anew.tags) == ("next", {"team": "vision", "try": "2"})
+
+
+def test_tags_of_both_together_can_be_too_many(stack: Stack, tmp_path: Path) -> None:
+    place(stack, tmp_path, tags={f"k{number}": "" for number in range(50)})
+
+    with pytest.raises(UsageError, match="at most 50 tags, not 51"):
+        plan_rerun(stack, RUN, HOST, NOW, tags={"more": ""})
 
 
 def test_code_that_is_gone_is_said_before_anything_is_started(stack: Stack, tmp_path: Path) -> None:

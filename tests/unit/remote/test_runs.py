@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from remote import records
+from remote.agent.outcome import Cause
+from remote.agent.status import Phase
 from remote.bucket import Bucket
-from remote.errors import InputMissing
+from remote.errors import ConfigError, InputMissing
 from remote.records import Outcome, RunSpec, Status
-from remote.runs import Run, exit_code, latest_run, latest_run_on, newest_runs, read_run, read_runs, run_ids
+from remote.runs import STATES, Run, exit_code, latest_run, latest_run_on, read_run, read_runs, run_ids
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -108,6 +110,23 @@ def test_an_id_without_a_spec_behind_it_is_no_run(bucket: Bucket) -> None:
     bucket.put_json_once("runs/20261122-000000-cccccc/attempts/001.json", {})
 
     assert latest_run(bucket, NOW).id == "20261121-000000-bbbbbb"
-    assert [run.id for run in newest_runs(bucket, NOW, limit=1)] == ["20261121-000000-bbbbbb"]
-    assert newest_runs(bucket, NOW, limit=0) == []
     assert len(read_runs(bucket, run_ids(bucket, NOW, limit=9))) == 1
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[1]", b"\xff", b"null"])
+@pytest.mark.parametrize(
+    "key", [records.spec_key(SPEC.run), records.status_key(SPEC.run), records.outcome_key(SPEC.run)]
+)
+def test_a_record_that_is_not_one_is_named_by_its_key(bucket: Bucket, key: str, body: bytes) -> None:
+    bucket.put_once(key, body)
+    bucket.put_json_once(records.spec_key(SPEC.run), golden("run_spec"))
+
+    with pytest.raises(ConfigError, match=f"s3://{bucket.name}/{key} is damaged"):
+        read_run(bucket, SPEC.run)
+
+
+def test_the_words_of_a_state_are_those_of_the_agent_and_two_of_the_laptop() -> None:
+    of_agent = {one.value for kind in (Phase, Cause) for one in kind}
+
+    assert set(STATES) == of_agent | {"sent", "silent"}
+    assert len(STATES) == len(set(STATES))

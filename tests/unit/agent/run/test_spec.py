@@ -30,6 +30,13 @@ def test_keys_that_are_not_known_are_left_alone() -> None:
     assert parse_spec({**golden("run_spec"), "future": {"x": 1}}) == parse_spec(golden("run_spec"))
 
 
+@pytest.mark.parametrize("labels", [{}, {"name": 5, "tags": [1], "project": {}}])
+def test_what_people_call_a_run_is_none_of_the_hosts_business(labels: dict[str, Any]) -> None:
+    without = {key: value for key, value in golden("run_spec").items() if key not in {"name", "tags", "project"}}
+
+    assert parse_spec({**without, **labels}) == parse_spec(golden("run_spec"))
+
+
 def test_what_is_optional_may_be_null() -> None:
     spec = parse_spec({**golden("run_spec"), "usd_per_hour": None})
 

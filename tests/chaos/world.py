@@ -38,7 +38,7 @@ from tests.chaos.memory_s3 import Store
 from tests.chaos.script import Habits, Script, Truth
 from tests.chaos.virtual import Loop, Owner, VirtualClock, VirtualThreading
 from tests.support.code import code_of
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 RUN = "20261122-160000-7f3a9c"
 BUCKET = "bucket"

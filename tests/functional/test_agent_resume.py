@@ -5,36 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import Any
 
 from agent.publish.bucket import RunKeys
 from agent.run.shim import birth
-from tests.functional.test_agent_run import GRACE, SAVE, WAIT
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
-
-# Three steps from where it is told to begin; it knows only the option.
-STEPS = SAVE + (
-    "import argparse\n"
-    "parser = argparse.ArgumentParser()\nparser.add_argument('--resume-from')\n"
-    "source = parser.parse_args().resume_from\n"
-    "begin = json.load(open(source))['step'] if source else 0\n"
-    "print('from', begin, os.environ.get('RUNCTL_RESUME_FROM') == source, flush=True)\n"
-    "for step in range(begin + 1, begin + 4):\n    save(step)\n"
-)
-
-
-def resume(run: str, checkpoint: str | None = None) -> dict[str, Any]:
-    return {"resume": {"run": run, "attempt": 1, "checkpoint": checkpoint}}
-
-
-def first_run(host: Host) -> str:
-    run = host.place({"train.py": STEPS})
-    host.start(run)
-    assert host.outcome(run)["last_step"] == 3
-    return run
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import GRACE, SAVE, STEPS, WAIT, first_run, resume
+from tests.support.waiting import wait_until
 
 
 def test_a_run_goes_on_from_the_newest_checkpoint_of_another(host: Host) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.unit.agent.standalone.test_exec import put_order
 
 from agent.code.checkout import fetch, tree_digest
 from agent.errors import SnapshotError
@@ -19,9 +18,7 @@ from contract.code_manifest import manifest_key
 from tests.support.cli import Cli, make_project
 from tests.support.code import code_of
 from tests.support.disks import fill, small_disk
-from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
-
-__all__ = ["bucket", "s3_client", "s3_endpoint"]
+from tests.support.host_exec import put_order
 
 pytestmark = pytest.mark.root
 MANY = {f"{number % 7}/{number}.py": f"{number}" for number in range(300)}

@@ -8,7 +8,7 @@ from agent import repeat
 from agent.errors import AgentError
 from agent.repeat import Repeater, persist, within
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +11,9 @@ from infra.outputs import StackOutputs, WorkerOutput
 from remote.errors import InputMissing, Unavailable
 from remote.host import READY_SECONDS, Host, find_host, list_hosts, require_running, start_host
 from remote.stack import Stack
+from tests.support.golden import golden
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "stack_outputs.json").read_text())
+GOLDEN = golden("stack_outputs")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from remote.errors import ConfigError, PermissionDenied, UsageError
 from remote.selection import why
 from remote.snapshot import plan, provenance
-from tests.unit.remote.test_selection import git, git_of_our_own, names, repository, write
+from tests.support.repositories import git, git_of_our_own, names, repository, write
 
 __all__ = ["git_of_our_own"]
 

@@ -12,8 +12,10 @@ from agent.errors import BucketError
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import golden, new_run, sha256
+from tests.support.code import sha256
+from tests.support.golden import golden
 
 
 class Kept:

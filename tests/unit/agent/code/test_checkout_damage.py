@@ -11,9 +11,9 @@ import pytest
 from agent.code.checkout import tree_digest
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
+from tests.support.agent_host import Host
 from tests.support.code import code_of, entry_of, flipped
-from tests.unit.agent.code.test_checkout import get, put, put_entries
-from tests.unit.agent.support import Host
+from tests.support.stored_code import get, put, put_entries
 
 FILES: dict[str, bytes | str] = {"a.py": "x = 1\n" * 50, "b/c.bin": os.urandom(300), "l": "-> a.py"}
 TRIES = 16

@@ -20,7 +20,7 @@ from agent.code.checkout import tree_digest
 from agent.code.worker_pool import Hands
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
-from tests.unit.agent.code.test_checkout import get, put
+from tests.support.stored_code import get, put
 
 FILES = {f"m{number % 7}/{number}": f"{number}" for number in range(40)} | {"l": "-> m0/0", "e/": "", "run": "#!"}
 

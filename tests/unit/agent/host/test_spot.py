@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.host.imds import Metadata
 from agent.host.spot import CLOSING_SECONDS, Notice, SpotWatcher, grace_for, parse_notice, seconds_left
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import MetadataService
+from tests.support.metadata import MetadataService
 
 AT = datetime(2026, 11, 22, 16, 2, tzinfo=UTC)
 

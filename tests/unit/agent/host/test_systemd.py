@@ -15,7 +15,7 @@ import pytest
 from agent.host.systemd import RECOVERY, Systemd, unit_text
 from agent.paths import Layout
 from agent.run.start import Order, start
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 FAKE = """#!/bin/sh
 echo "$(basename "$0") $*" >> {log}

@@ -7,22 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.json_file import encode
 from agent.prepare.restore import UnsoundError, fetch_checkpoint, restore, takes_option, with_option
 from agent.publish.bucket import Bucket, RunKeys
 from agent.run.spec import Resume
-from tests.unit.agent.support import golden, new_run, sha256
-
-
-def commit(bucket: Bucket, keys: RunKeys, number: int, bodies: dict[str, bytes], **changes: Any) -> str:
-    listed = []
-    for path, body in bodies.items():
-        key = keys.checkpoint_file(number, 1, path)
-        bucket.write(key, body)
-        listed.append({"path": path, "key": key, "size": len(body), "sha256": sha256(body)})
-    manifest = {**golden("manifest"), "run": keys.run, "step": number, "files": listed, **changes}
-    bucket.write(keys.manifest(number), encode(manifest))
-    return keys.manifest(number)
+from tests.support.agent_host import new_run
+from tests.support.checkpoints import commit
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from botocore.response import StreamingBody
 from agent.errors import BucketError
 from agent.publish import bucket as agent_bucket
 from agent.publish.bucket import Bucket, RunKeys, host_key
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 
 def test_the_keys_are_the_contracts() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import LOOK_SECONDS, Fence
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import new_run
 
 
 def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> None:

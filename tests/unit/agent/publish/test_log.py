@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.errors import BucketError
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.log import LINE_CHARACTERS, LogShipper, last_line, say
-from tests.unit.agent.support import new_run
+from tests.support.agent_host import new_run
 
 
 class Objects:

@@ -7,8 +7,10 @@ import pytest
 
 from agent.publish.bucket import Bucket, RunKeys, host_key
 from agent.publish.status import HEARTBEAT_SECONDS, Identity, Phase, Reporter, Standing, host_record, status_record
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import INSTANCE, golden, new_run
+from tests.support.golden import golden
+from tests.support.metadata import INSTANCE
 
 STANDING = Standing(phase=Phase.RUNNING, pid=4242, last_line="x", last_step=2, log_chunks=4, progress=None)
 

@@ -13,7 +13,9 @@ from agent.publish.status import Identity, Phase
 from agent.run.delivery import Assignment, Delivery
 from agent.run.spec import parse_spec
 from contract.clock import Clock
-from tests.unit.agent.support import INSTANCE, golden, new_run
+from tests.support.agent_host import new_run
+from tests.support.golden import golden
+from tests.support.metadata import INSTANCE
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from agent.run.limits import ActivityMeter, Excess, LimitGuard, exceeded, proces
 from agent.run.outcome import Cause
 from agent.run.spec import Limits
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 NONE = Limits(timeout_seconds=None, hang_timeout_seconds=None, max_cost_usd=None, grace_seconds=1)
 

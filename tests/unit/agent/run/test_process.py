@@ -12,7 +12,7 @@ from agent.errors import LaunchError
 from agent.run.process import ExitStatus, Launch, TrainingProcess, command
 from agent.run.shim import birth
 from contract.clock import Clock
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 
 def launch(tmp_path: Path, *argv: str) -> TrainingProcess:

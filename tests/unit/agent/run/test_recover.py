@@ -7,7 +7,7 @@ from agent.lock import FileLock
 from agent.paths import Layout
 from agent.run.recover import recover
 from agent.run.start import Order
-from tests.unit.agent.support import new_run
+from tests.support.agent_host import new_run
 
 PROGRAM = ["true"]
 

@@ -11,7 +11,8 @@ from agent.lock import FileLock, holder, is_held
 from agent.paths import Layout
 from agent.run.shim import birth
 from agent.run.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, Answer, Order, start
-from tests.unit.agent.support import new_run, wait_until
+from tests.support.agent_host import new_run
+from tests.support.waiting import wait_until
 
 # Stands for the supervisor: notes what it was given, holds its locks until it is told to go.
 SUPERVISOR = """

@@ -20,8 +20,9 @@ from agent.run.outcome import Cause
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor, publish
 from contract.clock import Clock
+from tests.support.agent_host import Host, new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import INSTANCE, Host, MetadataService, new_run
+from tests.support.metadata import INSTANCE, MetadataService
 
 
 class Watch:

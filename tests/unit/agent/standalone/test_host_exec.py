@@ -18,25 +18,13 @@ import pytest
 
 from agent.standalone import host_exec
 from agent.standalone.host_exec import Failure
+from tests.support.host_exec import put_order
 
 NOISE = random.Random(5).randbytes(60_000)
 
 
 def run_order(script: str, **changes: Any) -> dict[str, Any]:
     return {"do": "run", "script": script, "timeout_seconds": 20, "stream": False, "post": None, **changes}
-
-
-def put_order(path: str, body: bytes, **changes: Any) -> dict[str, Any]:
-    facts = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "mode": 0o640}
-    return {
-        "do": "put",
-        "path": path,
-        "name": "name",
-        "inline": host_exec.packed(body),
-        "url": None,
-        **facts,
-        **changes,
-    }
 
 
 def unpacked(text: str) -> bytes:

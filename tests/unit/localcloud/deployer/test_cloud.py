@@ -6,7 +6,7 @@ import pytest
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list, tag_mapping
 from localcloud.deployer.errors import DeployError
-from tests.unit.localcloud.deployer.conftest import refused
+from tests.support.toy_cloud import refused
 
 
 @pytest.mark.parametrize(

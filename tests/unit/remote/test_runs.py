@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.publish.status import Phase
+from agent.run.outcome import Cause
 from remote import records
-from remote.agent.outcome import Cause
-from remote.agent.status import Phase
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing
 from remote.records import Outcome, RunSpec, Status

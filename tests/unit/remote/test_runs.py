@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.publish.status import Phase
+from agent.run.outcome import Cause
 from remote import records
-from remote.agent.outcome import Cause
-from remote.agent.status import Phase
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing
 from remote.records import Outcome, RunSpec, Status

@@ -7,10 +7,11 @@ record appears on disk by rename only, after its bytes have reached the disk.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from contract.files import atomic_write
 
 SCHEMA = 1
 
@@ -25,12 +26,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Put the record at `path`, replacing what was there in one step; readable by its owner only."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(encode(record))
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    atomic_write(path, encode(record))
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

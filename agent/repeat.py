@@ -19,6 +19,21 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 
 
+class Threads:
+    """Makes this process's threads; a test puts its own in its place."""
+
+    def new_event(self) -> threading.Event:
+        """Return an event that is not set."""
+        return threading.Event()
+
+    def new_thread(self, work: Callable[[], object], name: str = "") -> threading.Thread:
+        """Return a thread, not started yet, that does not keep the process alive."""
+        return threading.Thread(target=work, name=name or None, daemon=True)
+
+
+THREADS = Threads()
+
+
 class Repeater:
     """Calls `look` every `period_seconds` on a thread until stopped.
 
@@ -26,13 +41,16 @@ class Repeater:
         name: of the thread, for the log.
         look: one round of the work; an `AgentError` from it means "not now".
         period_seconds: from the end of one round to the start of the next.
+        threads: where the thread comes from.
     """
 
-    def __init__(self, name: str, look: Callable[[], None], *, period_seconds: float) -> None:
+    def __init__(
+        self, name: str, look: Callable[[], None], *, period_seconds: float, threads: Threads = THREADS
+    ) -> None:
         self._look = look
         self._period = period_seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._stop = threads.new_event()
+        self._thread = threads.new_thread(self._run, name)
 
     def start(self) -> None:
         """Begin."""
@@ -78,10 +96,10 @@ def persist(work: Callable[[], None], *, seconds: float, clock: Clock, what: str
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def within(seconds: float, work: Callable[[], bool]) -> bool:
+def within(seconds: float, work: Callable[[], bool], *, threads: Threads = THREADS) -> bool:
     """Do `work` on a thread of its own and wait for it no longer than this; False when it failed or is not done."""
     results: list[bool] = []
-    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
+    thread = threads.new_thread(lambda: results.append(work()))
     thread.start()
     thread.join(max(0.0, seconds))
     return results == [True]

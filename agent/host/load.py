@@ -25,7 +25,7 @@ class LoadMeter:
         self._has_gpu = True
         self._ticks = self._processor_ticks()
 
-    def look(self) -> dict[str, Any]:
+    def measure(self) -> dict[str, Any]:
         """Give percentages of all processors and all memory, and one entry for each GPU."""
         before, self._ticks = self._ticks, self._processor_ticks()
         found: dict[str, Any] = {}

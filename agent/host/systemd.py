@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.files import atomic_write
+
 BOOTED = Path("/run/systemd/system")  # sd_booted(3): this directory is there exactly when systemd is the init
 UNITS = Path("/etc/systemd/system")
 RECOVERY = "runctl-recover.service"
@@ -60,9 +62,7 @@ class Systemd:
         try:
             if path.exists() and path.read_text() == text:
                 return
-            draft = path.with_suffix(".draft")
-            draft.write_text(text)
-            draft.replace(path)
+            atomic_write(path, text.encode(), mode=0o644)
             for words in (["daemon-reload"], ["enable", RECOVERY]):
                 subprocess.run(["systemctl", *words], check=True, capture_output=True, timeout=CALL_SECONDS)
         except (OSError, subprocess.SubprocessError) as error:

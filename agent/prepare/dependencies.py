@@ -21,10 +21,10 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.publish.log import last_lines
-from contract.clock import Clock
+from contract.clock import Clock, wait_until
 
 INSTALL_SECONDS = 1800.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 HINT = "`--no-deps` runs with what the host has"
 # https://packaging.python.org/en/latest/specifications/inline-script-metadata/
 SCRIPT_BLOCK = re.compile(r"(?m)^# /// script$\s(?:^#(?:| .*)$\s)+^# ///$")
@@ -193,15 +193,17 @@ class Installer:
 
     def _is_too_slow(self, process: subprocess.Popen[bytes]) -> bool:
         """Wait for its end, or end it: because the run is stopped, or because its time is over."""
-        deadline = self._clock.monotonic() + INSTALL_SECONDS
-        while process.poll() is None:
-            late = self._clock.monotonic() > deadline
-            if late or self._stopped():
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return late
-            self._clock.sleep(LOOK_SECONDS)
-        return False
+        wait_until(
+            lambda: process.poll() is not None or self._stopped(),
+            seconds=INSTALL_SECONDS,
+            every=POLL_SECONDS,
+            clock=self._clock,
+        )
+        if process.poll() is not None:
+            return False
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return not self._stopped()
 
 
 def _reason(spool: Path) -> str:

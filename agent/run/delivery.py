@@ -19,7 +19,7 @@ from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper, last_line, say
 from agent.publish.metrics import Metrics
 from agent.publish.status import Identity, Phase, Reporter, Standing
-from agent.repeat import Repeater, persist, within
+from agent.repeat import THREADS, Repeater, Threads, persist, within
 from agent.run.outcome import Progress
 from agent.run.spec import RunSpec
 from contract.clock import Clock
@@ -51,6 +51,7 @@ class Delivery:
         assignment: whose record.
         identity: the same, as the status says it.
         clock: for all times.
+        threads: for what goes on beside the script.
 
     Attributes:
         pid: the script's process, for the status.
@@ -60,9 +61,10 @@ class Delivery:
         fence: whether the run is still this attempt's.
     """
 
-    def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock) -> None:
+    def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock, threads: Threads = THREADS) -> None:
         self._assignment = assignment
         self._clock = clock
+        self._threads = threads
         self._reporter = Reporter(assignment.bucket, identity, clock=clock)
         self._shipper = LogShipper(assignment.bucket, assignment.keys, assignment.attempt, assignment.layout.spool)
         self._load = LoadMeter()
@@ -70,9 +72,9 @@ class Delivery:
         self._watcher: Repeater | None = None
         self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt, clock=clock)
         self._beside = [
-            Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS),
-            Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
-            Repeater("fence", self._look_at_fence, period_seconds=fencing.LOOK_SECONDS),
+            Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS, threads=threads),
+            Repeater("status", self._report, period_seconds=status.LOOK_SECONDS, threads=threads),
+            Repeater("fence", self._look_at_fence, period_seconds=fencing.LOOK_SECONDS, threads=threads),
         ]
         self._phase = Phase.SYNCING
         self.pid: int | None = None
@@ -104,7 +106,9 @@ class Delivery:
     def watch_checkpoints(self, spec: RunSpec) -> None:
         """Begin with checkpoints."""
         self._keeper = self._new_keeper(spec)
-        self._watcher = Repeater("checkpoints", self._keeper.look, period_seconds=committer.LOOK_SECONDS)
+        self._watcher = Repeater(
+            "checkpoints", self._keeper.look, period_seconds=committer.LOOK_SECONDS, threads=self._threads
+        )
         self._watcher.start()
 
     def finish_checkpoints(self, *, killed: bool) -> None:
@@ -188,7 +192,7 @@ class Delivery:
                 last_step=last.step if last else None,
                 log_chunks=self._shipper.chunks,
                 progress=self.metrics.progress,
-                load=self._load.look(),
+                load=self._load.measure(),
             )
         )
 
@@ -210,5 +214,5 @@ class Delivery:
             return persist(work, seconds=time, clock=self._clock, what=what)
 
         # Only a host that is about to go is reason to leave an upload behind that is still moving.
-        if not (try_it() if self.host_ends_at is None else within(time, try_it)):
+        if not (try_it() if self.host_ends_at is None else within(time, try_it, threads=self._threads)):
             self.remarks.append(f"{what} could not be sent")

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from agent.host.processes import Processes
 from agent.host.systemd import Systemd
 from agent.json_file import SCHEMA, read_record
 from agent.paths import Layout, RunLayout
-from agent.run.start import EX_OK, WITHOUT_SYSTEMD, Answer, Order, start, start_supervisor
+from agent.run.start import EX_OK, HERE, WITHOUT_SYSTEMD, Answer, Order, start, start_supervisor
 
 
 def recover(
@@ -21,6 +22,7 @@ def recover(
     program: Sequence[str],
     refuse: Callable[[Order, str], None],
     systemd: Systemd = WITHOUT_SYSTEMD,
+    processes: Processes = HERE,
 ) -> Answer:
     """Give every unfinished attempt a supervisor; the answer names them."""
     recovered = []
@@ -30,9 +32,10 @@ def recover(
             continue
         if (folder.state / "process.json").exists():
             # Its script runs and holds the host's lock through its shim, or it is over and needs none.
-            start_supervisor(order, folder, program, host_lock=None, systemd=systemd)
+            start_supervisor(order, folder, program, host_lock=None, systemd=systemd, processes=processes)
         else:
-            start(order, layout=layout, program=program, refuse=partial(refuse, order), systemd=systemd)
+            refusal = partial(refuse, order)
+            start(order, layout=layout, program=program, refuse=refusal, systemd=systemd, processes=processes)
         recovered.append({"run": order.run, "attempt": order.attempt})
     return Answer(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
 

@@ -8,12 +8,11 @@ process and that one nobody else can have the host.
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from agent.host.processes import Processes
 from agent.host.systemd import Systemd
 from agent.json_file import SCHEMA, write_record
 from agent.lock import FileLock, holder
@@ -23,6 +22,7 @@ EX_OK = 0
 EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
 WITHOUT_SYSTEMD = Systemd()
+HERE = Processes()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ def start(
     program: Sequence[str],
     refuse: Callable[[str], None],
     systemd: Systemd = WITHOUT_SYSTEMD,
+    processes: Processes = HERE,
 ) -> Answer:
     """Start a supervisor for the attempt, or say which run has the host.
 
@@ -67,6 +68,7 @@ def start(
         program: the command line that runs this very agent.
         refuse: called with the reason before a refusal is given, to make it the run's outcome.
         systemd: the supervisor lives in a scope of it, and it calls us back after a reboot.
+        processes: of this host.
     """
     folder = layout.run(order.run, order.attempt)
     try:
@@ -80,7 +82,7 @@ def start(
     except OSError as error:
         detail = f"the host's disk cannot be written: {error}"
         return _refusal(order, detail, refuse, reason="disk", exit_code=EX_CANTCREAT)
-    return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd)
+    return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd, processes=processes)
 
 
 def start_supervisor(
@@ -90,6 +92,7 @@ def start_supervisor(
     *,
     host_lock: FileLock | None,
     systemd: Systemd = WITHOUT_SYSTEMD,
+    processes: Processes = HERE,
 ) -> Answer:
     """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
     duty = FileLock.acquire(folder.duty_lock)
@@ -102,27 +105,12 @@ def start_supervisor(
     descriptors = [part for name, lock in locks.items() for part in (name, str(lock.fileno()))]
     argv = [*program, "supervise", *order.options(), *descriptors]
     unit = f"runctl-{order.run}-{order.attempt}-{os.getpid()}"
-    pid = _detach(systemd.scoped(argv, unit), folder.agent_log, locks)
+    held = [lock.fileno() for lock in locks.values()]
+    pid = processes.start_supervisor(systemd.scoped(argv, unit), folder.agent_log, held)
     for lock in locks.values():
         lock.note({**note, "pid": pid})
         lock.close()
     return _started(order, pid)
-
-
-def _detach(argv: list[str], log: Path, locks: Mapping[str, FileLock]) -> int:
-    with log.open("ab") as stream:
-        supervisor = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            cwd="/",
-            pass_fds=[lock.fileno() for lock in locks.values()],
-            start_new_session=True,
-        )
-    # Not waited for, by intent: it outlives us, and then init is its parent.
-    supervisor.returncode = 0
-    return supervisor.pid
 
 
 def _started(order: Order, pid: int) -> Answer:

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.errors import AgentError
 from agent.host.imds import Metadata
+from agent.host.processes import Processes
 from agent.host.spot import LOOK_SECONDS as SPOT_LOOK_SECONDS
 from agent.host.spot import Notice, SpotWatcher, grace_for
 from agent.json_file import SCHEMA, encode, read_record, write_record
@@ -23,12 +24,13 @@ from agent.lock import FileLock
 from agent.prepare.prepare import Preparation
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.status import Identity, Phase
-from agent.repeat import Repeater, persist
+from agent.repeat import THREADS, Repeater, Threads, persist
 from agent.run.delivery import Assignment, Delivery
 from agent.run.limits import ActivityMeter, LimitGuard
 from agent.run.outcome import Cause, Ending, decide, outcome_record
 from agent.run.process import ExitStatus, TrainingProcess
 from agent.run.spec import RunSpec, parse_spec
+from agent.run.start import HERE
 from agent.run.stop import Stopper, StopRequest
 from contract.clock import Clock, stamp
 
@@ -49,6 +51,8 @@ class Supervisor:
         host_lock: taken by whoever started us; None when the script that we are to adopt holds it.
         stopper: where requests to end the run arrive.
         clock: for all times.
+        processes: of this host.
+        threads: for what goes on beside the script.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Supervisor:
         host_lock: FileLock | None,
         stopper: Stopper,
         clock: Clock,
+        processes: Processes = HERE,
+        threads: Threads = THREADS,
     ) -> None:
         assignment.layout.prepare()
         self._assignment = assignment
@@ -70,18 +76,19 @@ class Supervisor:
         self._host_lock = host_lock
         self._stopper = stopper
         self._clock = clock
+        self._processes = processes
         self._begun = self._begin()
         self._born = clock.monotonic() - max(0.0, (clock.now() - self._begun).total_seconds())
         self._identity = Identity(
             run=self._keys.run, attempt=assignment.attempt, host=assignment.host, started_at=self._begun
         )
-        self._delivery = Delivery(assignment, self._identity, clock=clock)
+        self._delivery = Delivery(assignment, self._identity, clock=clock, threads=threads)
         self._spec: RunSpec | None = None
         self._stop_noted = False
         watcher = SpotWatcher(
             metadata, on_notice=self._on_notice, on_recommendation=self._on_recommendation, clock=clock
         )
-        self._spot = Repeater("spot", watcher.look, period_seconds=SPOT_LOOK_SECONDS)
+        self._spot = Repeater("spot", watcher.look, period_seconds=SPOT_LOOK_SECONDS, threads=threads)
 
     def supervise(self) -> bool:
         """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
@@ -118,7 +125,7 @@ class Supervisor:
         return datetime.fromtimestamp(record["at"], tz=timezone.utc)  # noqa: UP017  see Clock.now
 
     def _claim(self) -> bool:
-        if TrainingProcess.find(self._layout.state):
+        if self._find_process():
             return True  # an earlier agent of this attempt has claimed it, and the bucket may be away just now
         if self._bucket.find_json(self._keys.outcome) is not None:
             logger.warning("run %s has its outcome already", self._keys.run)
@@ -145,7 +152,7 @@ class Supervisor:
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
         self._recall_stop()
-        process = TrainingProcess.find(self._layout.state) or self._launch(spec)
+        process = self._find_process() or self._launch(spec)
         if process is None:
             return self._ending(None)
         self._delivery.pid = process.pid
@@ -182,13 +189,18 @@ class Supervisor:
         self._keep("resumed.json", {"step": plan.resumed_step})
         if self._stopper.request is not None:
             return None
-        return TrainingProcess.launch(self._layout.state, plan.launch, host_lock=self._host_lock, clock=self._clock)
+        return TrainingProcess.launch(
+            self._layout.state, plan.launch, host_lock=self._host_lock, processes=self._processes, clock=self._clock
+        )
+
+    def _find_process(self) -> TrainingProcess | None:
+        return TrainingProcess.find(self._layout.state, self._processes)
 
     def _watch(self, process: TrainingProcess, spec: RunSpec | None) -> ExitStatus:
         """Wait for the script's end, and bring it about when it is asked for or a limit is passed."""
         guard = self._guard(process, spec) if spec else None
         while (status := process.poll()) is None:
-            if guard and self._stopper.request is None and (excess := guard.look()):
+            if guard and self._stopper.request is None and (excess := guard.poll()):
                 self._end(excess.cause, excess.detail)
             if self._delivery.fence.lost:
                 self._stopper.ask(Cause.INFRA, "a later attempt has taken the run over")
@@ -213,7 +225,7 @@ class Supervisor:
 
     def _guard(self, process: TrainingProcess, spec: RunSpec) -> LimitGuard:
         files = (self._layout.spool, self._layout.metrics, self._layout.checkpoints)
-        meter = ActivityMeter(files, session=process.pid, now=self._clock.monotonic())
+        meter = ActivityMeter(files, processor_seconds=lambda: process.processor_seconds, now=self._clock.monotonic())
         return LimitGuard(spec.limits, spec.usd_per_hour, born=self._born, meter=meter, clock=self._clock)
 
     def _end(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
@@ -249,7 +261,7 @@ class Supervisor:
 
     def _abandon(self, failure: str) -> Ending:
         """End a script that we cannot go on watching, rather than leave it running with nobody to tell."""
-        process = TrainingProcess.find(self._layout.state)
+        process = self._find_process()
         if process is None:
             return Ending(failure=failure)
         self._stopper.ask(Cause.INFRA, failure)

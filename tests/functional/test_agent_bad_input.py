@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 
 from agent.host.imds import Metadata
+from agent.host.process_table import birth
 from agent.paths import Layout
 from agent.prepare.restore import restore
 from agent.publish.bucket import Bucket, RunKeys
 from agent.run.delivery import Assignment
-from agent.run.shim import birth
 from agent.run.spec import Resume
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from agent.checkpoints.committer import committed_steps
+from agent.host.process_table import birth
 from agent.lock import is_held
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
 from contract.clock import stamp
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVE

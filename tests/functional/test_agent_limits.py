@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.host.process_table import birth
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
 from contract.clock import stamp
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVES_ON_SIGTERM, WAIT

@@ -6,8 +6,8 @@ import json
 import os
 import signal
 
+from agent.host.process_table import birth
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import GRACE, SAVE, STEPS, WAIT, first_run, resume
 from tests.support.waiting import wait_until

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.host.process_table import birth
 from agent.lock import FileLock, holder, is_held
 from agent.paths import Layout
-from agent.run.shim import birth
 from agent.run.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, Answer, Order, start
 from tests.support.agent_host import new_run
 from tests.support.waiting import wait_until

@@ -16,7 +16,8 @@ from remote.errors import Unavailable, UsageError
 if TYPE_CHECKING:
     from localcloud.daemon import Address
     from localcloud.deployer import Event, Result
-    from remote.stack import Access, Stack
+    from remote.stack import Stack
+    from remote.transport.access import Access
 
 LOCAL = "local"
 BUNDLE = Path("build") / "agent.pyz"
@@ -103,9 +104,9 @@ def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
     Raises:
         UsageError: there is no such transport.
     """
-    from remote.hostkeys import Pins
-    from remote.reach import parse_way
-    from remote.stack import Access
+    from remote.hosts.connect import parse_way
+    from remote.transport.access import Access
+    from remote.transport.host_keys import Pins
 
     chosen = identity or c.config.get("ssh", {}).get("identity")
     return Access(
@@ -126,7 +127,8 @@ def open_stack(option: str, *, access: Access | None = None) -> Stack:
         Unavailable: the local cloud is not up, or the local stack is not deployed.
         InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
     """
-    from remote.stack import Access, Stack, pulumi_outputs, read_outputs
+    from remote.stack import Stack, pulumi_outputs, read_outputs
+    from remote.transport.access import Access
 
     name = stack_name(option)
     access = access or Access()
@@ -158,10 +160,10 @@ def require_local() -> Address:
 def deploy_local(on_event: Callable[[Event], None], *, preview: bool = False) -> Result:
     """Run the unmodified program in infra/ against the local cloud, which must be up."""
     from localcloud import deployer
-    from remote import bundle
+    from remote import agent_bundle
 
     address = require_local()
-    built = bundle.build(bundle_path())
+    built = agent_bundle.build(bundle_path())
     result = deployer.up(
         checkout(),
         LOCAL,
@@ -181,9 +183,9 @@ def local_is_current(address: Address) -> bool:
 
     `inv train` asks this instead of running the program, which takes seconds.
     """
-    from remote import bundle
+    from remote import agent_bundle
 
-    bundle.build(bundle_path())
+    agent_bundle.build(bundle_path())
     try:
         return _inputs_file().read_text() == _inputs(address)
     except FileNotFoundError:

@@ -61,8 +61,8 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
     Example: inv local.interrupt trainer --notice 10s
     """
     from localcloud import daemon
-    from remote.durations import parse_duration
-    from remote.host import find_host
+    from remote.hosts.host import find_host
+    from remote.units import parse_duration
 
     seconds = parse_duration(notice, "--notice")
     address = environment.require_local()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from commands.frame import console
-from remote.meter import SILENT, Meter
+from remote.progress import SILENT, Meter
 
 
 @contextmanager

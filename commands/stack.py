@@ -238,9 +238,9 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
 
 
 def _build_agent() -> None:
-    from remote import bundle
+    from remote import agent_bundle
 
-    bundle.build(environment.bundle_path())
+    agent_bundle.build(environment.bundle_path())
 
 
 def _require_checkout(stack: str) -> None:

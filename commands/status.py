@@ -14,8 +14,8 @@ from commands.hosts import print_hosts, see_hosts
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.host import Host
-    from remote.runs import Run
+    from remote.hosts.host import Host
+    from remote.runs.run import Run
     from remote.stack import Stack
 
 
@@ -25,7 +25,7 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
 
     Example: inv status --json
     """
-    from remote.runs import find_latest
+    from remote.runs.run import find_latest
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)

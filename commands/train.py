@@ -21,12 +21,13 @@ from remote.errors import ConfigError, UsageError
 QUEUE_SECONDS = 2.0
 
 if TYPE_CHECKING:
-    from remote.host import Host
-    from remote.launch import Source
-    from remote.project import Script
+    from remote.code.project import Script
+    from remote.code.tree import Tree
+    from remote.hosts.host import Host
     from remote.records import Limits, RunSpec
-    from remote.snapshot import Tree
-    from remote.stack import Access, Stack
+    from remote.runs.launch import Source
+    from remote.stack import Stack
+    from remote.transport.access import Access
 
 
 @command(
@@ -83,10 +84,10 @@ def train(
 
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
-    from remote.arguments import after_double_dash, script_arguments
-    from remote.labels import read_name, read_tags
-    from remote.launch import read_limits
-    from remote.sizes import parse_size
+    from remote.runs.arguments import after_double_dash, script_arguments
+    from remote.runs.labels import read_name, read_tags
+    from remote.runs.launch import read_limits
+    from remote.units import parse_size
 
     if keep < 1:
         raise UsageError(f"--keep {keep} would leave nothing to resume from", next_step="inv train --keep 1")
@@ -179,13 +180,13 @@ class Wish:
 
     def find(self) -> Script:
         """The script and its project, before any host is thought of."""
-        from remote.project import find_script
+        from remote.code.project import find_script
 
         return find_script(self.script, project=self.project)
 
     def look(self, script: Script) -> Tree:
         """The project as it is on the disk now."""
-        from remote.snapshot import plan, require
+        from remote.code.tree import plan, require
 
         tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots", max_bytes=self.max_bytes)
         require(tree, script.path)
@@ -193,7 +194,7 @@ class Wish:
 
     def plan(self, stack: Stack, script: Script) -> tuple[RunSpec, Tree, Source | None]:
         """The run as it would be done; nothing is sent or started."""
-        from remote import launch
+        from remote.runs import launch
 
         now = dt.datetime.now(dt.UTC)
         source = launch.find_source(stack, self.resume, now)
@@ -227,7 +228,7 @@ def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
 
 def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
     """Follow the run to its end and end with its exit code, or say only that it was started."""
-    from remote.runs import Run
+    from remote.runs.run import Run
 
     if manner.wait:
         finish_with(stack, Run(spec=spec), as_json=manner.as_json)
@@ -236,7 +237,7 @@ def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
 
 
 def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
-    from remote.rerun import plan_rerun
+    from remote.runs.rerun import plan_rerun
 
     earlier = choose_run(stack, manner.rerun)
     host = _free_host(stack, wish.host or earlier.spec.host.name, queue=wish.queue)
@@ -270,8 +271,8 @@ def _default_script(c: Any) -> str:
 
 def _free_host(stack: Stack, name: str, *, queue: bool) -> Host:
     """The host once no other run has it: at once, or when the user wants to wait."""
-    from remote import launch
     from remote.errors import HostBusy
+    from remote.runs import launch
 
     told = False
     while True:
@@ -298,8 +299,8 @@ def _only_worker(stack: Stack) -> str:
 
 
 def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> None:
-    from remote import launch
-    from remote.checkpoints import push
+    from remote.runs import launch
+    from remote.runs.checkpoints import push
 
     if source and source.path:
         with bar("resume") as meter:
@@ -316,7 +317,7 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
 
 
 def _hand_over(stack: Stack, spec: RunSpec) -> None:
-    from remote import launch
+    from remote.runs import launch
 
     sent = launch.start(stack, spec)
     launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)

@@ -19,7 +19,7 @@ LONGEST = (
     "test_real", "test_host_sync", "test_spot", "test_virtual", "test_deploy_environment", "test_agent_chaos",
     "test_agent_run", "test_workflows", "test_first_light", "test_sync", "test_transports", "test_agent_bad_input",
     "test_shell_commands", "test_agent_limits", "test_agent_dependencies", "test_code_again", "test_train_digits",
-    "test_sync_sizes", "test_watch", "test_train_over_ssh", "test_agent_resume", "test_run", "test_full_disk",
+    "test_upload_sizes", "test_watch", "test_train_over_ssh", "test_agent_resume", "test_run", "test_full_disk",
     "test_transfers_interrupted", "test_types",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.bundle import Bundle, build
+from remote.agent_bundle import Bundle, build
 from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
 from tests.unit.agent.support import INSTANCE, ROOT, SECRET, Host, MetadataService
 

@@ -145,7 +145,7 @@ def read_all() -> None:
         importlib.import_module(name)
     for room in ROOMS:
         package = importlib.import_module(room)
-        for module in pkgutil.iter_modules(package.__path__, f"{room}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(module.name)
     share_descriptions()
     aws = Aws("us-east-1", "http://127.0.0.1:9")

@@ -6,9 +6,11 @@ from importlib.metadata import version
 
 from invoke.program import Program
 
+from commands import process
 from commands.index import namespace
 
 
 def main() -> None:
     """Run one command line."""
-    Program(name="runctl", binary="runctl", version=version("runctl"), namespace=namespace).run()
+    with process.until_unread():
+        Program(name="runctl", binary="runctl", version=version("runctl"), namespace=namespace).run()

@@ -13,7 +13,7 @@ OURS = {"tasks", "runctl", "commands", "infra", "remote", "training", "localclou
 # Room -> what it may import of ours (longest prefix wins), and which libraries it must leave alone.
 ALLOWED = {
     "tasks.py": {"commands"},
-    "runctl": {"runctl", "commands.program"},
+    "runctl": {"runctl", "commands.process", "commands.program"},
     "commands": {"commands", "remote", "infra.outputs", "localcloud"},
     "infra": {"infra"},
     "remote/agent": {"remote.agent"},

@@ -114,13 +114,14 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 def describe(error: errors.Error) -> dict[str, str]:
     """A failure as JSON carries it."""
-    return {"kind": error.kind, "message": error.message, "next_step": as_typed(error.next_step)}
+    return {"kind": error.kind, "message": as_typed(error.message), "next_step": as_typed(error.next_step)}
 
 
 def as_typed(text: str) -> str:
     """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
-    program = Path(sys.argv[0]).name
-    return re.sub(r"\binv (?=[a-z])", "runctl ", text) if program == "runctl" else text
+    program = Path(sys.argv[0])
+    ours = "runctl" in {program.stem, program.parent.name if program.stem == "__main__" else ""}
+    return re.sub(r"(?<![\w/.-])inv (?=[a-zA-Z-])", "runctl ", text) if ours else text
 
 
 def as_known(error: Exception) -> errors.Error | None:
@@ -186,7 +187,7 @@ def say_error(message: str, next_step: str) -> None:
     """Tell a person what went wrong and what to type next."""
     from rich.text import Text
 
-    console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+    console().print(Text.assemble(("error ", "bold red"), as_typed(message)), soft_wrap=True)
     if next_step:
         console().print(Text.assemble(("  next: ", "dim"), as_typed(next_step)), soft_wrap=True)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit, UnexpectedExit
 
 from commands import process
-from commands.positional import Command
+from commands.positional import Command, Rest
 from remote import errors
 
 if TYPE_CHECKING:
@@ -56,11 +56,19 @@ HELP: dict[str, str] = {
 }
 
 
-def command(*, noun: str = "", **help_texts: str) -> Callable[[Callable[..., Any]], Command]:
+def command(
+    *,
+    noun: str = "",
+    rest: Rest | None = None,
+    groups: Mapping[str, tuple[str, ...]] | None = None,
+    **help_texts: str,
+) -> Callable[[Callable[..., Any]], Command]:
     """Make a task of a function: help for its options, and failures mapped to exit codes.
 
     Args:
         noun: the parameter that may also be given as a bare word.
+        rest: what it takes behind `--`.
+        groups: the parameters under the headings of its help; those that are left out stand under a general one.
         help_texts: help for options that `HELP` does not know, by parameter name.
     """
 
@@ -72,7 +80,8 @@ def command(*, noun: str = "", **help_texts: str) -> Callable[[Callable[..., Any
         names = [name for name in inspect.signature(body).parameters if name != "c"]
         known = {**HELP, **{name.replace("_", "-"): text for name, text in help_texts.items()}}
         texts = {name: known[name.replace("_", "-")] for name in names if name.replace("_", "-") in known}
-        return Command(guarded, noun=noun, name=body.__name__.rstrip("_"), help=texts)
+        name = body.__name__.rstrip("_")
+        return Command(guarded, noun=noun, rest=rest, groups=groups, name=name, help=texts)
 
     return wrap
 

@@ -42,7 +42,7 @@ def status(c: Any, json: bool = False) -> None:
 
 @command()
 def down(c: Any, json: bool = False) -> None:
-    """Stop the local cloud and its hosts; what lies in its buckets stays.
+    """Stop the local cloud and its hosts; its buckets stay.
 
     Example: inv local.down
     """

@@ -1,4 +1,4 @@
-"""Invoke's program as `inv` and `runctl` speak it: our overview and help, our refusals, our exit codes.
+"""Invoke's program as `inv` and `runctl` speak it: our overview and help, our refusals, our completion, our exit codes.
 
 `inv` is Invoke's own console script: it reads its options, and answers a bare `inv --help` or `inv --version`, before
 it loads anything of ours. From then on both programs go through the methods that are replaced here.
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from invoke.exceptions import Exit
 from invoke.program import Program
 
-from commands import guide, usage
+from commands import completion, guide, usage
 from commands.frame import bounded
 from commands.positional import Command
+from remote.arguments import after_double_dash
 from remote.errors import UsageError
 
 FORMATS = ("flat", "nested", "json")
@@ -71,9 +72,13 @@ def _answer_in_our_words(program: Program) -> None:
     chosen_format = args["list-format"].value
     if chosen_format not in FORMATS:
         raise UsageError(f"--list-format: {chosen_format!r} is not one of {', '.join(FORMATS)}", next_step="inv --list")
+    if args.complete.value:
+        core = program.initial_context.flag_names()
+        print("\n".join(completion.candidates(after_double_dash(sys.argv)[1:], commands, core)))
+        raise Exit
     plain_list = args.list.value if chosen_format == "flat" and not args["list-depth"].value else None
     wanted = args.help.value or plain_list
-    if wanted or not (program.tasks or args.list.value or args.complete.value):
+    if wanted or not (program.tasks or args.list.value):
         _show(program, commands, wanted if isinstance(wanted, str) else "")
         raise Exit
     _parse_cleanup(program)

@@ -63,7 +63,7 @@ def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "",
 
 @command(noun="run", run=RUN_OR_HOST, step="The step (default: all of them)", host=HOST)
 def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
-    """Read checkpoints back, hash them again and look whether they are whole.
+    """Read checkpoints back and compare their hashes.
 
     Example: inv checkpoint.verify
     """

@@ -11,7 +11,6 @@ import errno
 import functools
 import inspect
 import json as jsonlib
-import os
 import re
 import sys
 import traceback
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit, UnexpectedExit
 
-from commands.positional import Command
+from commands import process
+from commands.positional import Command, Rest
 from remote import errors
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ EXIT_CODES: dict[str, int] = {
     "interrupted": errors.Interrupted.exit_code,
     "permission": errors.PermissionDenied.exit_code,
     "config": errors.ConfigError.exit_code,
-    "ctrl-c": 130,
-    "broken-pipe": 141,
+    "ctrl-c": process.CTRL_C,
+    "broken-pipe": process.BROKEN_PIPE,
 }
 HELP: dict[str, str] = {
     "stack": "The environment to use (default: $RUNCTL_STACK, else local)",
@@ -56,41 +56,55 @@ HELP: dict[str, str] = {
 }
 
 
-def command(*, noun: str = "", **help_texts: str) -> Callable[[Callable[..., Any]], Command]:
+def command(
+    *,
+    noun: str = "",
+    rest: Rest | None = None,
+    groups: Mapping[str, tuple[str, ...]] | None = None,
+    **help_texts: str,
+) -> Callable[[Callable[..., Any]], Command]:
     """Make a task of a function: help for its options, and failures mapped to exit codes.
 
     Args:
         noun: the parameter that may also be given as a bare word.
+        rest: what it takes behind `--`.
+        groups: the parameters under the headings of its help; those that are left out stand under a general one.
         help_texts: help for options that `HELP` does not know, by parameter name.
     """
 
     def wrap(body: Callable[..., Any]) -> Command:
         @functools.wraps(body)
         def guarded(c: Any, *args: Any, **kwargs: Any) -> Any:
-            return _run(body, c, args, kwargs)
+            return bounded(lambda: body(c, *args, **kwargs), as_json=bool(kwargs.get("json")))
 
         names = [name for name in inspect.signature(body).parameters if name != "c"]
         known = {**HELP, **{name.replace("_", "-"): text for name, text in help_texts.items()}}
         texts = {name: known[name.replace("_", "-")] for name in names if name.replace("_", "-") in known}
-        return Command(guarded, noun=noun, name=body.__name__.rstrip("_"), help=texts)
+        name = body.__name__.rstrip("_")
+        return Command(guarded, noun=noun, rest=rest, groups=groups, name=name, help=texts)
 
     return wrap
 
 
-def _run(body: Callable[..., Any], c: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    as_json = bool(kwargs.get("json"))
+def bounded(call: Callable[[], Any], *, as_json: bool) -> Any:
+    """Do what may fail, or be interrupted, or lose its reader, and end as the table of exit codes says."""
+    with process.until_unread():
+        try:
+            with process.interruptible():
+                return _written_out(call)
+        except (Exit, UnexpectedExit, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise Exit(code=EXIT_CODES["ctrl-c"]) from None
+        except Exception as error:  # noqa: BLE001  the outermost boundary
+            raise Exit(code=explain(error, as_json=as_json)) from None
+
+
+def _written_out(call: Callable[[], Any]) -> Any:
     try:
-        return body(c, *args, **kwargs)
-    except (Exit, UnexpectedExit):
-        raise
-    except KeyboardInterrupt:
-        raise Exit(code=EXIT_CODES["ctrl-c"]) from None
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); Python must not complain again while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=EXIT_CODES["broken-pipe"]) from None
-    except Exception as error:  # noqa: BLE001  the outermost boundary
-        raise Exit(code=explain(error, as_json=as_json)) from None
+        return call()
+    finally:
+        process.flush()  # here a full disk can still be explained
 
 
 def explain(error: Exception, *, as_json: bool) -> int:
@@ -109,13 +123,14 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 def describe(error: errors.Error) -> dict[str, str]:
     """A failure as JSON carries it."""
-    return {"kind": error.kind, "message": error.message, "next_step": as_typed(error.next_step)}
+    return {"kind": error.kind, "message": as_typed(error.message), "next_step": as_typed(error.next_step)}
 
 
 def as_typed(text: str) -> str:
     """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
-    program = Path(sys.argv[0]).name
-    return re.sub(r"\binv (?=[a-z])", "runctl ", text) if program == "runctl" else text
+    program = Path(sys.argv[0])
+    ours = "runctl" in {program.stem, program.parent.name if program.stem == "__main__" else ""}
+    return re.sub(r"(?<![\w/.-])inv (?=[a-zA-Z-])", "runctl ", text) if ours else text
 
 
 def as_known(error: Exception) -> errors.Error | None:
@@ -181,17 +196,15 @@ def say_error(message: str, next_step: str) -> None:
     """Tell a person what went wrong and what to type next."""
     from rich.text import Text
 
-    console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+    console().print(Text.assemble(("error ", "bold red"), as_typed(message)), soft_wrap=True)
     if next_step:
         console().print(Text.assemble(("  next: ", "dim"), as_typed(next_step)), soft_wrap=True)
 
 
 @functools.cache
 def console() -> Any:
-    """Standard error for people; colours and progress only at a terminal."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    """Standard error for people: colours at a terminal and where FORCE_COLOR asks for them, motion only at one."""
+    return _console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
@@ -220,6 +233,16 @@ def print_facts(facts: Mapping[str, str | Text], *, to_stderr: bool = False) -> 
 
 def _screen() -> Any:
     """Standard output for people: as wide as the terminal, 100 columns where there is none."""
+    return _console(width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _console(**options: Any) -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    made: Any = Console(highlight=False, **options)
+    made.on_broken_pipe = _unread  # rich would end the process with 1
+    return made
+
+
+def _unread() -> None:
+    raise BrokenPipeError

@@ -108,7 +108,7 @@ def terminate(
     c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Terminate a host for good, after its run has saved a last checkpoint.
+    """Terminate a host after its run has saved a last checkpoint.
 
     Example: inv terminate trainer --dry-run
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from commands import environment
-from commands.frame import command, emit, print_facts, say
+from commands.frame import as_typed, command, emit, print_facts, say
 
 
 @command(port="The port on 127.0.0.1 (default: the last one if free, else any)")
@@ -36,13 +36,13 @@ def status(c: Any, json: bool = False) -> None:
             "local", up=address is not None, url=address.url if address else None, pid=address.pid if address else None
         )
         return
-    state = f"up at {address.url}, process {address.pid}" if address else "down; inv local.up starts it"
+    state = f"up at {address.url}, process {address.pid}" if address else as_typed("down; inv local.up starts it")
     print_facts({"local cloud": state, "state": str(environment.local_dir())})
 
 
 @command()
 def down(c: Any, json: bool = False) -> None:
-    """Stop the local cloud and its hosts; what lies in its buckets stays.
+    """Stop the local cloud and its hosts; its buckets stay.
 
     Example: inv local.down
     """

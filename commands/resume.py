@@ -27,7 +27,7 @@ def resume(
     c: Any, run: str = "", host: str = "", wait: bool = True, transport: str = "", dry_run: bool = False,
     stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Go on with a run that ended early, from its newest valid checkpoint.
+    """Go on with a run from its newest valid checkpoint.
 
     Example: inv resume
     """
@@ -89,7 +89,7 @@ def _hand_over(stack: Stack, run: Run) -> None:
 
 @command(noun="run", run=RUN)
 def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: bool = False) -> None:
-    """End a run after a last checkpoint, and leave its host as it is.
+    """End a run after a last checkpoint; its host goes on.
 
     Example: inv cancel --dry-run
     """

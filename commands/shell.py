@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, say
+from commands.positional import Rest
 from commands.progress import bar
 from remote.errors import ConfigError, UsageError
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from remote.transport.base import Transfer, Transport
 
 
-@command(timeout="End it after that long: 90s, 20m, 2h (default: 1h)")
+@command(
+    rest=Rest("-- COMMAND...", "the command follows --"),
+    timeout="End it after that long: 90s, 20m, 2h (default: 1h)",
+)
 def exec_(
     c: Any, host: str, transport: str = "", identity: str = "", timeout: str = "1h", stack: str = "", json: bool = False
 ) -> None:
-    """Run a command on a host, with its output and its exit code here.
+    """Run a command on a host, with output and exit code here.
 
     What follows `--` is the command, word for word; it starts in the user's home.
 
@@ -53,7 +57,7 @@ def exec_(
 
 @command()
 def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str = "", json: bool = False) -> None:
-    """Open a shell on a host: by Session Manager, or with the SSH client.
+    """Open a shell on a host by Session Manager or SSH.
 
     With --json the client's command line is printed and not run.
 
@@ -80,7 +84,9 @@ def push(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file to a host; it is there whole and verified, or not at all.
+    """Copy a file to a host, verified.
+
+    It is there whole, or not at all.
 
     Example: inv push data.npz trainer:/tmp/data.npz
     """
@@ -100,7 +106,9 @@ def pull(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file from a host; it is here whole and verified, or not at all.
+    """Copy a file from a host, verified.
+
+    It is here whole, or not at all.
 
     Example: inv pull trainer:/tmp/data.npz .
     """

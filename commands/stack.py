@@ -69,7 +69,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
 
 @command()
 def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
-    """Remove everything the stack made, and show that nothing is left.
+    """Remove all that the stack made; show that nothing is left.
 
     Example: inv down --yes
     """
@@ -221,7 +221,7 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
         self._done = 0
 
     def __enter__(self) -> Any:
-        if console().is_terminal:
+        if console().is_interactive:
             self._status.start()
         return self._on_event
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.following import as_item
-from commands.frame import command, emit, print_facts
+from commands.frame import as_typed, command, emit, print_facts
 from commands.hosts import print_hosts, see_hosts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _print(stack: Stack, hosts: list[Host], run: Run | None, now: dt.datetime) -
     print_facts({"stack": f"{stack.name} ({where})", "bucket": stack.bucket.name})
     print_hosts(hosts)
     if run is None:
-        print_facts({"run": "none yet; inv train"})
+        print_facts({"run": as_typed("none yet; inv train")})
         return
     print_facts(_facts(run, now))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from commands import environment, wording
 from commands.following import finish_with
 from commands.frame import command, emit, say
+from commands.positional import Rest
 from commands.progress import bar
 from commands.runs import choose_run
 from commands.stack import ensure_local_stack
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 
 @command(
     noun="script",
+    rest=Rest("[-- ARGS...]", "the script's own options follow --"),
+    groups={
+        "What to run": ("script", "epochs", "hyperparams", "rerun", "name", "tag", "project", "max_size", "deps"),
+        "Where": ("host", "queue", "transport", "identity"),
+        "Limits": ("timeout", "hang_timeout", "max_cost", "grace"),
+        "Checkpoints": ("resume", "keep"),
+        "How to follow": ("wait", "watch"),
+    },
     script="The script, in this project (default: train.script in invoke.yaml)",
     epochs="Short for -- --epochs N",
     hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',

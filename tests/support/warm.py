@@ -116,6 +116,8 @@ def become(argv: list[str], cwd: str, env: dict[str, str], deployer: list[str]) 
     os.environ.clear()
     os.environ.update(env)
     sys.argv = argv
+    # Python's own streams know of the outputs of the process that was forked: whether they can be sought in, say.
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # noqa: SIM115
     sys.path[0] = str(Path(argv[0]).parent)
     with at_once():
         runpy.run_path(argv[0], run_name="__main__")

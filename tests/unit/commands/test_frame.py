@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from commands.frame import EXIT_CODES, as_known, command, emit, print_facts, print_table
+from commands.frame import EXIT_CODES, as_known, as_typed, command, emit, print_facts, print_table
 from localcloud.errors import NotAnswering, PortTaken
 from remote import errors
 
@@ -78,6 +78,18 @@ def test_failures_of_other_rooms_and_of_aws_are_put_in_our_words() -> None:
     assert isinstance(as_known(NotAnswering("it hangs", next_step="inv local.down")), errors.Unavailable)
     assert isinstance(as_known(denied), errors.PermissionDenied)
     assert as_known(ValueError("ours")) is None
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [("bin/inv", "inv"), ("bin/runctl", "runctl"), ("runctl/__main__.py", "runctl"), ("invoke/__main__.py", "inv")],
+)
+def test_a_command_line_in_a_text_begins_with_the_program_that_was_typed(program, shown, monkeypatch) -> None:
+    """newcomer m11."""
+    monkeypatch.setattr("sys.argv", [f"/some/{program}", "status"])
+
+    assert as_typed("inv up, or inv --help train") == f"{shown} up, or {shown} --help train"
+    assert as_typed("in the folder /srv/inv there is no inv") == "in the folder /srv/inv there is no inv"
 
 
 def test_every_document_carries_the_schema_and_its_kind(capsys) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from commands import environment
+from commands import environment, local
 from commands.frame import command, console, emit, print_facts, say
 from remote.errors import CannotCreate, ConfigError, Error
 
@@ -110,9 +110,7 @@ def _fact(key: str, value: Any) -> str:
 
 def ensure_local_cloud() -> Address:
     """Start the local cloud unless it is up."""
-    from localcloud import daemon
-
-    address, started = daemon.start(environment.local_dir())
+    address, started = local.start()
     say("local cloud", f"{'started' if started else 'up'} at {address.url}")
     return address
 
@@ -166,7 +164,7 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
         if event.kind.startswith("step"):
             self._status.update(f"{self._verb} … {self._done} done, {event.operation} {event.name}")
         elif event.kind == "diagnostic":
-            console().print(event.detail, markup=False)
+            console().print(event.detail, markup=False, soft_wrap=True)
 
 
 def _build_agent() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from commands import environment
-from commands.frame import command, emit, print_facts, say
+from commands.frame import as_typed, command, emit, print_facts, say
 
 if TYPE_CHECKING:
     from localcloud.daemon import Address, Lost
@@ -40,7 +40,7 @@ def status(c: Any, json: bool = False) -> None:
     facts = {"local cloud": state, "state": str(environment.local_dir())}
     if address and address.lost:
         facts["saved state"] = _in_words(address.lost)
-    print_facts(facts)
+    print_facts({name: as_typed(value) for name, value in facts.items()})
 
 
 @command()

@@ -11,10 +11,13 @@ import errno
 import functools
 import inspect
 import json as jsonlib
+import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 WIDTH = 100
+# How the system says that a file is not ours to use.
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 # A followed run exits with the training process's own code; everything else with one of these.
 EXIT_CODES: dict[str, int] = {
     "done": 0,
@@ -111,10 +116,7 @@ def explain(error: Exception, *, as_json: bool) -> int:
     """Tell a person, and with `as_json` a program, how a command failed; the exit code to end with."""
     known = as_known(error)
     if known is None:
-        known = errors.Error(
-            f"runctl has a bug: {type(error).__name__}: {error}",
-            next_step=f"report it with the traceback in {_keep_traceback(error)}",
-        )
+        known = errors.Error(f"runctl has a bug: {type(error).__name__}: {error}", next_step=_keep_traceback(error))
     if as_json:
         emit("error", error={**describe(known), "exit_code": known.exit_code})
     say_error(known.message, known.next_step)
@@ -137,14 +139,17 @@ def as_known(error: Exception) -> errors.Error | None:
     """The failure in our own words, whichever room or library it came from; None for a bug."""
     if isinstance(error, errors.Error):
         return error
-    from localcloud.errors import LocalCloudError
-    from remote.aws import as_error
+    from commands.environment import reached_local
+    from localcloud.errors import LocalCloudError, NoAccess
+    from remote.aws import as_error, as_silence
 
     if isinstance(error, OSError) and (known := _of_this_machine(error)):
         return known
+    if isinstance(error, NoAccess):
+        return _no_access(Path(error.path), error.reason)
     if isinstance(error, LocalCloudError):
         return errors.Unavailable(error.message, next_step=error.next_step)
-    return as_error(error)
+    return as_silence(error, reached_local()) or as_error(error)
 
 
 def _of_this_machine(error: OSError) -> errors.Error | None:
@@ -156,16 +161,65 @@ def _of_this_machine(error: OSError) -> errors.Error | None:
         return errors.UsageError(
             f"{str(error.filename)[:WIDTH]}… is too long for a name here", next_step="a shorter one"
         )
-    return None
+    if not isinstance(error.filename, str | os.PathLike) or error.errno not in REFUSALS:
+        return None
+    return _refused(Path(error.filename), error)
 
 
-def _keep_traceback(error: Exception) -> Path:
+def _refused(path: Path, error: OSError) -> errors.Error | None:
+    """What it means that the system did not let us at a file, which may be one of the state folder's."""
+    from commands.environment import state_dir
+
+    folder, reason = state_dir(), f"{error.strerror}: {path}"
+    is_inside = path == folder or folder in path.parents
+    # A folder that is not there could not be made where its parents are another user's, or a file.
+    concerned = is_inside or (path in folder.parents and not os.path.exists(folder))  # noqa: PTH110  see `_no_access`
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return _not_a_folder(folder, reason) if concerned else None
+    if concerned:
+        return _no_access(folder, reason)
+    return errors.PermissionDenied(f"the system does not allow it: {reason}", next_step=f"ls -ld {path}")
+
+
+def _no_access(folder: Path, reason: str) -> errors.Error:
+    """The state folder is another user's, or on a disk that is read-only."""
+    step, home = "set RUNCTL_STATE_DIR to a folder of your own", os.environ.get("HOME")
+    # Path.exists raises where a parent is another user's; this one says no.
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    if home and Path(home) in there.parents and os.strerror(errno.EROFS) not in reason:
+        step += f", or: sudo chown -R {os.geteuid()} {shlex.quote(str(there))}"
+    return errors.PermissionDenied(f"the state folder {folder} cannot be used: {reason}", next_step=step)
+
+
+def _not_a_folder(folder: Path, reason: str) -> errors.Error:
+    step = "move that file away, or set RUNCTL_STATE_DIR to a folder of your own"
+    return errors.CannotCreate(f"the state folder {folder} cannot be used: {reason}", next_step=step)
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Write the traceback down and say where: in the state folder, else among the temporary files, else nowhere."""
+    text = "".join(traceback.format_exception(error))
+    for write in (_write_beside_the_state, _write_temporarily):
+        with suppress(OSError, errors.Error):
+            return f"report it with the traceback in {write(text)}"
+    return f"report it with the last line of its traceback, which could not be kept: {text.splitlines()[-1]}"
+
+
+def _write_beside_the_state(text: str) -> Path:
     from commands.environment import state_dir
 
     path = state_dir() / "crash.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(traceback.format_exception(error)))
+    path.write_text(text)
     return path
+
+
+def _write_temporarily(text: str) -> Path:
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", prefix="runctl-crash-", suffix=".log", delete=False) as file:
+        file.write(text)
+    return Path(file.name)
 
 
 def emit(kind: str, **data: Any) -> None:

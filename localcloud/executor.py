@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -47,13 +48,30 @@ class Executor(Protocol):
 
 
 class ProcessExecutor:
-    """Hosts as folders and processes under the user who runs the cloud."""
+    """Hosts as folders and processes under the user who runs the cloud.
 
-    def __init__(self, root: Path, *, token: str, cloud_url: str, region: str) -> None:
+    Args:
+        root: the folder of the hosts' folders.
+        token: marks their processes.
+        cloud_url: where they find AWS.
+        region: the cloud's region.
+        trusted: gives the settings of the certificates that the laptop trusts, anew for each program.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        token: str,
+        cloud_url: str,
+        region: str,
+        trusted: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._root = root
         self._token = token
         self._cloud_url = cloud_url
         self._region = region
+        self._trusted = trusted
         self._metadata_urls: dict[str, str] = {}
 
     def boot(self, instance_id: str, *, metadata_url: str) -> bool:
@@ -71,6 +89,7 @@ class ProcessExecutor:
         """All that a program on the host finds in its environment; there are no keys, so boto3 asks the IMDS."""
         root = self._root / instance_id / "root"
         return {
+            **self._trusted(),
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(root / "home"),
             "TMPDIR": str(root / "tmp"),

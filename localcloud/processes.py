@@ -67,6 +67,20 @@ def is_server(pid: int, created: float, state_dir: Path) -> bool:
     return same_start and "localcloud" in argv and str(state_dir) in argv
 
 
+def servers_of(state_dir: Path) -> list[int]:
+    """The processes that are a server of `state_dir` by their command line."""
+    found = psutil.process_iter(["cmdline"])
+    return [p.pid for p in found if {"localcloud", str(state_dir)} <= set(p.info["cmdline"] or ())]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is stopped by a signal (SIGSTOP, Ctrl-Z): SIGCONT, and nothing else, makes it go on."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _environment(process: psutil.Process) -> dict[str, str]:
     try:
         return process.environ()

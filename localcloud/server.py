@@ -1,8 +1,8 @@
 """The background process: puts the parts together, serves them on 127.0.0.1, and ends them in order.
 
-Everything that the cloud keeps is in its state folder: `identity.json` (who it is, which port it had), `address.json`
-(where it is now), `server.lock` (held while it lives), `server.log`, `snapshot` and
-`objects/` (what it knows), and `hosts/`, `ssm/` beneath.
+Everything that the cloud keeps is in its state folder: `identity.json` (who it is, which port it had), `server.lock`
+(held while it lives) and `address.json` (both say where it is now), `server.log`, `snapshot` and `objects/` (what it
+knows), and `hosts/`, `ssm/` beneath.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ import psutil
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from localcloud import processes
+from localcloud import certificates, processes
+from localcloud.address import ADDRESS, LOCK, Address, Lost, Record, write_lock
 from localcloud.aws import Clients
 from localcloud.control import CallCounter, Control
 from localcloud.dispatch import Dispatch
@@ -38,7 +40,7 @@ from localcloud.hosts import Hosts
 from localcloud.interruption import Interruptions
 from localcloud.motostate import MotoState
 from localcloud.settings import Settings
-from localcloud.snapshot import Memory, Saver
+from localcloud.snapshot import Memory, Saver, UnusableError
 from localcloud.ssm import RunCommand
 
 LOOPBACK = "127.0.0.1"
@@ -49,10 +51,17 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """One local cloud, from its start to its end."""
+    """One local cloud, from its start to its end.
 
-    def __init__(self, settings: Settings, *, token: str) -> None:
+    Args:
+        settings: the command line.
+        token: what a shutdown must name.
+        lock: the lock file, open and held, in which the server says where it is.
+    """
+
+    def __init__(self, settings: Settings, *, token: str, lock: int) -> None:
         self._settings = settings
+        self._lock = lock
         self._folder = settings.state_dir
         self._token = token
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -61,8 +70,8 @@ class Server:
         self._identity = _identity(self._folder)
         self._http = _listen(settings.port or self._identity["port"], fall_back=not settings.port)
         self.url = f"http://{LOOPBACK}:{self._http.port}"
-        restored = self._memory.load()
-        self._generation, extra = restored or (secrets.token_hex(8), {})
+        self._lost: Lost | None = None
+        self._generation, extra = self._restore()
         self._assemble(extra)
 
     def run(self) -> None:
@@ -80,7 +89,8 @@ class Server:
         gc.enable()
         self._stopping.wait()
         log.info("stopping")
-        (self._folder / "address.json").unlink(missing_ok=True)
+        write_lock(self._lock, None)
+        (self._folder / ADDRESS).unlink(missing_ok=True)
         self._hosts.close()
         processes.end(processes.Marker(token=self._identity["state_id"]), grace_seconds=0)
         self._http.shutdown()
@@ -103,13 +113,30 @@ class Server:
             "generation": self._generation,
         }
 
+    def _restore(self) -> tuple[str, dict[str, Any]]:
+        """What an earlier server knew, or the beginning of something new."""
+        try:
+            restored = self._memory.load()
+        except UnusableError as error:
+            kept = self._memory.put_aside()
+            self._lost = Lost(reason=str(error), path=str(kept))
+            log.warning("the saved state cannot be used: %s; it is put aside as %s; starting empty", error, kept)
+            restored = None
+        return restored or (secrets.token_hex(8), {})
+
     def _assemble(self, extra: dict[str, Any]) -> None:
         """Make the parts and join them; `extra` is what an earlier server kept beside moto's state."""
         settings, state_id = self._settings, self._identity["state_id"]
         moto = self._gate = Gate(DomainDispatcherApplication(create_backend_app))
         clients = Clients(moto, region=settings.region)
         state = MotoState(region=settings.region)
-        executor = ProcessExecutor(self._folder / "hosts", token=state_id, cloud_url=self.url, region=settings.region)
+        executor = ProcessExecutor(
+            self._folder / "hosts",
+            token=state_id,
+            cloud_url=self.url,
+            region=settings.region,
+            trusted=partial(certificates.read, self._folder),
+        )
         calls = CallCounter()
         self._hosts = Hosts(
             clients=clients, state=state, executor=executor, region=settings.region, delays=settings.delays
@@ -138,18 +165,19 @@ class Server:
 
     def _announce(self) -> None:
         """Write the address, now that it answers."""
-        record = {
-            "url": self.url,
-            "pid": os.getpid(),
-            "port": self._http.port,
-            "started_at": self._started_at,
-            "state_dir": str(self._folder),
-            "token": self._token,
-            "state_id": self._identity["state_id"],
-            "created": psutil.Process().create_time(),
-        }
+        address = Address(
+            url=self.url,
+            pid=os.getpid(),
+            port=self._http.port,
+            started_at=self._started_at,
+            state_dir=self._folder,
+            lost=self._lost,
+        )
+        created = psutil.Process().create_time()
+        record = Record(address=address, token=self._token, state_id=self._identity["state_id"], created=created)
         _write_json(self._folder / "identity.json", {**self._identity, "port": self._http.port})
-        _write_json(self._folder / "address.json", record)
+        write_lock(self._lock, record)
+        _write(self._folder / ADDRESS, record.to_json())
         log.info("ready at %s", self.url)
 
 
@@ -160,16 +188,19 @@ def serve(settings: Settings, environment: dict[str, str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("werkzeug", "botocore", "boto3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    _hold(settings.state_dir / "server.lock")
-    server = Server(settings, token=environment.get("LOCALCLOUD_SERVER_TOKEN") or secrets.token_hex(16))
+    lock = _hold(settings.state_dir / LOCK)
+    server = Server(settings, token=environment.get("LOCALCLOUD_SERVER_TOKEN") or secrets.token_hex(16), lock=lock)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.run()
 
 
-def _hold(path: Path) -> None:
-    """Take the lock for life. Waits a little: a `find` holds it for an instant when it looks."""
+def _hold(path: Path) -> int:
+    """Take the lock for life, and take out what an earlier server wrote; the open file.
+
+    Waits a little: a `find` holds it for an instant when it looks.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # never closed: the kernel does, at the end
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -180,7 +211,8 @@ def _hold(path: Path) -> None:
                 raise LocalCloudError(f"{path} is held by another local cloud") from None
             time.sleep(POLL_SECONDS)
         else:
-            return
+            write_lock(file, None)
+            return file
 
 
 def _listen(port: int, *, fall_back: bool) -> BaseWSGIServer:
@@ -218,6 +250,13 @@ def _identity(folder: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    partial.replace(path)
+    _write(path, json.dumps(value, indent=2).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_suffix(".partial")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

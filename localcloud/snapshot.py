@@ -2,7 +2,7 @@
 
 moto has no persistence, so its backends are pickled as they are: quick (EC2 takes some 15 ms) and exact, but bound to
 the versions that wrote it. It is a memory, not a format: one that was written by other versions, or is not readable,
-is put aside with a word in the log, and the cloud starts empty under a new generation.
+is put aside whole, and the cloud starts empty under a new generation and says so.
 
 The bytes of S3 objects lie beside it, a file each, written once: a snapshot costs what changed, not what is stored.
 The folder is as trusted as the program itself (a pickle can run code), so only its owner may write there.
@@ -43,6 +43,7 @@ from moto.s3.models import FakeKey
 from moto.s3.utils import _VersionedKeyStore
 from moto.ssm.models import ParameterDict
 
+from localcloud.aside import unused
 from localcloud.gate import Gate
 
 FORMAT = 1
@@ -55,6 +56,10 @@ PACE = 20
 log = logging.getLogger(__name__)
 
 Backends = dict[tuple[str, str, str], Any]
+
+
+class UnusableError(Exception):
+    """What was saved cannot be restored; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +83,37 @@ class Memory:
                 blob.unlink()
 
     def load(self) -> tuple[str, dict[str, Any]] | None:
-        """Put what was saved back into moto: the generation and the extra; None when there is nothing to restore."""
-        path = self.folder / "snapshot"
+        """Put what was saved back into moto: the generation and the extra; None when there is nothing to restore.
+
+        Raises:
+            UnusableError: other versions wrote it, or it is damaged.
+            PermissionError: the system does not let this user read it.
+        """
         try:
-            with path.open("rb") as file:
-                header = json.loads(file.readline())
-                if {name: header.get(name) for name in _versions()} != _versions():
-                    raise ValueError(f"it was written by {header}, this is {_versions()}")  # noqa: TRY301
-                content = _Unpickler(file, self.folder / "objects").load()
+            file = (self.folder / "snapshot").open("rb")
         except FileNotFoundError:
             return None
-        except Exception as error:  # noqa: BLE001  a pickle of other classes can fail in any way at all
-            log.warning("the saved state cannot be used and is put aside; starting empty: %r", error)
-            path.replace(self.folder / "snapshot.unusable")
-            return None
-        for (service, account, region), backend in content["backends"].items():
+        try:
+            with file:
+                header = _readable(json.loads(file.readline()))
+                content = _Unpickler(file, self.folder / "objects").load()
+                backends, found = content["backends"].items(), (str(header["generation"]), content["extra"])
+        except (UnusableError, PermissionError):
+            raise
+        except Exception as error:  # a pickle that is cut off or changed can fail in any way at all
+            raise UnusableError(f"it is damaged ({type(error).__name__}: {error})") from error
+        for (service, account, region), backend in backends:
             dict.__setitem__(get_backend(service)[account], region, backend)
-        return header["generation"], content["extra"]
+        return found
+
+    def put_aside(self) -> Path:
+        """Move what was saved, the objects' bytes too, into a folder of its own beside it, which is returned."""
+        kept = unused(self.folder / "state")
+        kept.mkdir()
+        for name in ("snapshot", "objects"):
+            if (self.folder / name).exists():
+                (self.folder / name).rename(kept / name)
+        return kept
 
 
 class Saver:
@@ -153,6 +172,26 @@ class Saver:
 
 def _versions() -> dict[str, Any]:
     return {"format": FORMAT, "moto": version("moto"), "python": list(sys.version_info[:2])}
+
+
+def _readable(header: Any) -> dict[str, Any]:
+    """The header of a snapshot that these versions wrote.
+
+    Raises:
+        UnusableError: other versions did.
+    """
+    if not isinstance(header, dict) or "format" not in header:
+        raise UnusableError("it is damaged (its first line is not a header)")
+    theirs, ours = ({name: of.get(name) for name in _versions()} for of in (header, _versions()))
+    if theirs != ours:
+        raise UnusableError(f"it was written by {_in_words(theirs)}, and this is {_in_words(ours)}")
+    return header
+
+
+def _in_words(versions: dict[str, Any]) -> str:
+    python = versions["python"]
+    dotted = ".".join(map(str, python)) if isinstance(python, list) else python
+    return f"format {versions['format']}, moto {versions['moto']}, Python {dotted}"
 
 
 def _loaded() -> Backends:

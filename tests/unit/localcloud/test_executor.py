@@ -33,6 +33,17 @@ def test_the_environment_names_the_host_and_holds_no_keys(executor, tmp_path, mo
     assert not [name for name in environment if "KEY" in name or ("TOKEN" in name and name != "LOCALCLOUD_TOKEN")]
 
 
+def test_certificates_are_those_of_the_moment_and_change_nothing_else(tmp_path):
+    """newcomer m1."""
+    settings = {"SSL_CERT_FILE": "/ca.pem", "PATH": "/theirs"}
+    executor = ProcessExecutor(tmp_path, token="t", cloud_url="u", region="r", trusted=lambda: settings)
+    executor.boot("i-1", metadata_url="m")
+    assert executor.environment("i-1")["SSL_CERT_FILE"] == "/ca.pem"
+    assert executor.environment("i-1")["PATH"] != "/theirs"
+    settings["SSL_CERT_FILE"] = "/other.pem"
+    assert executor.environment("i-1")["SSL_CERT_FILE"] == "/other.pem"
+
+
 def test_a_program_starts_in_the_hosts_root_in_a_session_of_its_own(executor, tmp_path):
     executor.boot("i-1", metadata_url="http://127.0.0.1:1")
     ask = [sys.executable, "-c", "import os; print(os.getcwd(), os.getsid(0) == os.getpid())"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localcloud.processes import HOST, TOKEN, Marker, end, is_server, marked
+from localcloud.processes import HOST, TOKEN, Marker, end, is_server, is_stopped, marked, servers_of
+from tests.support.cloud import until
 
 CATCHES_TERM = "import signal, time, sys; signal.signal(signal.SIGTERM, {}); print('up', flush=True); time.sleep(60)"
 
@@ -80,3 +81,23 @@ def test_a_reused_process_id_is_not_the_server():
     created = psutil.Process().create_time()
     assert not is_server(os.getpid(), created, Path("/somewhere"))
     assert not is_server(2**22 - 1, created, Path("/somewhere"))
+
+
+def test_only_a_process_that_is_stopped_is_stopped(start):
+    process = start("i-1")
+    assert not is_stopped(process.pid)
+    psutil.Process(process.pid).suspend()
+    until(lambda: is_stopped(process.pid), "a suspended process is not stopped")
+    psutil.Process(process.pid).resume()
+    until(lambda: not is_stopped(process.pid), "a resumed process is stopped")
+    assert not is_stopped(2**22 - 1)
+
+
+def test_a_server_is_found_by_its_command_line(tmp_path):
+    argv = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)", "localcloud", "--state"]
+    with subprocess.Popen([*argv, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert servers_of(tmp_path) == [process.pid]
+        assert servers_of(tmp_path / "other") == []
+        process.kill()

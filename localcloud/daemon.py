@@ -30,9 +30,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from localcloud import certificates
-from localcloud.address import ADDRESS, LOCK, Address, Lost, Record, read_record
 from localcloud.errors import NoAccess, NotAnswering, PortTaken, Refused, StartFailed
+from localcloud.hosts import certificates
+from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, read_record
 
 __all__ = ["Address", "Lost", "call", "find", "start", "stop"]
 
@@ -312,14 +312,14 @@ def _holder(port: int) -> str:
 
 
 def _is_stopped(record: Record, state_dir: Path) -> bool:
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed where something is wrong
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed where something is wrong
 
     pid = record.address.pid
     return processes.is_stopped(pid) and processes.is_server(pid, record.created, state_dir)
 
 
 def _kill_verified(state_dir: Path, record: Record) -> None:
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
     if processes.is_server(record.address.pid, record.created, state_dir):
         os.kill(record.address.pid, signal.SIGKILL)
@@ -336,7 +336,7 @@ def _end_unrecorded(state_dir: Path) -> None:
 
     SIGTERM ends it in order, hosts and all; it is found by its command line.
     """
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, ANSWER_SECONDS)):
         for pid in processes.servers_of(state_dir):
@@ -352,7 +352,7 @@ def _end_unrecorded(state_dir: Path) -> None:
 
 def _clear_up(state_dir: Path, record: Record) -> int:
     """End what a server that was killed has left: its hosts' processes (how many), and its address."""
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
     (state_dir / ADDRESS).unlink(missing_ok=True)
     return processes.end(processes.Marker(token=record.state_id), grace_seconds=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.aws import share_descriptions
+from localcloud.internal_clients import share_descriptions
 from tests.support.warm import warm
 
 FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")

@@ -10,10 +10,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.aside import put_aside
 from localcloud.deployer.errors import DeployError, StateUnreadable
 from localcloud.deployer.leftovers import leftovers
 from localcloud.deployer.state import StackState, backup_path
+from localcloud.state.aside import put_aside
 
 NAMED = 5
 

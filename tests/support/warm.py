@@ -27,8 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from localcloud.aws import share_descriptions
 from localcloud.deployer import run
+from localcloud.internal_clients import share_descriptions
 from remote.aws import Aws
 
 ROOT = Path(__file__).parents[2]

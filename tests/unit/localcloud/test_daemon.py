@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from localcloud import daemon
-from localcloud.address import Record, read_record
 from localcloud.daemon import BUSY_SECONDS, Patience
 from localcloud.errors import NoAccess, NotAnswering, StartFailed
-from localcloud.processes import is_stopped
+from localcloud.hosts.processes import is_stopped
+from localcloud.server.address import Record, read_record
 from tests.support.cloud import until
 
 

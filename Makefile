@@ -63,6 +63,7 @@ define install
 			/^Installing collected/ { print "  all here; unpacking ..." } { fflush() }' >&2; \
 	fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@cp $(BIN)/runctl $(BIN)/inv  # Invoke's own answers -h, --version and an early Ctrl-C before it has read tasks.py
 endef
 
 # Marked last, so an interrupted installation is done again and not believed.

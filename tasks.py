@@ -1,5 +1,9 @@
 """Invoke looks for its commands here; they are listed in commands/index.py."""
 
-from commands.index import namespace
+from commands import process
+
+process.prepare()
+
+from commands.index import namespace  # noqa: E402  it takes a while, in which Ctrl-C has to be quiet already
 
 __all__ = ["namespace"]

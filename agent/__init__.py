@@ -1,6 +1,5 @@
 """What runs on a host: it fetches a run's code, trains, and leaves an exact record of it in the bucket.
 
-The package is shipped with `contract/` as one file (`remote/bundle.py` builds it) and knows nothing of the laptop: all
-it is told comes from the run's spec, all it says goes to the bucket. It needs Python 3.10, the standard library and
-boto3.
+`remote/agent_bundle.py` ships the package with `contract/` as one file. It knows nothing of the laptop: all it is told
+comes from the run's spec, and all it says goes to the bucket. It needs Python 3.10, the standard library and boto3.
 """

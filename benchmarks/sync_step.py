@@ -10,8 +10,8 @@ from pathlib import Path
 
 from remote.aws import Aws
 from remote.bucket import Bucket
-from remote.snapshot import plan
-from remote.sync import CodeSync
+from remote.code.tree import plan
+from remote.code.upload import CodeSync
 
 
 def main(url: str, bucket: str, root: str, state: str) -> None:

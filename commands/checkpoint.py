@@ -15,8 +15,8 @@ from remote.errors import InputMissing, UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.checkpoints import Checkpoint, Verdict
-    from remote.runs import Run
+    from remote.runs.checkpoints import Checkpoint, Verdict
+    from remote.runs.run import Run
     from remote.stack import Stack
 
 STEP = "The step (default: the newest)"
@@ -63,11 +63,11 @@ def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "",
 
 @command(noun="run", run=RUN_OR_HOST, step="The step (default: all of them)", host=HOST)
 def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "", json: bool = False) -> None:
-    """Read checkpoints back, hash them again and look whether they are whole.
+    """Read checkpoints back and compare their hashes.
 
     Example: inv checkpoint.verify
     """
-    from remote.checkpoints import verify as verify_one
+    from remote.runs.checkpoints import verify as verify_one
 
     opened, chosen, found = _open(stack, run, host)
     wanted = [_choose(found, chosen, step)] if step or not found else found
@@ -94,7 +94,7 @@ def pull(
 
     Example: inv checkpoint.pull --step 3 --to best
     """
-    from remote.checkpoints import pull as pull_one
+    from remote.runs.checkpoints import pull as pull_one
 
     opened, chosen, found = _open(stack, run, host)
     one = _choose(found, chosen, step)
@@ -113,7 +113,7 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
 
     Example: inv checkpoint.push 20261122-160000-7f3a9c checkpoint_epoch_9.npz
     """
-    from remote.checkpoints import push as push_one
+    from remote.runs.checkpoints import push as push_one
 
     opened = environment.open_stack(stack)
     chosen = choose_run(opened, run).id
@@ -133,9 +133,9 @@ def prune(
 
     Example: inv checkpoint.prune --keep 3 --dry-run
     """
-    from remote.checkpoints import plan_prune
-    from remote.checkpoints import prune as carry_out
-    from remote.checkpoints import verify as verify_one
+    from remote.runs.checkpoints import plan_prune
+    from remote.runs.checkpoints import prune as carry_out
+    from remote.runs.checkpoints import verify as verify_one
 
     opened, chosen, found = _open(stack, run, host)
     plan = plan_prune(found, keep, lambda one: verify_one(opened.bucket, one).valid)
@@ -149,8 +149,8 @@ def prune(
 
 
 def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]]:
-    from remote.checkpoints import list_checkpoints
-    from remote.runs import latest_run_on
+    from remote.runs.checkpoints import list_checkpoints
+    from remote.runs.run import latest_run_on
 
     if run and host:
         raise UsageError("a run and --host name two things", next_step=f"inv checkpoint.list {run}")
@@ -163,7 +163,7 @@ def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]
 
 
 def _choose(found: list[Checkpoint], run: Run, step: str) -> Checkpoint:
-    from remote.checkpoints import choose
+    from remote.runs.checkpoints import choose
 
     return choose(found, run.id, _number(step, run.id))
 

@@ -11,7 +11,7 @@ from commands.frame import command, emit, print_facts, print_table, say
 from commands.runs import choose_run
 
 if TYPE_CHECKING:
-    from remote.compare import Change
+    from remote.code.diff import Change
     from remote.records import RunSpec
 
 SHOWN = 100
@@ -23,8 +23,8 @@ def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> N
 
     Example: inv runs.diff 20261122-160000-7f3a9c latest
     """
-    from remote.compare import compare
-    from remote.manifests import read_manifest
+    from remote.code.diff import compare
+    from remote.code.sent_manifests import read_manifest
 
     opened = environment.open_stack(stack)
     specs = [choose_run(opened, name).spec for name in (run, other)]
@@ -37,7 +37,7 @@ def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> N
 
 
 def _facts(spec: RunSpec) -> dict[str, Any]:
-    from remote.uncommitted import patch_key
+    from remote.code.patch import patch_key
 
     code = spec.snapshot
     return {
@@ -77,7 +77,7 @@ def _count(changes: list[Change]) -> str:
 
 
 def _show_files(changes: list[Change]) -> None:
-    from remote.reading import shown
+    from remote.code.read import shown
 
     print_table(["WHAT", "SIZE", "FILE"], [_row(change, shown(change.name)) for change in changes[:SHOWN]])
     if len(changes) > SHOWN:
@@ -100,7 +100,7 @@ def _row(change: Change, name: str) -> list[str]:
 
 
 def _item(change: Change) -> dict[str, Any]:
-    from remote.reading import shown
+    from remote.code.read import shown
 
     return {
         "path": shown(change.name),

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote.errors import Unavailable, UsageError
+from remote.errors import ConfigError, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from localcloud.daemon import Address
     from localcloud.deployer import Event, Result
-    from remote.stack import Access, Stack
+    from remote.stack import Stack
+    from remote.transport.access import Access
 
 LOCAL = "local"
 BUNDLE = Path("build") / "agent.pyz"
@@ -30,13 +31,24 @@ PROJECT_NAME = re.compile(
 MARKER = Path("infra") / "runctl.marker"
 MARK = "The Pulumi program of runctl, 5d0e2c1a-6b4f-4f0b-9a57-1f6b8f2a3c94\n"
 
+# Where this process found the local cloud: a connection that broke does not always say whose it was.
+_reached: list[str] = []
+
 
 def state_dir() -> Path:
-    """Where runctl keeps what must outlive a command: $RUNCTL_STATE_DIR, else the XDG state folder's `runctl`."""
+    """Where runctl keeps what must outlive a command: $RUNCTL_STATE_DIR, else the XDG state folder's `runctl`.
+
+    Raises:
+        ConfigError: neither is set, and the user has no home.
+    """
     chosen = os.environ.get("RUNCTL_STATE_DIR")
     if chosen:
         return Path(chosen).absolute()
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        step = "set RUNCTL_STATE_DIR to a folder of your own"
+        raise ConfigError(f"user {os.geteuid()} has no home for runctl's state", next_step=step) from error
     return Path(base) / "runctl"
 
 
@@ -103,9 +115,9 @@ def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
     Raises:
         UsageError: there is no such transport.
     """
-    from remote.hostkeys import Pins
-    from remote.reach import parse_way
-    from remote.stack import Access
+    from remote.hosts.connect import parse_way
+    from remote.transport.access import Access
+    from remote.transport.host_keys import Pins
 
     chosen = identity or c.config.get("ssh", {}).get("identity")
     return Access(
@@ -126,11 +138,13 @@ def open_stack(option: str, *, access: Access | None = None) -> Stack:
         Unavailable: the local cloud is not up, or the local stack is not deployed.
         InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
     """
-    from remote.stack import Access, Stack, pulumi_outputs, read_outputs
+    from remote.stack import Stack, pulumi_outputs, read_outputs
+    from remote.transport.access import Access
 
     name = stack_name(option)
     access = access or Access()
     if name != LOCAL:
+        _reached.clear()
         return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())), access=access)
     address = require_local()
     from localcloud import deployer
@@ -147,21 +161,27 @@ def require_local() -> Address:
     Raises:
         Unavailable: it is not up.
     """
-    from localcloud import daemon
+    from commands.local import find
 
-    address = daemon.find(local_dir())
+    address = find()
     if address is None:
         raise Unavailable("the local cloud is not up", next_step="inv up")
+    _reached[:] = [address.url]
     return address
+
+
+def reached_local() -> str:
+    """The address of the local cloud that this process speaks to; empty when it speaks to AWS."""
+    return next(iter(_reached), "")
 
 
 def deploy_local(on_event: Callable[[Event], None], *, preview: bool = False) -> Result:
     """Run the unmodified program in infra/ against the local cloud, which must be up."""
     from localcloud import deployer
-    from remote import bundle
+    from remote import agent_bundle
 
     address = require_local()
-    built = bundle.build(bundle_path())
+    built = agent_bundle.build(bundle_path())
     result = deployer.up(
         checkout(),
         LOCAL,
@@ -180,10 +200,16 @@ def local_is_current(address: Address) -> bool:
     """Whether the last deployment used the very program, configuration, agent and cloud that are there now.
 
     `inv train` asks this instead of running the program, which takes seconds.
-    """
-    from remote import bundle
 
-    bundle.build(bundle_path())
+    Raises:
+        StateUnreadable: the stack's state is damaged, and `inv up` is to repair it.
+    """
+    from localcloud import deployer
+    from remote import agent_bundle
+
+    if deployer.outputs(LOCAL, state_dir=local_dir()) is None:
+        return False
+    agent_bundle.build(bundle_path())
     try:
         return _inputs_file().read_text() == _inputs(address)
     except FileNotFoundError:

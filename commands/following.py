@@ -18,9 +18,9 @@ from remote.errors import Unavailable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.follow import Event
-    from remote.log import Selection
-    from remote.runs import Run
+    from remote.runs.follow import Event
+    from remote.runs.log import Selection
+    from remote.runs.run import Run
     from remote.stack import Stack
 
 
@@ -32,7 +32,7 @@ def follow_run(stack: Stack, run: Run, log_to: TextIO, selection: Selection | No
     Raises:
         Unavailable: the host went away and left no outcome.
     """
-    from remote.follow import LogChunk
+    from remote.runs.follow import LogChunk
 
     def show(event: Event) -> None:
         if isinstance(event, LogChunk):
@@ -51,8 +51,8 @@ def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
 
 def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> int:
     """The same as JSON lines: `log` and `status` events, then one `outcome`."""
-    from remote.follow import LogChunk
     from remote.records import Outcome, Status
+    from remote.runs.follow import LogChunk
 
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
@@ -68,10 +68,10 @@ def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> in
 
 
 def _watch(stack: Stack, run: Run, show: Callable[[Event], None], selection: Selection | None) -> int:
-    from remote.follow import Silence, follow
-    from remote.log import ALL
     from remote.records import Outcome
-    from remote.runs import exit_code
+    from remote.runs.follow import Silence, follow
+    from remote.runs.log import ALL
+    from remote.runs.run import exit_code
 
     try:
         for event in follow(stack.bucket, run.id, selection or ALL, attempt=run.attempt):
@@ -92,7 +92,7 @@ def _require_host(stack: Stack, run: Run) -> None:
     Raises:
         Unavailable: its host does not run, so nothing will come any more.
     """
-    from remote.host import find_host
+    from remote.hosts.host import find_host
 
     ref = run.spec.host
     host = find_host(stack, ref.instance_id)
@@ -113,7 +113,7 @@ def write(out: TextIO, data: bytes) -> None:
 
 def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> None:
     """Print the log that is in the bucket now."""
-    from remote.log import read_log
+    from remote.runs.log import read_log
 
     log = read_log(stack.bucket, run.id, selection)
     now = dt.datetime.now(dt.UTC)
@@ -128,7 +128,7 @@ def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> 
 
 def summary(stack: Stack, run: str, *, as_json: bool) -> None:
     """How a run ended: what to remember of it in a few lines."""
-    from remote.runs import read_run
+    from remote.runs.run import read_run
 
     found = read_run(stack.bucket, run)
     now = dt.datetime.now(dt.UTC)

@@ -13,15 +13,18 @@ import inspect
 import json as jsonlib
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit, UnexpectedExit
 
-from commands.positional import Command
+from commands import process
+from commands.positional import Command, Rest
 from remote import errors
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 WIDTH = 100
+# How the system says that a file is not ours to use.
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 # A followed run exits with the training process's own code; everything else with one of these.
 EXIT_CODES: dict[str, int] = {
     "done": 0,
@@ -41,8 +46,8 @@ EXIT_CODES: dict[str, int] = {
     "interrupted": errors.Interrupted.exit_code,
     "permission": errors.PermissionDenied.exit_code,
     "config": errors.ConfigError.exit_code,
-    "ctrl-c": 130,
-    "broken-pipe": 141,
+    "ctrl-c": process.CTRL_C,
+    "broken-pipe": process.BROKEN_PIPE,
 }
 HELP: dict[str, str] = {
     "stack": "The environment to use (default: $RUNCTL_STACK, else local)",
@@ -56,51 +61,62 @@ HELP: dict[str, str] = {
 }
 
 
-def command(*, noun: str = "", **help_texts: str) -> Callable[[Callable[..., Any]], Command]:
+def command(
+    *,
+    noun: str = "",
+    rest: Rest | None = None,
+    groups: Mapping[str, tuple[str, ...]] | None = None,
+    **help_texts: str,
+) -> Callable[[Callable[..., Any]], Command]:
     """Make a task of a function: help for its options, and failures mapped to exit codes.
 
     Args:
         noun: the parameter that may also be given as a bare word.
+        rest: what it takes behind `--`.
+        groups: the parameters under the headings of its help; those that are left out stand under a general one.
         help_texts: help for options that `HELP` does not know, by parameter name.
     """
 
     def wrap(body: Callable[..., Any]) -> Command:
         @functools.wraps(body)
         def guarded(c: Any, *args: Any, **kwargs: Any) -> Any:
-            return _run(body, c, args, kwargs)
+            return bounded(lambda: body(c, *args, **kwargs), as_json=bool(kwargs.get("json")))
 
         names = [name for name in inspect.signature(body).parameters if name != "c"]
         known = {**HELP, **{name.replace("_", "-"): text for name, text in help_texts.items()}}
         texts = {name: known[name.replace("_", "-")] for name in names if name.replace("_", "-") in known}
-        return Command(guarded, noun=noun, name=body.__name__.rstrip("_"), help=texts)
+        name = body.__name__.rstrip("_")
+        return Command(guarded, noun=noun, rest=rest, groups=groups, name=name, help=texts)
 
     return wrap
 
 
-def _run(body: Callable[..., Any], c: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    as_json = bool(kwargs.get("json"))
+def bounded(call: Callable[[], Any], *, as_json: bool) -> Any:
+    """Do what may fail, or be interrupted, or lose its reader, and end as the table of exit codes says."""
+    with process.until_unread():
+        try:
+            with process.interruptible():
+                return _written_out(call)
+        except (Exit, UnexpectedExit, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise Exit(code=EXIT_CODES["ctrl-c"]) from None
+        except Exception as error:  # noqa: BLE001  the outermost boundary
+            raise Exit(code=explain(error, as_json=as_json)) from None
+
+
+def _written_out(call: Callable[[], Any]) -> Any:
     try:
-        return body(c, *args, **kwargs)
-    except (Exit, UnexpectedExit):
-        raise
-    except KeyboardInterrupt:
-        raise Exit(code=EXIT_CODES["ctrl-c"]) from None
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); Python must not complain again while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=EXIT_CODES["broken-pipe"]) from None
-    except Exception as error:  # noqa: BLE001  the outermost boundary
-        raise Exit(code=explain(error, as_json=as_json)) from None
+        return call()
+    finally:
+        process.flush()  # here a full disk can still be explained
 
 
 def explain(error: Exception, *, as_json: bool) -> int:
     """Tell a person, and with `as_json` a program, how a command failed; the exit code to end with."""
     known = as_known(error)
     if known is None:
-        known = errors.Error(
-            f"runctl has a bug: {type(error).__name__}: {error}",
-            next_step=f"report it with the traceback in {_keep_traceback(error)}",
-        )
+        known = errors.Error(f"runctl has a bug: {type(error).__name__}: {error}", next_step=_keep_traceback(error))
     if as_json:
         emit("error", error={**describe(known), "exit_code": known.exit_code})
     say_error(known.message, known.next_step)
@@ -109,27 +125,31 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 def describe(error: errors.Error) -> dict[str, str]:
     """A failure as JSON carries it."""
-    return {"kind": error.kind, "message": error.message, "next_step": as_typed(error.next_step)}
+    return {"kind": error.kind, "message": as_typed(error.message), "next_step": as_typed(error.next_step)}
 
 
 def as_typed(text: str) -> str:
     """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
-    program = Path(sys.argv[0]).name
-    return re.sub(r"\binv (?=[a-z])", "runctl ", text) if program == "runctl" else text
+    program = Path(sys.argv[0])
+    ours = "runctl" in {program.stem, program.parent.name if program.stem == "__main__" else ""}
+    return re.sub(r"(?<![\w/.-])inv (?=[a-zA-Z-])", "runctl ", text) if ours else text
 
 
 def as_known(error: Exception) -> errors.Error | None:
     """The failure in our own words, whichever room or library it came from; None for a bug."""
     if isinstance(error, errors.Error):
         return error
-    from localcloud.errors import LocalCloudError
-    from remote.aws import as_error
+    from commands.environment import reached_local
+    from localcloud.errors import LocalCloudError, NoAccess
+    from remote.aws import as_error, as_silence
 
     if isinstance(error, OSError) and (known := _of_this_machine(error)):
         return known
+    if isinstance(error, NoAccess):
+        return _no_access(Path(error.path), error.reason)
     if isinstance(error, LocalCloudError):
         return errors.Unavailable(error.message, next_step=error.next_step)
-    return as_error(error)
+    return as_silence(error, reached_local()) or as_error(error)
 
 
 def _of_this_machine(error: OSError) -> errors.Error | None:
@@ -141,16 +161,65 @@ def _of_this_machine(error: OSError) -> errors.Error | None:
         return errors.UsageError(
             f"{str(error.filename)[:WIDTH]}… is too long for a name here", next_step="a shorter one"
         )
-    return None
+    if not isinstance(error.filename, str | os.PathLike) or error.errno not in REFUSALS:
+        return None
+    return _refused(Path(error.filename), error)
 
 
-def _keep_traceback(error: Exception) -> Path:
+def _refused(path: Path, error: OSError) -> errors.Error | None:
+    """What it means that the system did not let us at a file, which may be one of the state folder's."""
+    from commands.environment import state_dir
+
+    folder, reason = state_dir(), f"{error.strerror}: {path}"
+    is_inside = path == folder or folder in path.parents
+    # A folder that is not there could not be made where its parents are another user's, or a file.
+    concerned = is_inside or (path in folder.parents and not os.path.exists(folder))  # noqa: PTH110  see `_no_access`
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return _not_a_folder(folder, reason) if concerned else None
+    if concerned:
+        return _no_access(folder, reason)
+    return errors.PermissionDenied(f"the system does not allow it: {reason}", next_step=f"ls -ld {path}")
+
+
+def _no_access(folder: Path, reason: str) -> errors.Error:
+    """The state folder is another user's, or on a disk that is read-only."""
+    step, home = "set RUNCTL_STATE_DIR to a folder of your own", os.environ.get("HOME")
+    # Path.exists raises where a parent is another user's; this one says no.
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    if home and Path(home) in there.parents and os.strerror(errno.EROFS) not in reason:
+        step += f", or: sudo chown -R {os.geteuid()} {shlex.quote(str(there))}"
+    return errors.PermissionDenied(f"the state folder {folder} cannot be used: {reason}", next_step=step)
+
+
+def _not_a_folder(folder: Path, reason: str) -> errors.Error:
+    step = "move that file away, or set RUNCTL_STATE_DIR to a folder of your own"
+    return errors.CannotCreate(f"the state folder {folder} cannot be used: {reason}", next_step=step)
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Write the traceback down and say where: in the state folder, else among the temporary files, else nowhere."""
+    text = "".join(traceback.format_exception(error))
+    for write in (_write_beside_the_state, _write_temporarily):
+        with suppress(OSError, errors.Error):
+            return f"report it with the traceback in {write(text)}"
+    return f"report it with the last line of its traceback, which could not be kept: {text.splitlines()[-1]}"
+
+
+def _write_beside_the_state(text: str) -> Path:
     from commands.environment import state_dir
 
     path = state_dir() / "crash.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(traceback.format_exception(error)))
+    path.write_text(text)
     return path
+
+
+def _write_temporarily(text: str) -> Path:
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", prefix="runctl-crash-", suffix=".log", delete=False) as file:
+        file.write(text)
+    return Path(file.name)
 
 
 def emit(kind: str, **data: Any) -> None:
@@ -181,17 +250,15 @@ def say_error(message: str, next_step: str) -> None:
     """Tell a person what went wrong and what to type next."""
     from rich.text import Text
 
-    console().print(Text.assemble(("error ", "bold red"), message), soft_wrap=True)
+    console().print(Text.assemble(("error ", "bold red"), as_typed(message)), soft_wrap=True)
     if next_step:
         console().print(Text.assemble(("  next: ", "dim"), as_typed(next_step)), soft_wrap=True)
 
 
 @functools.cache
 def console() -> Any:
-    """Standard error for people; colours and progress only at a terminal."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    """Standard error for people: colours at a terminal and where FORCE_COLOR asks for them, motion only at one."""
+    return _console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
@@ -220,6 +287,16 @@ def print_facts(facts: Mapping[str, str | Text], *, to_stderr: bool = False) -> 
 
 def _screen() -> Any:
     """Standard output for people: as wide as the terminal, 100 columns where there is none."""
+    return _console(width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _console(**options: Any) -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    made: Any = Console(highlight=False, **options)
+    made.on_broken_pipe = _unread  # rich would end the process with 1
+    return made
+
+
+def _unread() -> None:
+    raise BrokenPipeError

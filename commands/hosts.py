@@ -12,7 +12,7 @@ from commands.frame import SCHEMA, command, emit, print_facts, print_table, say
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.host import Host
+    from remote.hosts.host import Host
     from remote.stack import Stack
 
 
@@ -32,7 +32,7 @@ def hosts(c: Any, stack: str = "", json: bool = False) -> None:
 
 def see_hosts(stack: Stack) -> list[Host]:
     """The hosts with what Systems Manager says of them: two calls, however many there are."""
-    from remote.host import list_hosts, online_ids
+    from remote.hosts.host import list_hosts, online_ids
 
     found = list_hosts(stack)
     online = online_ids(stack, [host.instance_id for host in found if host.running])
@@ -58,7 +58,8 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
 
     Example: inv start trainer
     """
-    from remote.host import find_host, start_host
+    from remote.hosts.host import find_host
+    from remote.hosts.power import start_host
 
     opened = environment.open_stack(stack, access=environment.access_of(c))
     started = start_host(opened, find_host(opened, host), wait=wait or resume)
@@ -71,7 +72,7 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
 
 def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
     from commands.resume import go_on
-    from remote.runs import latest_run_on
+    from remote.runs.run import latest_run_on
 
     run = latest_run_on(stack.bucket, host.instance_id, dt.datetime.now(dt.UTC))
     go_on(stack, run, host.name, wait=True, as_json=as_json)
@@ -91,11 +92,12 @@ def stop(
 
     Example: inv stop trainer --wait
     """
-    from remote.lifecycle import Pace, stop_host
+    from contract.clock import Clock
+    from remote.hosts.power import stop_host
 
     opened, found = _leave(c, stack, host, "stop", force=force, dry_run=dry_run)
     if not dry_run:
-        found = stop_host(opened, found, wait=wait, pace=Pace())
+        found = stop_host(opened, found, wait=wait, clock=Clock())
         say("host", f"{found.name} ({found.instance_id}) is {found.state}")
     if json:
         emit("host", **asdict(found))
@@ -106,17 +108,18 @@ def terminate(
     c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Terminate a host for good, after its run has saved a last checkpoint.
+    """Terminate a host after its run has saved a last checkpoint.
 
     Example: inv terminate trainer --dry-run
     """
-    from remote.lifecycle import Pace, terminate_host
+    from contract.clock import Clock
+    from remote.hosts.power import terminate_host
 
     if not dry_run:
         environment.confirm(f"Terminate host {host}?", yes=yes)
     opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
-        found = terminate_host(opened, found, wait=wait, pace=Pace())
+        found = terminate_host(opened, found, wait=wait, clock=Clock())
         again = "; inv up makes it anew" if opened.worker(host) else ""
         say("host", f"{found.name} ({found.instance_id}) is {found.state}{again}")
     if json:
@@ -125,8 +128,9 @@ def terminate(
 
 def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
     """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
-    from remote.host import find_host
-    from remote.lifecycle import Pace, end_run, run_on
+    from contract.clock import Clock
+    from remote.hosts.host import find_host
+    from remote.runs.end import end_run, run_on
 
     opened = environment.open_stack(stack, access=environment.access_of(c))
     found = find_host(opened, host)
@@ -136,7 +140,7 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
         say("plan", f"{first}{verb} host {found.name} ({found.instance_id}), which is {found.state}")
     elif run:
         say("run", f"{run.id} is asked to save and end ...")
-        outcome = end_run(opened, run, Pace())
+        outcome = end_run(opened, run, Clock())
         say("run", f"{run.id} is {outcome.cause}, last step {wording.number(outcome.last_step)}")
     return opened, found
 
@@ -147,8 +151,8 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
 
     Example: inv processes trainer
     """
-    from remote.host import find_host, require_running
-    from remote.orders import Orders
+    from remote.hosts.agent_client import Orders
+    from remote.hosts.host import find_host, require_running
 
     opened = environment.open_stack(stack, access=environment.access_of(c))
     found = find_host(opened, host)

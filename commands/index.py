@@ -2,9 +2,9 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, diff, hosts, local, resume, runs, shell, stack, status, sync, train, usage
+from commands import checkpoint, dialect, diff, hosts, local, resume, runs, shell, stack, status, sync, train
 
-usage.refuse_in_our_words()
+dialect.speak()
 
 runs_collection = Collection(diff.diff)
 runs_collection.add_task(runs.list_, default=True)  # `inv runs` too
@@ -37,3 +37,19 @@ namespace = Collection(
     sync=sync_collection,
     local=Collection(local.up, local.down, local.status, local.interrupt),
 )
+# As people are shown them, by what they are about to do.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Train and follow": ("train", "status", "monitor", "runs.list", "runs.diff", "resume", "cancel"),
+    "Checkpoints": (
+        "checkpoint.list",
+        "checkpoint.show",
+        "checkpoint.verify",
+        "checkpoint.pull",
+        "checkpoint.push",
+        "checkpoint.prune",
+    ),
+    "Hosts": ("hosts", "start", "stop", "terminate", "processes"),
+    "Code and files": ("sync.send", "sync.plan", "exec", "ssh", "push", "pull"),
+    "Environment": ("up", "preview", "outputs", "down"),
+    "Local cloud": ("local.up", "local.status", "local.interrupt", "local.down"),
+}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from commands import environment
-from commands.frame import command, emit, print_facts, say
+from commands.frame import as_typed, command, emit, print_facts, say
+
+if TYPE_CHECKING:
+    from localcloud.daemon import Address, Lost
 
 
 @command(port="The port on 127.0.0.1 (default: the last one if free, else any)")
@@ -14,12 +19,10 @@ def up(c: Any, port: int = 0, json: bool = False) -> None:
 
     Example: inv local.up
     """
-    from localcloud import daemon
-
-    address, started = daemon.start(environment.local_dir(), port=port)
+    address, started = start(port)
     say("local cloud", f"{'started' if started else 'was up'} at {address.url}")
     if json:
-        emit("local", up=True, started=started, url=address.url, pid=address.pid)
+        emit("local", up=True, started=started, url=address.url, pid=address.pid, lost=_as_item(address))
 
 
 @command()
@@ -28,21 +31,21 @@ def status(c: Any, json: bool = False) -> None:
 
     Example: inv local.status
     """
-    from localcloud import daemon
-
-    address = daemon.find(environment.local_dir())
+    address = find()
     if json:
-        emit(
-            "local", up=address is not None, url=address.url if address else None, pid=address.pid if address else None
-        )
+        url, pid = (address.url, address.pid) if address else (None, None)
+        emit("local", up=address is not None, url=url, pid=pid, lost=_as_item(address))
         return
     state = f"up at {address.url}, process {address.pid}" if address else "down; inv local.up starts it"
-    print_facts({"local cloud": state, "state": str(environment.local_dir())})
+    facts = {"local cloud": state, "state": str(environment.local_dir())}
+    if address and address.lost:
+        facts["saved state"] = _in_words(address.lost)
+    print_facts({name: as_typed(value) for name, value in facts.items()})
 
 
 @command()
 def down(c: Any, json: bool = False) -> None:
-    """Stop the local cloud and its hosts; what lies in its buckets stays.
+    """Stop the local cloud and its hosts; its buckets stay.
 
     Example: inv local.down
     """
@@ -61,8 +64,8 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
     Example: inv local.interrupt trainer --notice 10s
     """
     from localcloud import daemon
-    from remote.durations import parse_duration
-    from remote.host import find_host
+    from remote.hosts.host import find_host
+    from remote.units import parse_duration
 
     seconds = parse_duration(notice, "--notice")
     address = environment.require_local()
@@ -76,3 +79,31 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
     say("interrupted", f"{found.name} ({found.instance_id}) has its notice and ends in {seconds:.0f} s")
     if json:
         emit("interruption", host=found.name, instance_id=found.instance_id, **answer)
+
+
+def start(port: int = 0) -> tuple[Address, bool]:
+    """Start the local cloud unless it is up, and say what it has lost; the bool says whether this call started it."""
+    from localcloud import daemon
+
+    address, started = daemon.start(environment.local_dir(), port=port, tell=partial(say, "waiting"))
+    if started and address.lost:
+        say("saved state", _in_words(address.lost))
+    return address, started
+
+
+def find() -> Address | None:
+    """Where the local cloud is, None when it is not up; says so when that takes long."""
+    from localcloud import daemon
+
+    return daemon.find(environment.local_dir(), tell=partial(say, "waiting"))
+
+
+def _in_words(lost: Lost) -> str:
+    return (
+        f"could not be read: {lost.reason}; it was put aside as {lost.path}; "
+        "buckets, hosts and runs start empty; inv up makes the environment again"
+    )
+
+
+def _as_item(address: Address | None) -> dict[str, str] | None:
+    return asdict(address.lost) if address and address.lost else None

@@ -7,8 +7,8 @@ each command line: its noun is positional exactly when the line has a free word 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
@@ -16,47 +16,93 @@ from invoke.tasks import Task
 SHORT = {"follow": "f", "yes": "y"}
 
 
-class Command(Task[Any]):
-    """A task whose `noun`, one of its parameters with a default, may also be given as a bare word."""
+class Rest(NamedTuple):
+    """What a command takes behind `--`."""
 
-    def __init__(self, body: Any, *, noun: str = "", **options: Any) -> None:
+    usage: str
+    """As its usage shows it: `[-- ARGS...]`."""
+    rule: str
+    """As a refusal explains it: "the script's own arguments follow --"."""
+
+
+class Command(Task[Any]):
+    """A task whose `noun`, one of its parameters with a default, may also be given as a bare word.
+
+    Args:
+        body: what it does.
+        noun: the name of that parameter.
+        rest: what it takes behind `--`; None for nothing.
+        groups: under which headings its help shows which parameters.
+        options: see `invoke.tasks.Task`.
+    """
+
+    def __init__(
+        self,
+        body: Any,
+        *,
+        noun: str = "",
+        rest: Rest | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        **options: Any,
+    ) -> None:
         self.noun = noun
+        self.rest = rest
+        self.groups = groups or {}
         # Invoke would give every option a letter, by chance and not by meaning.
         super().__init__(body, auto_shortflags=False, **options)
+        self._texts = dict(self.help)
 
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """The arguments as Invoke's parser shall see them for this command line."""
+    def declared(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments as the signature declares them, whatever was typed."""
+        self.help = dict(self._texts)  # Invoke takes a text away when it is read
         arguments = list(super().get_arguments(ignore_unknown_help))
         for argument in arguments:
             argument.names += tuple(SHORT[name] for name in argument.names if name in SHORT)
+        return arguments
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments as Invoke's parser shall see them for this command line."""
+        arguments = self.declared(ignore_unknown_help)
         words = words_of(self.name, sys.argv)
-        if self.noun and free_words(words, arguments):
+        free = free_words(words, arguments)
+        if self.noun and free:
             chosen = next(argument for argument in arguments if argument.name == self.noun)
             chosen.positional, chosen.default = True, None
         if {"--help", "-h"} & set(words):
-            # Or Invoke would take the word for the first required argument.
-            for argument in arguments:
+            # Or Invoke would take the word for the first required argument that is not there.
+            for argument in [argument for argument in arguments if argument.positional][len(free) :]:
                 argument.positional = False
         return arguments
 
 
 def words_of(task: str, argv: Sequence[str]) -> list[str]:
     """The words of a command line between the task's name (`list`, `checkpoint.list`) and `--`."""
-    line = list(argv[1:])
-    line = line[: line.index("--")] if "--" in line else line
+    line = before_dashes(argv[1:])
     starts = [at for at, word in enumerate(line) if word == task or word.endswith(f".{task}")]
     return line[starts[0] + 1 :] if starts else []
 
 
+def before_dashes(words: Sequence[str]) -> list[str]:
+    """The words of a command line up to `--`: what is ours of them."""
+    return list(words[: words.index("--")]) if "--" in words else list(words)
+
+
 def free_words(words: Sequence[str], arguments: Sequence[Argument]) -> list[str]:
     """The words that are neither an option nor an option's value."""
-    valued = {_flag(name) for argument in arguments if argument.takes_value for name in argument.names}
+    valued = {flag for argument in arguments if argument.takes_value for flag in flags_of(argument)}
     return [word for before, word in zip(["", *words], words, strict=False) if _is_free(before, word, valued)]
+
+
+def flags_of(argument: Argument) -> list[str]:
+    """An argument as options: `-f`, `--follow`; the shortest first."""
+    flags = [f"-{name}" if len(name) == 1 else f"--{name}" for name in argument.names]
+    return sorted(flags, key=len)
+
+
+def inverse_of(argument: Argument) -> list[str]:
+    """The option that turns an argument off, where one is needed: `--no-wait`."""
+    return [f"--no-{argument.names[0]}"] if argument.kind is bool and argument.default is True else []
 
 
 def _is_free(before: str, word: str, valued: set[str]) -> bool:
     return not word.startswith("-") and before not in valued
-
-
-def _flag(name: str) -> str:
-    return f"-{name}" if len(name) == 1 else f"--{name}"

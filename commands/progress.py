@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from commands.frame import console
-from remote.meter import SILENT, Meter
+from remote.progress import SILENT, Meter
 
 
 @contextmanager
 def bar(verb: str) -> Iterator[Meter]:
     """A meter that is shown at a terminal and gone at the end, when the command says what was done."""
-    if not console().is_terminal:
+    if not console().is_interactive:
         yield SILENT
         return
     from rich import progress

@@ -13,7 +13,7 @@ from commands.frame import command, emit, say
 from commands.runs import RUN, choose_run
 
 if TYPE_CHECKING:
-    from remote.runs import Run
+    from remote.runs.run import Run
     from remote.stack import Stack
 
 
@@ -27,7 +27,7 @@ def resume(
     c: Any, run: str = "", host: str = "", wait: bool = True, transport: str = "", dry_run: bool = False,
     stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Go on with a run that ended early, from its newest valid checkpoint.
+    """Go on with a run from its newest valid checkpoint.
 
     Example: inv resume
     """
@@ -55,22 +55,23 @@ def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, 
 
 def _recovered(stack: Stack, run: Run) -> Run:
     """The run, with its agent back if it had gone and its host is there."""
-    from remote import lifecycle
+    from contract.clock import Clock
+    from remote.runs import resume
 
     if run.state(dt.datetime.now(dt.UTC)) != "silent":
         return run
     say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
-    return lifecycle.recover(stack, run, lifecycle.Pace())
+    return resume.recover(stack, run, Clock())
 
 
 def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
     """The run in its next attempt, said out loud; nothing is started."""
-    from remote import launch, lifecycle
-    from remote.checkpoints import list_checkpoints
+    from remote.runs import launch, resume
+    from remote.runs.checkpoints import list_checkpoints
 
     now = dt.datetime.now(dt.UTC)
-    lifecycle.require_resumable(run, now)
-    spec = lifecycle.plan_resume(stack, run, launch.preflight(stack, host_name, now))
+    resume.require_resumable(run, now)
+    spec = resume.plan_resume(stack, run, launch.preflight(stack, host_name, now))
     found = list_checkpoints(stack.bucket, run.id)
     newest = f"step {found[-1].step}" if found else "the beginning: it has no checkpoint"
     again = replace(run, spec=spec, attempt=run.attempt + 1, status=None, outcome=None)
@@ -79,7 +80,7 @@ def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
 
 
 def _hand_over(stack: Stack, run: Run) -> None:
-    from remote import launch
+    from remote.runs import launch
 
     sent = launch.start(stack, run.spec, run.attempt)
     launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=time.monotonic, sleep=time.sleep)
@@ -88,18 +89,19 @@ def _hand_over(stack: Stack, run: Run) -> None:
 
 @command(noun="run", run=RUN)
 def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: bool = False) -> None:
-    """End a run after a last checkpoint, and leave its host as it is.
+    """End a run after a last checkpoint; its host goes on.
 
     Example: inv cancel --dry-run
     """
-    from remote.lifecycle import Pace, end_run
+    from contract.clock import Clock
+    from remote.runs.end import end_run
 
     opened = environment.open_stack(stack, access=environment.access_of(c))
     chosen = choose_run(opened, run)
     if dry_run:
         say("plan", f"end run {chosen.id} on {chosen.spec.host.name}, which is {chosen.state(dt.datetime.now(dt.UTC))}")
         return
-    outcome = end_run(opened, chosen, Pace())
+    outcome = end_run(opened, chosen, Clock())
     say("run", f"{chosen.id} is {outcome.cause}, last step {wording.number(outcome.last_step)}")
     if json:
         emit("run", **asdict(outcome))

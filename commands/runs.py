@@ -14,8 +14,8 @@ from commands.frame import command, emit, print_table, say, say_error
 from remote.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
-    from remote.runs import Run
-    from remote.search import Found
+    from remote.runs.run import Run
+    from remote.runs.search import Found
     from remote.stack import Stack
 
 RUN = "A run's id, its name, or `latest` (default: the newest)"
@@ -42,7 +42,7 @@ def list_(
 
     Example: inv runs.list --limit 5
     """
-    from remote.search import read_filters, search
+    from remote.runs.search import read_filters, search
 
     if limit < 1:
         raise UsageError(f"--limit {limit} would show nothing", next_step="inv runs --limit 20")
@@ -128,7 +128,7 @@ def monitor(
     """
     from invoke.exceptions import Exit
 
-    from remote.log import read_selection
+    from remote.runs.log import read_selection
 
     selected = read_selection(tail=tail, since=since, grep=grep, now=dt.datetime.now(dt.UTC))
     opened = environment.open_stack(stack)
@@ -144,7 +144,7 @@ def monitor(
 
 
 def choose_run(stack: Stack, word: str, *, or_host: bool = False) -> Run:
-    """The run that a word means, the same for every command: see `remote.search.find_run`.
+    """The run that a word means, the same for every command: see `remote.runs.search.find_run`.
 
     Args:
         stack: where the run is.
@@ -154,8 +154,8 @@ def choose_run(stack: Stack, word: str, *, or_host: bool = False) -> Run:
     Raises:
         InputMissing: it is neither.
     """
-    from remote.runs import latest_run_on
-    from remote.search import find_run, names_one_run
+    from remote.runs.run import latest_run_on
+    from remote.runs.search import find_run, names_one_run
 
     now = dt.datetime.now(dt.UTC)
     try:

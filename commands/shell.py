@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.frame import command, emit, say
+from commands.positional import Rest
 from commands.progress import bar
 from remote.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from remote.host import Host
+    from remote.hosts.host import Host
     from remote.stack import Stack
-    from remote.transport import Transfer, Transport
+    from remote.transport.base import Transfer, Transport
 
 
-@command(timeout="End it after that long: 90s, 20m, 2h (default: 1h)")
+@command(
+    rest=Rest("-- COMMAND...", "the command follows --"),
+    timeout="End it after that long: 90s, 20m, 2h (default: 1h)",
+)
 def exec_(
     c: Any, host: str, transport: str = "", identity: str = "", timeout: str = "1h", stack: str = "", json: bool = False
 ) -> None:
-    """Run a command on a host, with its output and its exit code here.
+    """Run a command on a host, with output and exit code here.
 
     What follows `--` is the command, word for word; it starts in the user's home.
 
@@ -32,9 +36,9 @@ def exec_(
     """
     from invoke.exceptions import Exit
 
-    from remote.arguments import after_double_dash
-    from remote.durations import parse_duration
-    from remote.transport import Command
+    from remote.runs.arguments import after_double_dash
+    from remote.transport.base import Command
+    from remote.units import parse_duration
 
     argv = after_double_dash(sys.argv)
     if not argv:
@@ -53,7 +57,7 @@ def exec_(
 
 @command()
 def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str = "", json: bool = False) -> None:
-    """Open a shell on a host: by Session Manager, or with the SSH client.
+    """Open a shell on a host by Session Manager or SSH.
 
     With --json the client's command line is printed and not run.
 
@@ -80,7 +84,9 @@ def push(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file to a host; it is there whole and verified, or not at all.
+    """Copy a file to a host, verified.
+
+    It is there whole, or not at all.
 
     Example: inv push data.npz trainer:/tmp/data.npz
     """
@@ -100,7 +106,9 @@ def pull(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file from a host; it is here whole and verified, or not at all.
+    """Copy a file from a host, verified.
+
+    It is here whole, or not at all.
 
     Example: inv pull trainer:/tmp/data.npz .
     """
@@ -137,7 +145,7 @@ def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer
 @contextmanager
 def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> Iterator[Transport]:
     """The transport that was asked for, said out loud, and closed at the end."""
-    from remote.reach import reach
+    from remote.hosts.connect import reach
 
     carrier, choice = reach(*_find(c, stack, host, transport, identity))
     say("transport", f"{choice.way}: {choice.why}")
@@ -148,7 +156,7 @@ def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> It
 
 
 def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple[Stack, Host]:
-    from remote.host import find_host
+    from remote.hosts.host import find_host
 
     opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
     return opened, find_host(opened, host)
@@ -157,10 +165,12 @@ def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple
 def _session(stack: Stack, host: Host) -> list[str]:
     from shutil import which
 
-    from remote.host import require_running
-    from remote.reach import decide, endpoint, session_argv
-    from remote.ssh import client_argv
-    from remote.transport import Way
+    from remote.hosts.connect import decide
+    from remote.hosts.host import require_running
+    from remote.hosts.session import session_argv
+    from remote.hosts.ssh_endpoint import endpoint
+    from remote.transport.base import Way
+    from remote.transport.ssh import client_argv
 
     require_running(host)
     choice = decide(stack, host)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, extras
-from commands.frame import command, console, emit, print_facts, say
+from commands import environment, extras, local
+from commands.frame import as_typed, command, console, emit, print_facts, say
 from remote.errors import CannotCreate, ConfigError, Error, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
         _pulumi("up", name, *(["--yes"] if yes else []))
         return
     ensure_local_cloud()
-    if not yes and sys.stdin.isatty() and (losses := _losses()):
-        environment.confirm(f"inv up would {in_words(losses)}. Go on?", yes=False)
+    if not yes and sys.stdin.isatty():
+        _confirm_losses()
     result = deploy_local()
     if json:
         emit("up", stack=name, changes=dict(result.changes), outputs=dict(result.outputs))
@@ -69,7 +69,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
 
 @command()
 def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
-    """Remove everything the stack made, and show that nothing is left.
+    """Remove all that the stack made; show that nothing is left.
 
     Example: inv down --yes
     """
@@ -146,10 +146,8 @@ def _fact(key: str, value: Any) -> str:
 
 def ensure_local_cloud() -> Address:
     """Start the local cloud unless it is up."""
-    from localcloud import daemon
-
     extras.require_local()
-    address, started = daemon.start(environment.local_dir())
+    address, started = local.start()
     say("local cloud", f"{'started' if started else 'up'} at {address.url}")
     return address
 
@@ -170,6 +168,22 @@ def ensure_local_stack() -> None:
             next_step="inv preview, then inv up",
         )
     deploy_local()
+
+
+def _confirm_losses() -> None:
+    """Ask before `up` takes something away.
+
+    Raises:
+        UsageError: the answer is no.
+    """
+    from localcloud.deployer import StateUnreadable
+
+    try:
+        losses = _losses()
+    except StateUnreadable:  # `up` repairs it, and keeps what it finds
+        return
+    if losses:
+        environment.confirm(as_typed(f"inv up would {in_words(losses)}. Go on?"), yes=False)
 
 
 def _losses() -> list[Event]:
@@ -221,7 +235,7 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
         self._done = 0
 
     def __enter__(self) -> Any:
-        if console().is_terminal:
+        if console().is_interactive:
             self._status.start()
         return self._on_event
 
@@ -234,13 +248,13 @@ class _progress:  # noqa: N801  reads as a verb in a with statement
         if event.kind.startswith("step"):
             self._status.update(f"{self._verb} … {self._done} done, {event.operation} {event.name}")
         elif event.kind == "diagnostic":
-            console().print(event.detail, markup=False)
+            console().print(event.detail, markup=False, soft_wrap=True)
 
 
 def _build_agent() -> None:
-    from remote import bundle
+    from remote import agent_bundle
 
-    bundle.build(environment.bundle_path())
+    agent_bundle.build(environment.bundle_path())
 
 
 def _require_checkout(stack: str) -> None:

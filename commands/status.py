@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from commands import environment, wording
 from commands.following import as_item
-from commands.frame import command, emit, print_facts
+from commands.frame import as_typed, command, emit, print_facts
 from commands.hosts import print_hosts, see_hosts
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.host import Host
-    from remote.runs import Run
+    from remote.hosts.host import Host
+    from remote.runs.run import Run
     from remote.stack import Stack
 
 
@@ -25,7 +25,7 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
 
     Example: inv status --json
     """
-    from remote.runs import find_latest
+    from remote.runs.run import find_latest
 
     opened = environment.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
@@ -48,7 +48,7 @@ def _print(stack: Stack, hosts: list[Host], run: Run | None, now: dt.datetime) -
     print_facts({"stack": f"{stack.name} ({where})", "bucket": stack.bucket.name})
     print_hosts(hosts)
     if run is None:
-        print_facts({"run": "none yet; inv train"})
+        print_facts({"run": as_typed("none yet; inv train")})
         return
     print_facts(_facts(run, now))
 

@@ -12,8 +12,8 @@ from commands.progress import bar
 from remote.errors import Unavailable
 
 if TYPE_CHECKING:
-    from remote.snapshot import Tree
-    from remote.sync import SyncPlan
+    from remote.code.tree import Tree
+    from remote.code.upload import SyncPlan
 
 SHOWN = 20
 PROJECT = "The folder to send (default: the nearest .git, else pyproject.toml, else the current folder)"
@@ -31,10 +31,10 @@ def send(
 
     Example: inv sync.send trainer --to work
     """
-    from remote.host import find_host
-    from remote.hostsync import HostSync
-    from remote.project import find_project
-    from remote.reach import reach
+    from remote.code.host_folder import HostSync
+    from remote.code.project import find_project
+    from remote.hosts.connect import reach
+    from remote.hosts.host import find_host
 
     tree = _look(find_project(Path(project) if project else None), max_size)
     opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
@@ -62,8 +62,8 @@ def plan(
 
     Example: inv sync.plan --why data/raw.csv
     """
-    from remote.project import find_project
-    from remote.sync import CodeSync
+    from remote.code.project import find_project
+    from remote.code.upload import CodeSync
 
     root = find_project(Path(project) if project else None)
     if why:
@@ -81,15 +81,15 @@ def plan(
 
 
 def _look(root: Path, max_size: str) -> Tree:
-    from remote.sizes import parse_size
-    from remote.snapshot import plan as look
+    from remote.code.tree import plan as look
+    from remote.units import parse_size
 
     limit = parse_size(max_size, option="max-size")
     return look(root, cache_dir=environment.state_dir() / "snapshots", max_bytes=limit)
 
 
 def _explain(root: Path, path: str, *, as_json: bool) -> None:
-    from remote.selection import why as reason_for
+    from remote.code.selection import why as reason_for
 
     reason = reason_for(root, str(Path.cwd() / path))
     if as_json:
@@ -99,8 +99,8 @@ def _explain(root: Path, path: str, *, as_json: bool) -> None:
 
 
 def _show(found: SyncPlan, *, as_json: bool) -> None:
-    from remote.reading import shown
-    from remote.sync import packed_bytes
+    from remote.code.read import shown
+    from remote.code.upload import packed_bytes
 
     tree = found.tree
     names = [(shown(entry.name), entry.size) for entry in found.sources]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from commands import environment, wording
 from commands.following import finish_with
 from commands.frame import command, emit, say
+from commands.positional import Rest
 from commands.progress import bar
 from commands.runs import choose_run
 from commands.stack import ensure_local_stack
@@ -21,16 +22,25 @@ from remote.errors import ConfigError, UsageError
 QUEUE_SECONDS = 2.0
 
 if TYPE_CHECKING:
-    from remote.host import Host
-    from remote.launch import Source
-    from remote.project import Script
+    from remote.code.project import Script
+    from remote.code.tree import Tree
+    from remote.hosts.host import Host
     from remote.records import Limits, RunSpec
-    from remote.snapshot import Tree
-    from remote.stack import Access, Stack
+    from remote.runs.launch import Source
+    from remote.stack import Stack
+    from remote.transport.access import Access
 
 
 @command(
     noun="script",
+    rest=Rest("[-- ARGS...]", "the script's own options follow --"),
+    groups={
+        "What to run": ("script", "epochs", "hyperparams", "rerun", "name", "tag", "project", "max_size", "deps"),
+        "Where": ("host", "queue", "transport", "identity"),
+        "Limits": ("timeout", "hang_timeout", "max_cost", "grace"),
+        "Checkpoints": ("resume", "keep"),
+        "How to follow": ("wait", "watch"),
+    },
     script="The script, in this project (default: train.script in invoke.yaml)",
     epochs="Short for -- --epochs N",
     hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',
@@ -83,10 +93,10 @@ def train(
 
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
-    from remote.arguments import after_double_dash, script_arguments
-    from remote.labels import read_name, read_tags
-    from remote.launch import read_limits
-    from remote.sizes import parse_size
+    from remote.runs.arguments import after_double_dash, script_arguments
+    from remote.runs.labels import read_name, read_tags
+    from remote.runs.launch import read_limits
+    from remote.units import parse_size
 
     if keep < 1:
         raise UsageError(f"--keep {keep} would leave nothing to resume from", next_step="inv train --keep 1")
@@ -179,13 +189,13 @@ class Wish:
 
     def find(self) -> Script:
         """The script and its project, before any host is thought of."""
-        from remote.project import find_script
+        from remote.code.project import find_script
 
         return find_script(self.script, project=self.project)
 
     def look(self, script: Script) -> Tree:
         """The project as it is on the disk now."""
-        from remote.snapshot import plan, require
+        from remote.code.tree import plan, require
 
         tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots", max_bytes=self.max_bytes)
         require(tree, script.path)
@@ -193,7 +203,7 @@ class Wish:
 
     def plan(self, stack: Stack, script: Script) -> tuple[RunSpec, Tree, Source | None]:
         """The run as it would be done; nothing is sent or started."""
-        from remote import launch
+        from remote.runs import launch
 
         now = dt.datetime.now(dt.UTC)
         source = launch.find_source(stack, self.resume, now)
@@ -227,7 +237,7 @@ def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
 
 def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
     """Follow the run to its end and end with its exit code, or say only that it was started."""
-    from remote.runs import Run
+    from remote.runs.run import Run
 
     if manner.wait:
         finish_with(stack, Run(spec=spec), as_json=manner.as_json)
@@ -236,7 +246,7 @@ def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
 
 
 def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
-    from remote.rerun import plan_rerun
+    from remote.runs.rerun import plan_rerun
 
     earlier = choose_run(stack, manner.rerun)
     host = _free_host(stack, wish.host or earlier.spec.host.name, queue=wish.queue)
@@ -270,8 +280,8 @@ def _default_script(c: Any) -> str:
 
 def _free_host(stack: Stack, name: str, *, queue: bool) -> Host:
     """The host once no other run has it: at once, or when the user wants to wait."""
-    from remote import launch
     from remote.errors import HostBusy
+    from remote.runs import launch
 
     told = False
     while True:
@@ -298,8 +308,8 @@ def _only_worker(stack: Stack) -> str:
 
 
 def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> None:
-    from remote import launch
-    from remote.checkpoints import push
+    from remote.runs import launch
+    from remote.runs.checkpoints import push
 
     if source and source.path:
         with bar("resume") as meter:
@@ -316,7 +326,7 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
 
 
 def _hand_over(stack: Stack, spec: RunSpec) -> None:
-    from remote import launch
+    from remote.runs import launch
 
     sent = launch.start(stack, spec)
     launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)

@@ -12,11 +12,11 @@ from commands.frame import say, say_error
 from remote.errors import Error, InputMissing, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from remote.follow import Follower
+    from remote.code.saves import Saves
+    from remote.code.tree import Tree
     from remote.records import RunSpec
-    from remote.snapshot import Tree
+    from remote.runs.follow import Follower
     from remote.stack import Stack
-    from remote.watch import Saves
 
 LOOK_SECONDS = 0.5
 MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
@@ -55,8 +55,8 @@ class Watch:
 
     def keep_running(self) -> None:
         """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
-        from remote.follow import Follower
-        from remote.watch import Saves
+        from remote.code.saves import Saves
+        from remote.runs.follow import Follower
 
         spec, tree = self._start()
         saves = Saves(self._look, tree.digest)
@@ -85,8 +85,8 @@ class Watch:
         return saved
 
     def _show(self, follower: Follower) -> None:
-        from remote.follow import LogChunk
         from remote.records import Outcome
+        from remote.runs.follow import LogChunk
 
         if self._run is None:
             return
@@ -99,7 +99,7 @@ class Watch:
 
     def _restart(self, follower: Follower) -> Follower | None:
         """The follower of the next run; None when it could not be started, which the next save may change."""
-        from remote.follow import Follower as NextFollower
+        from remote.runs.follow import Follower as NextFollower
 
         say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")
         if self._run:
@@ -117,14 +117,15 @@ class Watch:
 
 def end_quietly(stack: Stack, run: str) -> None:
     """End a run; that it has ended by itself meanwhile is as good."""
-    from remote.lifecycle import Pace, end_run
-    from remote.runs import read_run
+    from contract.clock import Clock
+    from remote.runs.end import end_run
+    from remote.runs.run import read_run
 
     found = read_run(stack.bucket, run)
     if found.ended:
         return
     try:
-        end_run(stack, found, Pace())
+        end_run(stack, found, Clock())
     except Error:
         if not read_run(stack.bucket, run).ended:
             raise

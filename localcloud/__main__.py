@@ -6,16 +6,17 @@ import gc
 import os
 import sys
 
-from localcloud.aws import share_descriptions
+from localcloud.daemon import NO_ACCESS
 from localcloud.errors import LocalCloudError
-from localcloud.settings import parse
+from localcloud.internal_clients import share_descriptions
+from localcloud.server.settings import parse
 
 
 def main() -> int:
-    """Serve until told to stop; 69 (EX_UNAVAILABLE) when it cannot begin."""
+    """Serve until told to stop; 69 (EX_UNAVAILABLE) when it cannot begin, 77 (EX_NOPERM) when it may not."""
     gc.disable()  # until it is up: nothing of what is loaded is garbage, and looking for some is a fifth of the start
     share_descriptions()
-    from localcloud.server import serve  # noqa: PLC0415  moto, which is what takes the time
+    from localcloud.server.server import serve  # noqa: PLC0415  moto, which is what takes the time
 
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # a role can have AmazonSSMManagedInstanceCore, as on AWS
     try:
@@ -23,6 +24,9 @@ def main() -> int:
     except LocalCloudError as error:
         sys.stderr.write(f"{error.message}\n")
         return 69
+    except PermissionError as error:
+        sys.stderr.write(f"{error.strerror}: {error.filename}\n")
+        return NO_ACCESS
     return 0
 
 

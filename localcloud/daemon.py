@@ -5,7 +5,9 @@ imported here before it is needed. The promises:
 
 - Two simultaneous starts give one server. The server holds `server.lock` for its whole life; the kernel drops it when
   the process dies, however it dies, so a stale `address.json` or a reused process id never looks like a live cloud.
-- `address.json` appears, by rename, only once the server answers.
+- `address.json` appears, by rename, only once the server answers, and nothing depends on what becomes of it then: the
+  server keeps the same record in the lock that it holds.
+- A cloud that is busy is waited for, and only one that is stopped is said to be.
 - Only a process that is verified to be this state folder's server is ever killed.
 """
 
@@ -22,38 +24,44 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from localcloud.errors import LocalCloudError, NotAnswering, PortTaken, Refused, StartFailed
+from localcloud.errors import NoAccess, NotAnswering, PortTaken, Refused, StartFailed
+from localcloud.hosts import certificates
+from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, read_record
+
+__all__ = ["Address", "Lost", "call", "find", "start", "stop"]
 
 ANSWER_SECONDS = 2.0
-DYING_SECONDS = 1.0
-"""A process that was killed answers no more, but holds its lock until its memory is gone."""
+BUSY_SECONDS = 30.0
+TELL_SECONDS = 2.0
 POLL_SECONDS = 0.02
 STOP_SECONDS = 30.0
 LOG_TAIL_BYTES = 2_000
 FOREIGN = ("AWS_", "MOTO_", "LOCALCLOUD_TOKEN", "LOCALCLOUD_HOST", "HOST_ROOT")
+NO_ACCESS = 77
+"""The server's exit code (EX_NOPERM) when the system does not let it at its state folder."""
+SILENT = (OSError, ValueError, HTTPException)
+"""How an answer can fail to come: none at all, or one that is not the cloud's."""
 
 # Servers outlive this process by design; kept so that Popen does not complain about them, and reaped by `stop`.
 _started: list[subprocess.Popen[bytes]] = []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """Where a running local cloud is; `started_at` is UTC in ISO 8601."""
-
-    url: str
-    pid: int
-    port: int
-    started_at: str
-    state_dir: Path
+Tell = Callable[[str], None]
 
 
-def start(state_dir: Path, *, port: int = 0, ready_seconds: float = 30) -> tuple[Address, bool]:
+def _tell_nobody(_line: str) -> None:
+    return
+
+
+def start(
+    state_dir: Path, *, port: int = 0, ready_seconds: float = 30, tell: Tell = _tell_nobody
+) -> tuple[Address, bool]:
     """Make sure that the cloud of `state_dir` is up; the bool says whether this call started it.
 
     Port 0 means the port of last time if it is free, else any. A cloud that is up keeps its port.
@@ -62,11 +70,14 @@ def start(state_dir: Path, *, port: int = 0, ready_seconds: float = 30) -> tuple
         PortTaken: the port asked for belongs to another program.
         NotAnswering: the cloud's process lives but does not answer.
         StartFailed: it did not become ready within `ready_seconds`.
+        NoAccess: the system does not let the cloud at something in its folder.
+        OSError: nor this process.
     """
     state_dir = state_dir.absolute()
     state_dir.mkdir(parents=True, exist_ok=True)
     with _lock(state_dir / "start.lock"):
-        found = find(state_dir)
+        certificates.keep(state_dir, os.environ)
+        found = find(state_dir, tell=tell)
         if found:
             return found, False
         if port:
@@ -76,28 +87,77 @@ def start(state_dir: Path, *, port: int = 0, ready_seconds: float = 30) -> tuple
         return _await_ready(state_dir, process, token, ready_seconds), True
 
 
-def find(state_dir: Path) -> Address | None:
-    """Where the cloud of `state_dir` is, or None when it is not up.
+def find(state_dir: Path, *, tell: Tell = _tell_nobody) -> Address | None:
+    """Where the cloud of `state_dir` is, or None when it is not up. Waits for one that is busy.
+
+    Args:
+        state_dir: the cloud's folder.
+        tell: is given one line when the wait takes long.
 
     Raises:
-        NotAnswering: its process lives but does not answer within a few seconds.
+        NotAnswering: its process is stopped, or lives but does not answer within BUSY_SECONDS.
+        OSError: the system does not let this process at the folder.
     """
     state_dir = state_dir.absolute()
-    record = _read_record(state_dir)
-    if record is None or not _is_locked(state_dir / "server.lock"):
-        return None
-    try:
-        health = _request(f"{record['url']}/_local/health", "GET", None, ANSWER_SECONDS)
-    except (OSError, ValueError) as error:
-        if _await_unlocked(state_dir, DYING_SECONDS):
-            return None
-        raise NotAnswering(
-            f"the local cloud (process {record['pid']}, {record['url']}) does not answer: {error}",
-            next_step=f"resume it (kill -CONT {record['pid']}) or end it with: inv local.down",
-        ) from error
-    if health.get("token") != record["token"]:
-        return None
-    return _address(record)
+    patience = Patience(state_dir, tell)
+    # A process that was killed answers no more, but holds its lock until its memory is gone.
+    while _is_locked(state_dir / LOCK) and (record := read_record(state_dir)):
+        try:
+            health = _request(f"{record.address.url}/_local/health", "GET", None, ANSWER_SECONDS)
+        except SILENT as error:
+            patience.wait(record, error)
+        else:
+            return record.address if health.get("token") == record.token else None
+    return None
+
+
+class Patience:
+    """Waits for a cloud that does not answer, as long as that can be because it is busy.
+
+    Args:
+        state_dir: the cloud's folder.
+        tell: is given one line after TELL_SECONDS.
+        clock: seconds, only their differences matter.
+        sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        tell: Tell,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._state_dir = state_dir
+        self._tell = tell
+        self._clock = clock
+        self._sleep = sleep
+        self._begun = clock()
+        self._told = False
+
+    def wait(self, record: Record, error: BaseException) -> None:
+        """Wait a moment after one question without an answer.
+
+        Raises:
+            NotAnswering: the process is stopped, or the time is over.
+        """
+        who = f"the local cloud (process {record.address.pid}, {record.address.url})"
+        if _is_stopped(record, self._state_dir):
+            raise NotAnswering(
+                f"{who} is stopped and does not answer",
+                next_step=f"resume it (kill -CONT {record.address.pid}) or end it with: inv local.down",
+            ) from error
+        passed = self._clock() - self._begun
+        if passed >= BUSY_SECONDS:
+            raise NotAnswering(
+                f"{who} is busy and does not answer within {BUSY_SECONDS:g} s: {error}",
+                next_step="try again later, or end it with: inv local.down",
+            ) from error
+        if passed >= TELL_SECONDS and not self._told:
+            self._told = True
+            self._tell(f"{who} is busy; waiting up to {BUSY_SECONDS:g} s for its answer")
+        self._sleep(POLL_SECONDS)
 
 
 def stop(state_dir: Path) -> bool:
@@ -107,17 +167,20 @@ def stop(state_dir: Path) -> bool:
 
     Raises:
         NotAnswering: something holds the state folder, but is not verifiably our server.
+        OSError: the system does not let this process at the folder.
     """
     state_dir = state_dir.absolute()
-    record = _read_record(state_dir)
+    record = read_record(state_dir)
+    if not _is_locked(state_dir / LOCK):
+        return record is not None and _clear_up(state_dir, record) > 0
     if record is None:
-        return False
-    if not _is_locked(state_dir / "server.lock"):
-        return _clear_up(state_dir, record) > 0
+        _end_unrecorded(state_dir)
+        return True
+    patience = ANSWER_SECONDS if _is_stopped(record, state_dir) else STOP_SECONDS
     try:
-        _request(f"{record['url']}/_local/shutdown", "POST", {"token": record["token"]}, ANSWER_SECONDS)
+        _request(f"{record.address.url}/_local/shutdown", "POST", {"token": record.token}, patience)
         ended = _await_unlocked(state_dir, STOP_SECONDS)
-    except (OSError, ValueError):
+    except SILENT:
         ended = False
     if not ended:
         _kill_verified(state_dir, record)
@@ -137,8 +200,10 @@ def call(address: Address, method: str, path: str, body: dict[str, Any] | None =
     except urllib.error.HTTPError as error:
         answer = _json_or_empty(error.read())
         raise Refused(answer.get("message", str(error)), next_step=answer.get("next_step", "")) from error
-    except (OSError, ValueError) as error:
-        raise NotAnswering(f"{address.url} does not answer: {error}", next_step="inv local.status") from error
+    except SILENT as error:
+        raise NotAnswering(
+            f"the local cloud at {address.url} does not answer: {error}", next_step="inv local.up"
+        ) from error
 
 
 def _request(url: str, method: str, body: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
@@ -188,19 +253,30 @@ def _launch(state_dir: Path, port: int, token: str) -> subprocess.Popen[bytes]:
 def _await_ready(state_dir: Path, process: subprocess.Popen[bytes], token: str, seconds: float) -> Address:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        record = _read_record(state_dir)
-        if record and record["token"] == token:
-            return _address(record)
+        record = read_record(state_dir)
+        if record and record.token == token:
+            return record.address
         if process.poll() is not None:
-            raise StartFailed(
-                f"the local cloud ended with code {process.returncode} before it was ready: {_log_tail(state_dir)}",
-                next_step=f"read {state_dir / 'server.log'}",
-            )
+            raise _early_end(state_dir, process.returncode)
         time.sleep(POLL_SECONDS)
     process.kill()
     process.wait()
     raise StartFailed(
         f"the local cloud was not ready within {seconds:g} s: {_log_tail(state_dir)}",
+        next_step=f"read {state_dir / 'server.log'}",
+    )
+
+
+def _early_end(state_dir: Path, code: int) -> StartFailed | NoAccess | NotAnswering:
+    if code == NO_ACCESS:
+        return NoAccess(str(state_dir), _log_tail(state_dir))
+    if _is_locked(state_dir / LOCK):
+        return NotAnswering(
+            f"{state_dir} is in use by a local cloud that does not say where it is",
+            next_step="inv local.down ends it; then try again",
+        )
+    return StartFailed(
+        f"the local cloud ended with code {code} before it was ready: {_log_tail(state_dir)}",
         next_step=f"read {state_dir / 'server.log'}",
     )
 
@@ -235,56 +311,60 @@ def _holder(port: int) -> str:
         return ""
 
 
-def _kill_verified(state_dir: Path, record: dict[str, Any]) -> None:
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+def _is_stopped(record: Record, state_dir: Path) -> bool:
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed where something is wrong
 
-    if processes.is_server(record["pid"], record["created"], state_dir):
-        os.kill(record["pid"], signal.SIGKILL)
+    pid = record.address.pid
+    return processes.is_stopped(pid) and processes.is_server(pid, record.created, state_dir)
+
+
+def _kill_verified(state_dir: Path, record: Record) -> None:
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
+
+    if processes.is_server(record.address.pid, record.created, state_dir):
+        os.kill(record.address.pid, signal.SIGKILL)
     if not _await_unlocked(state_dir, ANSWER_SECONDS):
         raise NotAnswering(
-            f"{state_dir} is in use, but process {record['pid']} is not its local cloud",
-            next_step=f"find who holds {state_dir / 'server.lock'}",
+            f"{state_dir} is in use, but process {record.address.pid} is not its local cloud",
+            next_step=f"find who holds {state_dir / LOCK}",
         )
     _clear_up(state_dir, record)
 
 
-def _clear_up(state_dir: Path, record: dict[str, Any]) -> int:
-    """End what a server that was killed has left: its hosts' processes (how many), and its address."""
-    from localcloud import processes  # noqa: PLC0415  psutil is only needed to kill
+def _end_unrecorded(state_dir: Path) -> None:
+    """End a server that does not say where it is: both of its records were broken, or it is only starting.
 
-    (state_dir / "address.json").unlink(missing_ok=True)
-    return processes.end(processes.Marker(token=record["state_id"]), grace_seconds=0)
+    SIGTERM ends it in order, hosts and all; it is found by its command line.
+    """
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
+
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, ANSWER_SECONDS)):
+        for pid in processes.servers_of(state_dir):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if _await_unlocked(state_dir, seconds):
+            (state_dir / ADDRESS).unlink(missing_ok=True)
+            return
+    raise NotAnswering(
+        f"{state_dir} is in use, but not by its local cloud", next_step=f"find who holds {state_dir / LOCK}"
+    )
+
+
+def _clear_up(state_dir: Path, record: Record) -> int:
+    """End what a server that was killed has left: its hosts' processes (how many), and its address."""
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
+
+    (state_dir / ADDRESS).unlink(missing_ok=True)
+    return processes.end(processes.Marker(token=record.state_id), grace_seconds=0)
 
 
 def _await_unlocked(state_dir: Path, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not _is_locked(state_dir / "server.lock"):
+        if not _is_locked(state_dir / LOCK):
             return True
         time.sleep(POLL_SECONDS)
     return False
-
-
-def _read_record(state_dir: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads((state_dir / "address.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError as error:
-        raise LocalCloudError(
-            f"{state_dir / 'address.json'} is not readable: {error}", next_step="remove the file and try again"
-        ) from error
-    return record if isinstance(record, dict) else None
-
-
-def _address(record: dict[str, Any]) -> Address:
-    return Address(
-        url=record["url"],
-        pid=record["pid"],
-        port=record["port"],
-        started_at=record["started_at"],
-        state_dir=Path(record["state_dir"]),
-    )
 
 
 @contextmanager

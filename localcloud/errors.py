@@ -35,3 +35,17 @@ class StartFailed(LocalCloudError):
 
 class Refused(LocalCloudError):
     """The control API would not do what was asked: a wrong id, or a host in the wrong state."""
+
+
+class NoAccess(LocalCloudError):
+    """The system does not let this user at something in the state folder.
+
+    Args:
+        path: the state folder.
+        reason: what the system said, with the file it concerns.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be used: {reason}", next_step=f"make {path} your own")
+        self.path = path
+        self.reason = reason

@@ -1,1 +1,1 @@
-"""How hosts are reached: the laptop's side. What runs on a host is `agent`, and never imports from here."""
+"""The laptop's side: reaches hosts, runs and code trees. `agent/` runs on a host and imports nothing from here."""

@@ -26,6 +26,16 @@ DENIED = {
     "UnauthorizedOperation",
     "UnrecognizedClientException",
 }
+# What botocore raises when there is no answer, and what that means.
+SILENT = {
+    "EndpointConnectionError": "nothing answers there",
+    "ConnectTimeoutError": "no connection was made in time",
+    "ConnectionClosedError": "it closed the connection",
+    "ReadTimeoutError": "it gave no answer in time",
+    "ResponseStreamingError": "it broke off in the middle of an answer",
+    "IncompleteReadError": "it broke off in the middle of an answer",
+    "HTTPClientError": "the connection broke",
+}
 GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
@@ -99,6 +109,7 @@ class Aws:
             keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
             where = {"endpoint_url": self.endpoint_url, **keys}
             options["s3"] = {"addressing_style": "path"}
+            options["proxies"] = {}  # loopback must not go through the proxy that the environment may name
         with self._making:
             return self._session.client(service, config=Config(**options), **where)
 
@@ -144,3 +155,21 @@ def as_error(error: BaseException) -> Error | None:
     if code in GONE:
         return InputMissing(str(error), next_step="inv status")
     return Unavailable(f"AWS did not do as asked: {error}", next_step="inv status")
+
+
+def as_silence(error: BaseException, local_cloud: str) -> Error | None:
+    """That the local cloud did not answer, or None when it did, or when the silence is another's.
+
+    Args:
+        error: any exception.
+        local_cloud: the address of the local cloud that was spoken to; empty for AWS.
+    """
+    last = getattr(error, "last_exception", None)  # of a transfer that was tried again and again
+    if isinstance(last, BaseException):
+        return as_silence(last, local_cloud)
+    why = SILENT.get(type(error).__name__, "") if type(error).__module__.startswith("botocore") else ""
+    # A stream that breaks off does not say whose it was; this process speaks to one cloud only.
+    asked = str(getattr(error, "kwargs", {}).get("endpoint_url") or local_cloud)
+    if not (local_cloud and why and f"{asked}/".startswith(f"{local_cloud}/")):
+        return None
+    return Unavailable(f"the local cloud at {local_cloud} does not answer: {why}", next_step="inv local.up")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from remote.aws import error_code, is_already_there, is_missing, is_undecided
 from remote.errors import Unavailable
-from remote.meter import SILENT, Meter
+from remote.progress import SILENT, Meter
 
 UNDECIDED_TRIES = 5
 DELETE_KEYS = 1000  # what one DeleteObjects call takes

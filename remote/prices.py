@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from decimal import ROUND_UP, Decimal
 
-from remote.host import Host
+from remote.hosts.host import Host
 from remote.stack import Stack
 
 LISTED_REGION = "us-east-1"

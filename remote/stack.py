@@ -14,25 +14,9 @@ from infra.outputs import StackOutputs, WorkerOutput
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing, PermissionDenied
-from remote.hostkeys import Pins
-from remote.transport import Way
+from remote.transport.access import Access
 
 LOCAL = "local"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """How this laptop reaches hosts: the way that was asked for, and what it takes to log in by SSH.
-
-    Args:
-        way: AUTO takes Systems Manager where it reaches the host.
-        pins: where the hosts' SSH keys are kept.
-        identity: a private key's file; None takes the SSH agent and the usual files.
-    """
-
-    way: Way = Way.AUTO
-    pins: Pins = field(default_factory=lambda: Pins(None))
-    identity: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

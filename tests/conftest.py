@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.aws import share_descriptions
+from localcloud.internal_clients import share_descriptions
 from tests.support.warm import warm
 
 FOREIGN = ("AWS_", "PULUMI_", "RUNCTL_", "INVOKE_", "HOST_ROOT")
 # The files that take more than ten seconds, the longest first: begun late, one of them would keep all workers waiting.
 LONGEST = (
-    "test_documented_examples", "test_trusted_runs", "test_bad_input", "test_local_cloud_daemon", "test_named_runs",
+    "test_documented_examples", "test_trouble", "test_trusted_runs", "test_bad_input",
+    "test_local_cloud_daemon", "test_named_runs",
     "test_real", "test_host_sync", "test_spot", "test_virtual", "test_deploy_environment", "test_agent_chaos",
     "test_agent_run", "test_workflows", "test_first_light", "test_sync", "test_transports", "test_agent_bad_input",
     "test_shell_commands", "test_agent_limits", "test_agent_dependencies", "test_code_again", "test_train_digits",
-    "test_sync_sizes", "test_watch", "test_train_over_ssh", "test_agent_resume", "test_run", "test_full_disk",
-    "test_transfers_interrupted", "test_types",
+    "test_upload_sizes", "test_watch", "test_train_over_ssh", "test_agent_resume", "test_run", "test_full_disk",
+    "test_transfers_interrupted", "test_types", "test_certificates", "test_installed", "test_whose_project", "test_make",
 )  # fmt: skip
 
 

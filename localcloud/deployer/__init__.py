@@ -3,7 +3,7 @@
 Light to import: Pulumi and boto3 are loaded in a process of the deployment's own.
 """
 
-from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, UnknownType
+from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, StateUnreadable, UnknownType
 from localcloud.deployer.events import Event, EventKind, Operation, Result
 from localcloud.deployer.leftovers import Leftover, leftovers
 from localcloud.deployer.run import destroy, outputs, owner, up
@@ -17,6 +17,7 @@ __all__ = [
     "Operation",
     "Result",
     "StackBusy",
+    "StateUnreadable",
     "UnknownType",
     "destroy",
     "leftovers",

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  botocore's own
 
-from localcloud.deployer.errors import DeployError
+from localcloud.deployer.errors import CloudAway, DeployError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 WAIT_SECONDS = 600.0
@@ -26,6 +26,7 @@ CLIENT_CONFIG = Config(
     connect_timeout=10,
     read_timeout=60,
     s3={"addressing_style": "path"},
+    proxies={},  # loopback must not go through the proxy that the environment may name
 )
 
 
@@ -70,8 +71,23 @@ class Cloud:
                 self._session = self._session or boto3.Session(
                     aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
                 )
-                self._clients[service] = self._session.client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+                made = self._session.client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+                made.meta.events.register("after-call-error", self._explain)
+                self._clients[service] = made
             return self._clients[service]
+
+    def _explain(self, exception: Exception, **_: Any) -> None:
+        """Say in one place, for every call of a deployment, that nobody answered.
+
+        Raises:
+            CloudAway: that is so.
+        """
+        if isinstance(exception, HTTPClientError | ConnectionError):
+            raise CloudAway(
+                f"the local cloud at {self.endpoint} does not answer ({type(exception).__name__}); "
+                "what was done is kept in the stack's state",
+                next_step="inv local.up",
+            ) from exception
 
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
         """Ask again and again, ever more slowly, until `reached` is true.

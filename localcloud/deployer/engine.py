@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.deployer.cloud import Cloud
-from localcloud.deployer.errors import DeployError
+from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Operation
 from localcloud.deployer.graph import deletion_order, dragged_along
 from localcloud.deployer.plan import Decision, Declaration, checked_inputs, decide, generated_name
@@ -160,6 +160,8 @@ class Engine:
                 continue
             try:
                 self._delete(resource)
+            except CloudAway:
+                raise
             except DeployError as error:
                 failures.append(error)
                 kept.update({resource.urn, *resource.dependencies})

@@ -19,3 +19,11 @@ class ConfigMissing(DeployError):
 
 class UnknownType(DeployError):
     """The program declares something that the local cloud's deployer does not know how to make."""
+
+
+class StateUnreadable(DeployError):
+    """The file with a stack's state is damaged; a deployment repairs it, and nothing else goes on without it."""
+
+
+class CloudAway(DeployError):
+    """The local cloud gave no answer: it is down, or went down in the middle of a deployment."""

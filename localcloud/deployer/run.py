@@ -17,6 +17,7 @@ from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Result, ignore
 from localcloud.deployer.state import StackState, state_path
 from localcloud.deployer.values import hidden, plain
+from localcloud.errors import LocalCloudError, NoAccess
 
 # The caller's own account must not leak into a deployment to the local cloud, nor the CLI's settings.
 FOREIGN = ("AWS_", "PULUMI_")
@@ -141,11 +142,17 @@ def _follow(messages: SimpleQueue[Mapping[str, Any] | None], sources: int, on_ev
     if "result" in answer:
         return Result.from_mapping(answer["result"])
     if "error" in answer:
-        raise DeployError(answer["error"]["message"], next_step=answer["error"]["next_step"])
+        raise _failure(answer["error"])
     raise DeployError(
         "the deployer's process ended without an answer: " + "\n".join(said[-LAST_WORDS:]),
         next_step="deploy again; it goes on from what the state has",
     )
+
+
+def _failure(error: Mapping[str, Any]) -> LocalCloudError:
+    if "no_access" in error:
+        return NoAccess(**error["no_access"])
+    return DeployError(error["message"], next_step=error["next_step"])
 
 
 @contextmanager

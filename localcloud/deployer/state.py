@@ -1,8 +1,11 @@
-"""What a stack consists of, on disk: one JSON file, replaced after every step, and a lock beside it.
+"""What a stack consists of, on disk: one JSON file, replaced after every step, a lock and a backup beside it.
 
 A step is written down twice: before the call that makes something ("pending", with the name or token that the thing
 will carry) and after it. A deployment killed in between leaves a pending entry, by which the next one finds what was
 made; without it a volume or an instance would be nobody's.
+
+A file that is not whole, of the right types and all, is never worked from. The backup is that of the last complete
+deployment, which `repair` goes back to; a backup alone means that the file was lost.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from localcloud.deployer.errors import DeployError, StackBusy
+from localcloud.deployer.errors import DeployError, StackBusy, StateUnreadable
 
 SCHEMA = 1
 STATE_MODE = 0o600  # inputs and outputs may hold secrets of the program
@@ -47,9 +50,18 @@ class Resource:
     retain: bool = False
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read a resource as the file has it."""
-        return cls(**{**values, "secrets": tuple(values["secrets"]), "dependencies": tuple(values["dependencies"])})
+    def from_mapping(cls, values: Any) -> Self:
+        """Read a resource as the file has it.
+
+        Raises:
+            ValueError: a field is missing or of the wrong type.
+        """
+        found = {name: _typed(values, name, kind) for name, kind in RESOURCE_FIELDS.items()}
+        for name in ("secrets", "dependencies"):
+            found[name] = tuple(_words(found[name], name))
+        for name, urns in found["property_dependencies"].items():
+            _words(urns, f"property_dependencies.{name}")
+        return cls(**found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,13 @@ class Pending:
 
     resource: Resource
     token: str
+
+
+RESOURCE_FIELDS: Mapping[str, type] = {
+    "urn": str, "type": str, "name": str, "custom": bool, "id": str, "declared": dict, "inputs": dict, "outputs": dict,
+    "secrets": list, "dependencies": list, "property_dependencies": dict, "provider": str, "protect": bool,
+    "retain": bool,
+}  # fmt: skip
 
 
 class StackState:
@@ -78,18 +97,24 @@ class StackState:
         """Read the state at `path`; a stack that was never deployed has an empty one.
 
         Raises:
-            DeployError: the file is not one of ours, or of another version.
+            StateUnreadable: the file is damaged.
+            DeployError: a newer version wrote it.
         """
         state = cls(path, stack)
         try:
-            values = json.loads(path.read_text())
-        except FileNotFoundError:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            if backup_path(path).exists():
+                raise _unreadable(path, stack, "it is missing, and its backup is there") from error
             return state
-        except ValueError as error:
-            raise DeployError(f"the state of stack {stack!r} cannot be read: {path}: {error}") from error
-        if values.get("schema") != SCHEMA:
-            raise DeployError(f"the state of stack {stack!r} has schema {values.get('schema')!r}, not {SCHEMA}: {path}")
-        state._fill(values)
+        except IsADirectoryError as error:
+            raise _unreadable(path, stack, "it is a folder") from error
+        try:
+            values = json.loads(data)
+            _refuse_newer(values, path, stack)
+            state._fill(values)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, stack, error) from error
         return state
 
     def claim(self, project: str) -> None:
@@ -105,6 +130,11 @@ class StackState:
                 next_step=f"deploy from the folder of {self.project}, or remove the stack first",
             )
         self.project = project
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stack has nothing, and nothing is under way."""
+        return not (self.resources or self.pending or self.condemned)
 
     def begin(self, pending: Pending) -> None:
         """Write down that a creation is about to be asked for."""
@@ -149,15 +179,35 @@ class StackState:
             self.outputs = dict(outputs)
             self._save()
 
-    def _fill(self, values: Mapping[str, Any]) -> None:
-        self.resources = {entry["urn"]: Resource.from_mapping(entry) for entry in values["resources"]}
-        self.condemned = [Resource.from_mapping(entry) for entry in values["condemned"]]
-        self.outputs = values["outputs"]
-        pending = [Pending(resource=Resource.from_mapping(p["resource"]), token=p["token"]) for p in values["pending"]]
+    def back_up(self) -> None:
+        """Keep the state as it is now, that of a complete deployment, for `localcloud.deployer.repair`."""
+        with self._lock:
+            self._write(backup_path(self.path))
+
+    def discard(self) -> None:
+        """Remove the state and its backup: the stack is no more."""
+        for path in (backup_path(self.path), self.path):
+            path.unlink(missing_ok=True)
+
+    def _fill(self, values: Any) -> None:
+        if _typed(values, "schema", int) != SCHEMA:
+            raise ValueError(f"there is no schema {values['schema']}")
+        self.resources = {found.urn: found for found in map(Resource.from_mapping, _typed(values, "resources", list))}
+        self.condemned = [Resource.from_mapping(entry) for entry in _typed(values, "condemned", list)]
+        self.outputs = _typed(values, "outputs", dict)
+        pending = [
+            Pending(resource=Resource.from_mapping(_typed(entry, "resource", dict)), token=_typed(entry, "token", str))
+            for entry in _typed(values, "pending", list)
+        ]
         self.pending = {entry.resource.urn: entry for entry in pending}
-        self.project = values.get("project") or _project_of([*self.resources, *self.pending])
+        # A state from before it held the project has it in the names of its resources.
+        known = _typed(values, "project", str) if "project" in values else ""
+        self.project = known or _project_of([*self.resources, *self.pending])
 
     def _save(self) -> None:
+        self._write(self.path)
+
+    def _write(self, path: Path) -> None:
         values = {
             "schema": SCHEMA,
             "stack": self.stack,
@@ -167,17 +217,19 @@ class StackState:
             "condemned": [asdict(resource) for resource in self.condemned],
             "outputs": self.outputs,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, STATE_MODE), "w") as file:
             json.dump(values, file, indent=1)
-        temporary.replace(self.path)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
+        temporary.replace(path)
 
 
 class Scratch(StackState):
     """A copy of a state that a preview may change: nothing of it reaches the disk."""
 
-    def _save(self) -> None:
+    def _write(self, _path: Path) -> None:
         return
 
 
@@ -187,6 +239,11 @@ def _project_of(urns: Iterable[str]) -> str:
     A URN is `urn:pulumi:<stack>::<project>::<type>::<name>`: https://www.pulumi.com/docs/iac/concepts/resources/names/
     """
     return next((urn.split("::")[1] for urn in urns if urn.count("::") > 1), "")
+
+
+def backup_path(path: Path) -> Path:
+    """The file that holds the state of the last complete deployment."""
+    return path.with_name(f"{path.name}.bak")
 
 
 def state_path(state_dir: Path, stack: str) -> Path:
@@ -221,3 +278,36 @@ def locked(path: Path, stack: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _unreadable(path: Path, stack: str, why: object) -> StateUnreadable:
+    return StateUnreadable(f"the state of stack {stack!r} cannot be read: {path}: {why}", next_step="inv up")
+
+
+def _refuse_newer(values: Any, path: Path, stack: str) -> None:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise DeployError(
+            f"the state of stack {stack!r} has schema {schema}, not {SCHEMA}: {path}",
+            next_step="use the newer version of this program that wrote it",
+        )
+
+
+def _typed(values: Any, name: str, kind: type) -> Any:
+    """One field of a JSON object, which must be there and of this type.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(values, dict):
+        raise ValueError("an object is expected")  # noqa: TRY004  a bad file, not a bug
+    value = values.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"{name!r} is missing or is not of type {kind.__name__}")
+    return value
+
+
+def _words(values: Any, name: str) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{name!r} is not a list of strings")
+    return values

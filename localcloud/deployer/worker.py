@@ -23,11 +23,13 @@ import pulumi
 
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.errors import DeployError
-from localcloud.deployer.events import Event, Result
+from localcloud.deployer.events import Event, EventKind, Result
 from localcloud.deployer.monitor import Console, Monitor
 from localcloud.deployer.program import run
 from localcloud.deployer.project import read_config, read_project
+from localcloud.deployer.repair import refuse_orphans, repair
 from localcloud.deployer.state import Scratch, StackState, locked, state_path
+from localcloud.deployer.sweep import sweep
 from localcloud.deployer.values import hidden, plain
 from localcloud.errors import LocalCloudError
 
@@ -75,6 +77,10 @@ def main(pipe_fd: int) -> int:
         reporter = Reporter(pipe)
         try:
             result = perform(job, reporter)
+        except PermissionError as error:
+            path, reason = job.state_dir, f"{error.strerror}: {error.filename}"
+            reporter.send({"error": {"no_access": {"path": path, "reason": reason}}})
+            return 1
         except LocalCloudError as error:
             reporter.send({"error": {"message": error.message, "next_step": error.next_step}})
             return 1
@@ -90,18 +96,29 @@ def perform(job: Job, reporter: Reporter) -> Result:
     """Carry out one job under the stack's lock."""
     path = state_path(Path(job.state_dir), job.stack)
     with locked(path, job.stack):
+        if job.action == "up" and not job.preview:
+            _repair(path, job.stack, reporter)
         state = (Scratch if job.preview else StackState).load(path, job.stack)
         engine = Engine(state, job.endpoint, reporter.event, preview=job.preview)
         signal.signal(signal.SIGTERM, lambda *_: engine.fail(DeployError("the deployment was interrupted")))
         if job.action == "destroy":
-            return _destroy(engine)
+            return _destroy(job, engine)
         return _up(job, engine, reporter)
+
+
+def _repair(path: Path, stack: str, reporter: Reporter) -> None:
+    """Make a damaged state one that can be deployed on, and say so."""
+    done = repair(path, stack)
+    if done is not None:
+        reporter.event(Event(kind=EventKind.DIAGNOSTIC, detail=done.in_words()))
 
 
 def _up(job: Job, engine: Engine, reporter: Reporter) -> Result:
     project = read_project(Path(job.project_dir))
     config = read_config(project, job.stack, job.config)
     engine.state.claim(project.name)
+    if not job.preview:
+        refuse_orphans(engine.state, job.endpoint)
     engine.recover()
     engine.refresh()
     monitor = Monitor(engine, project=project.name, stack=job.stack)
@@ -113,10 +130,14 @@ def _up(job: Job, engine: Engine, reporter: Reporter) -> Result:
         raise engine.failure
     engine.prune()
     engine.state.finish(monitor.outputs)
+    engine.state.back_up()
     return _result(engine, monitor.outputs)
 
 
-def _destroy(engine: Engine) -> Result:
+def _destroy(job: Job, engine: Engine) -> Result:
+    if engine.state.is_empty:
+        swept = sweep(job.stack, job.endpoint)
+        return Result(changes={"delete": len(swept)} if swept else {})
     engine.recover()
     failures = engine.destroy()
     if failures:
@@ -124,7 +145,7 @@ def _destroy(engine: Engine) -> Result:
             "; ".join(failure.message for failure in failures),
             next_step="mend the cause and destroy again; what could not be deleted is still in the stack's state",
         )
-    engine.state.path.unlink(missing_ok=True)
+    engine.state.discard()
     return _result(engine, {})
 
 

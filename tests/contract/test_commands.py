@@ -55,6 +55,21 @@ def test_a_command_has_few_options(name: str) -> None:
     assert len(task_of(name).get_arguments()) <= 7
 
 
+def test_every_command_is_in_exactly_one_group_of_the_overview() -> None:
+    """newcomer m12."""
+    assert sorted(name for names in index.GROUPS.values() for name in names) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_heading_of_a_commands_help_names_options_that_it_has(name: str) -> None:
+    """newcomer m12."""
+    task = task_of(name)
+    grouped = [option for options in task.groups.values() for option in options]
+
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) <= {argument.name for argument in task.declared()}
+
+
 def test_the_exit_codes_stay_what_they_are() -> None:
     assert EXIT_CODES == {
         "done": 0,

@@ -13,16 +13,12 @@ OURS = {"tasks", "runctl", "commands", "infra", "remote", "agent", "contract", "
 # Room -> what it may import of ours (longest prefix wins), and which libraries it must leave alone.
 ALLOWED = {
     "tasks.py": {"commands"},
-    "runctl": {"runctl", "commands.program"},
+    "runctl": {"runctl", "commands.process", "commands.program"},
     "commands": {"commands", "contract", "remote", "infra.outputs", "localcloud"},
     "infra": {"infra"},
     "agent": {"agent", "contract"},
     "contract": {"contract"},
-    "remote": {
-        "remote",
-        "contract",
-        "infra.outputs",
-    },
+    "remote": {"remote", "contract", "infra.outputs"},
     "training": {"training"},
     "localcloud": {"localcloud"},
 }

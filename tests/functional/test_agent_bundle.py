@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.bundle import Bundle, build
+from remote.agent_bundle import Bundle, build
 from tests.support.agent_host import ROOT, Host
 from tests.support.metadata import INSTANCE, SECRET, MetadataService
 

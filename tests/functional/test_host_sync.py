@@ -15,14 +15,14 @@ from contract.code_manifest import pack_key
 from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.bucket import Bucket
-from remote.courier import courier_script, run_order
+from remote.code.host_folder import INLINE_BYTES, Arrival, HostSync, receiver_script
+from remote.code.tree import plan
 from remote.errors import CannotCreate, Unavailable
-from remote.hostsync import INLINE_BYTES, Arrival, HostSync, receiver_script
-from remote.relay import Relay
-from remote.snapshot import plan
-from remote.ssh import SshTransport
-from remote.ssm import SsmTransport
-from remote.transport import Command, CommandResult, Transfer, Transport
+from remote.transport.base import Command, CommandResult, Transfer, Transport
+from remote.transport.ssh import SshTransport
+from remote.transport.ssm import SsmTransport
+from remote.transport.ssm_bucket import Relay
+from remote.transport.ssm_exec import courier_script, run_order
 from tests.support.cloud import launch
 from tests.support.sshd import sshd
 from tests.support.trees import by_hand
@@ -268,7 +268,7 @@ def test_a_sync_that_was_interrupted_sends_nothing_twice(
 ) -> None:
     place = place_of(request, "ssh", tmp_path)
     (place.root / "data.bin").write_bytes(noise(3_000_000))
-    monkeypatch.setattr("remote.hostsync.receiver_script", _stops_after(1, receiver_script))
+    monkeypatch.setattr("remote.code.host_folder.receiver_script", _stops_after(1, receiver_script))
     with pytest.raises(KeyboardInterrupt):
         place.sync()
     monkeypatch.undo()

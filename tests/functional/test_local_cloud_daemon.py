@@ -20,6 +20,7 @@ import pytest
 from localcloud import daemon
 from localcloud.errors import NotAnswering, PortTaken, Refused
 from tests.support.cloud import client, is_online, launch, local_cloud, run, until
+from tests.support.waiting import gone
 
 
 @pytest.fixture
@@ -27,13 +28,6 @@ def state(tmp_path: Path):
     folder = tmp_path / "cloud"
     yield folder
     daemon.stop(folder)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_it_starts_is_found_and_stops(state):
@@ -100,6 +94,23 @@ def test_the_port_of_last_time_is_used_again_if_it_is_free(state):
         holder.listen()
         third, _ = daemon.start(state)
         assert third.port != first.port
+
+
+def test_a_server_that_is_only_busy_is_waited_for(state):
+    """heldout 20: it was said to need `kill -CONT`."""
+    address, _ = daemon.start(state)
+    os.kill(address.pid, signal.SIGSTOP)
+    told = []
+
+    def tell(line):
+        told.append(line)
+        os.kill(address.pid, signal.SIGCONT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(daemon, "_is_stopped", lambda *_: False)
+        assert daemon.find(state, tell=tell) == address
+    assert len(told) == 1
+    assert "is busy" in told[0]
 
 
 def test_a_server_that_hangs_is_said_not_to_answer_and_can_still_be_stopped(state, monkeypatch):
@@ -183,8 +194,9 @@ def test_a_state_that_cannot_be_read_is_put_aside_with_a_word_and_a_new_generati
     with local_cloud(state) as address:
         assert daemon.call(address, "GET", "/_local/health")["generation"] != generation
         assert client(address, "s3").list_buckets()["Buckets"] == []
-    assert (state / "snapshot.unusable").exists()
-    assert "cannot be used and is put aside" in (state / "server.log").read_text()
+        assert address.lost is not None
+    assert len((Path(address.lost.path) / "snapshot").read_bytes()) == 200
+    assert "the saved state cannot be used" in (state / "server.log").read_text()
 
 
 def test_calls_are_counted_by_operation_without_the_clouds_own(cloud):

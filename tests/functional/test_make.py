@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("awk", "bash", "env", "grep", "make", "rm", "sh", "touch")
+TOOLS = ("awk", "bash", "cp", "env", "grep", "make", "rm", "sh", "touch")
 BACKEND = """
 import zipfile
 
@@ -28,14 +28,16 @@ def build_editable(folder, settings=None, metadata=None):
 
 
 def write_wheel(folder: Path) -> str:
-    """A package whose `inv` says what it was told; its line in a lock."""
+    """A package whose command says how it was called; its line in a lock."""
     folder.mkdir()
     path = folder / "tiny-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("tiny.py", "import sys\ndef main():\n    print('inv', *sys.argv[1:])\n")
+        wheel.writestr(
+            "tiny.py", "import os, sys\ndef main():\n    print(os.path.basename(sys.argv[0]), *sys.argv[1:])\n"
+        )
         wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
         wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("tiny-1.0.dist-info/entry_points.txt", "[console_scripts]\ninv = tiny:main\n")
+        wheel.writestr("tiny-1.0.dist-info/entry_points.txt", "[console_scripts]\nrunctl = tiny:main\n")
         wheel.writestr("tiny-1.0.dist-info/RECORD", "")
     return f"tiny==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 

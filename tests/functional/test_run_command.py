@@ -6,7 +6,7 @@ import pytest
 
 from localcloud.daemon import Address
 from remote.errors import Unavailable
-from remote.ssm import SsmTransport
+from remote.transport.ssm import SsmTransport
 from tests.support.cloud import client, launch, until
 
 

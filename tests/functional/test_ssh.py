@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from remote.errors import InputMissing, PermissionDenied, Unavailable
-from remote.hostkeys import HostKey, parse_key
-from remote.ssh import Endpoint, SshTransport
-from remote.transport import Command
+from remote.transport.base import Command
+from remote.transport.host_keys import HostKey, parse_key
+from remote.transport.ssh import Endpoint, SshTransport
 from tests.support.cloud import until
 from tests.support.sshd import Sshd, make_key, sshd
 

@@ -19,8 +19,8 @@ from botocore.awsrequest import AWSResponse
 from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.errors import Unavailable
-from remote.ssm import THROTTLE_SECONDS, SsmTransport
-from remote.transport import Command
+from remote.transport.base import Command
+from remote.transport.ssm import THROTTLE_SECONDS, SsmTransport
 from tests.support.cloud import launch
 from tests.support.sshd import Sshd, sshd
 
@@ -34,10 +34,10 @@ import hashlib, json, os, signal, socket, sys
 from pathlib import Path
 from remote.aws import Aws
 from remote.bucket import Bucket
-from remote.hostkeys import parse_key
-from remote.relay import Relay
-from remote.ssh import Endpoint, SshTransport
-from remote.ssm import SsmTransport
+from remote.transport.host_keys import parse_key
+from remote.transport.ssm_bucket import Relay
+from remote.transport.ssh import Endpoint, SshTransport
+from remote.transport.ssm import SsmTransport
 
 order = json.loads(sys.argv[1])
 end = order["endpoint"]

@@ -16,11 +16,11 @@ from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
-from remote.meter import Meter
-from remote.relay import Lane, Relay
-from remote.ssh import SshTransport
-from remote.ssm import SsmTransport
-from remote.transport import TIMED_OUT, Command, Transport
+from remote.progress import Meter
+from remote.transport.base import TIMED_OUT, Command, Transport
+from remote.transport.ssh import SshTransport
+from remote.transport.ssm import SsmTransport
+from remote.transport.ssm_bucket import Lane, Relay
 from tests.support.cloud import launch, until
 from tests.support.sshd import sshd
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.selection import select
+from remote.code.selection import select
 
 
 @pytest.fixture(autouse=True)  # for each file that imports it

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.hostkeys import HostKey, parse_key
-from remote.ssh import Endpoint
+from remote.transport.host_keys import HostKey, parse_key
+from remote.transport.ssh import Endpoint
 from tests.support.cloud import until
 
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/sbin"

@@ -27,8 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from localcloud.aws import share_descriptions
 from localcloud.deployer import run
+from localcloud.internal_clients import share_descriptions
 from remote.aws import Aws
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +116,8 @@ def become(argv: list[str], cwd: str, env: dict[str, str], deployer: list[str]) 
     os.environ.clear()
     os.environ.update(env)
     sys.argv = argv
+    # Python's own streams know of the outputs of the process that was forked: whether they can be sought in, say.
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # noqa: SIM115
     sys.path[0] = str(Path(argv[0]).parent)
     with at_once():
         runpy.run_path(argv[0], run_name="__main__")
@@ -145,7 +147,7 @@ def read_all() -> None:
         importlib.import_module(name)
     for room in ROOMS:
         package = importlib.import_module(room)
-        for module in pkgutil.iter_modules(package.__path__, f"{room}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(module.name)
     share_descriptions()
     aws = Aws("us-east-1", "http://127.0.0.1:9")

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 if not sys.flags.isolated:  # `hand_over` needs nothing but the standard library, and no time
-    from localcloud.aws import share_descriptions
     from localcloud.deployer.cloud import Cloud
+    from localcloud.internal_clients import share_descriptions
     from tests.support.warm import at_once
 
 ROOT = Path(__file__).parents[2]

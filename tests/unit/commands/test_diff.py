@@ -8,7 +8,7 @@ import pytest
 
 from commands.diff import SHOWN, _show
 from contract.code_manifest import NOWHERE, Head, Manifest
-from remote.compare import compare
+from remote.code.diff import compare
 from remote.records import RunSpec
 from tests.support.code import entry_of
 from tests.support.golden import golden

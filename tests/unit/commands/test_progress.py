@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from commands import progress
-from remote.meter import SILENT
+from remote.progress import SILENT
 
 
 def shown_on(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:

@@ -13,9 +13,9 @@ from commands.watch import Watch
 from infra.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket
+from remote.code.tree import Tree, plan
 from remote.errors import Unavailable, UsageError
 from remote.records import RunSpec
-from remote.snapshot import Tree, plan
 from remote.stack import Stack
 from tests.support.golden import golden
 

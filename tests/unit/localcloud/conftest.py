@@ -11,9 +11,9 @@ import pytest
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from localcloud.aws import Clients
-from localcloud.gate import Gate
-from localcloud.motostate import MotoState
+from localcloud.internal_clients import Clients
+from localcloud.state.moto_models import MotoState
+from localcloud.state.rw_lock import Gate
 
 REGION = "us-east-1"
 

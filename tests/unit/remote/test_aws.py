@@ -8,9 +8,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from boto3.exceptions import RetriesExceededError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
-from remote.aws import Aws, as_error
+from remote.aws import Aws, as_error, as_silence
 from remote.errors import InputMissing, PermissionDenied, Unavailable
 
 
@@ -40,6 +51,45 @@ def test_a_missing_instance_is_missing_input() -> None:
 )
 def test_anything_else_of_aws_is_unavailable(error: Exception) -> None:
     assert isinstance(as_error(error), Unavailable)
+
+
+LOCAL = "http://127.0.0.1:4711"
+SILENCES = [
+    EndpointConnectionError(endpoint_url=f"{LOCAL}/bucket?list-type=2&prefix=runs"),
+    ConnectTimeoutError(endpoint_url=LOCAL),
+    ConnectionClosedError(endpoint_url=f"{LOCAL}/"),
+    ReadTimeoutError(endpoint_url=f"{LOCAL}/bucket"),
+    ReadTimeoutError(endpoint_url=None),
+    ResponseStreamingError(error="Connection broken"),
+    IncompleteReadError(actual_bytes=1, expected_bytes=2),
+    RetriesExceededError(ResponseStreamingError(error="Connection broken")),
+]
+
+
+@pytest.mark.parametrize("error", SILENCES, ids=lambda error: type(error).__name__)
+def test_silence_of_the_local_cloud_is_named_without_a_query(error: Exception) -> None:
+    """newcomer m7."""
+    known = as_silence(error, LOCAL)
+
+    assert isinstance(known, Unavailable)
+    assert known.message.startswith(f"the local cloud at {LOCAL} does not answer: ")
+    assert "?" not in known.message
+    assert known.next_step == "inv local.up"
+
+
+@pytest.mark.parametrize(
+    ("error", "local_cloud"),
+    [
+        *((error, "") for error in SILENCES),
+        (EndpointConnectionError(endpoint_url="https://s3.us-east-1.amazonaws.com/"), LOCAL),
+        (EndpointConnectionError(endpoint_url=f"{LOCAL}1/"), LOCAL),
+        (client_error("Throttling"), LOCAL),
+        (ConnectionRefusedError("of something else"), LOCAL),
+        (BotoCoreError(), LOCAL),
+    ],
+)
+def test_anything_else_is_not_the_local_clouds_silence(error: Exception, local_cloud: str) -> None:
+    assert as_silence(error, local_cloud) is None
 
 
 def test_what_is_not_of_aws_is_left_to_the_caller() -> None:

@@ -10,6 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from localcloud.deployer.cloud import Cloud
+from localcloud.deployer.state import state_path
 from tests.support.toy_cloud import Bench
 
 
@@ -32,3 +33,8 @@ def cloud() -> Iterator[Cloud]:
 def vpc(cloud: Cloud) -> str:
     found: str = cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
     return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return state_path(tmp_path, "local")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list, tag_mapping
-from localcloud.deployer.errors import DeployError
+from localcloud.deployer.errors import CloudAway, DeployError
+from localcloud.deployer.leftovers import leftovers
 from tests.support.toy_cloud import refused
 
 
@@ -20,6 +21,18 @@ def test_an_endpoint_elsewhere_is_refused(endpoint: str) -> None:
 def test_a_client_is_made_once() -> None:
     cloud = Cloud("http://127.0.0.1:1", "us-east-1")
     assert cloud.client("sts") is cloud.client("sts")
+
+
+def test_a_cloud_that_is_away_is_named_as_such_by_every_call() -> None:
+    """newcomer m7: it was called AWS, and the request's whole address was shown."""
+    for ask in (
+        Cloud("http://127.0.0.1:1", "us-east-1").client("sts").get_caller_identity,
+        lambda: leftovers("s", "http://127.0.0.1:1"),
+    ):
+        with pytest.raises(CloudAway, match=r"the local cloud at http://127\.0\.0\.1:1 does not answer") as caught:
+            ask()
+        assert caught.value.next_step == "inv local.up"
+        assert "?" not in caught.value.message
 
 
 def test_a_wait_asks_ever_more_slowly_and_ends() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.deployer.errors import DeployError, UnknownType
+from localcloud.deployer.errors import CloudAway, DeployError, UnknownType
 from localcloud.deployer.events import EventKind
 from localcloud.deployer.plan import Declaration
 from localcloud.deployer.values import SECRET, SIGNATURE
@@ -176,6 +176,16 @@ def test_destroy_deletes_dependents_first_and_empties_the_state(bench: Bench) ->
     assert bench.engine().destroy() == []
     assert bench.toy.calls == ["delete b", "delete a"]
     assert bench.state.resources == {}
+
+
+def test_a_destroy_whose_cloud_goes_away_stops_there_and_says_so_once(bench: Bench) -> None:
+    """newcomer m7."""
+    bench.deploy(declare("a"), declare("b", on="a"), declare("c"))
+    bench.toy.broken["delete b"] = CloudAway("nobody answers")
+    with pytest.raises(CloudAway, match="nobody answers"):
+        bench.engine().destroy()
+    assert bench.toy.calls == ["delete c", "delete b"]
+    assert set(bench.state.resources) == {urn("a"), urn("b")}
 
 
 def test_what_cannot_be_deleted_is_kept_with_all_that_it_stands_on(bench: Bench) -> None:

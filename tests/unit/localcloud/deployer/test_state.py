@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from localcloud.deployer.errors import DeployError, StackBusy
-from localcloud.deployer.state import Pending, Resource, Scratch, StackState, locked, state_path
-
-
-def thing(name: str = "a") -> Resource:
-    return Resource(
-        urn=f"urn:{name}",
-        type="t",
-        name=name,
-        custom=True,
-        id="1",
-        inputs={"x": 1},
-        dependencies=("urn:z",),
-        secrets=("x",),
-    )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return state_path(tmp_path, "local")
+from localcloud.deployer.errors import DeployError, StackBusy, StateUnreadable
+from localcloud.deployer.state import Pending, Scratch, StackState, backup_path, locked, state_path
+from tests.support.toy_state import thing
 
 
 def test_what_is_written_is_read_back(path: Path) -> None:
@@ -76,13 +63,128 @@ def test_a_scratch_never_reaches_the_disk(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ('{"schema": 9}', "has schema 9, not 1")])
-def test_a_file_of_another_kind_is_refused_and_named(path: Path, text: str, message: str) -> None:
+def test_it_is_on_the_disk_before_it_has_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """newcomer m5: a power cut between the two would leave an empty state."""
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append("synced") or fsync(file))
+    monkeypatch.setattr(Path, "replace", lambda old, new: order.append("named") or replace(old, new))
+    StackState.load(path, "local").put(thing())
+    assert order == ["synced", "named"]
+
+
+def test_a_newer_schema_is_refused_and_nothing_is_to_be_repaired(path: Path) -> None:
     path.parent.mkdir(parents=True)
-    path.write_text(text)
-    with pytest.raises(DeployError, match=message) as caught:
+    path.write_text('{"schema": 9}')
+    with pytest.raises(DeployError, match="has schema 9, not 1") as caught:
+        StackState.load(path, "local")
+    assert not isinstance(caught.value, StateUnreadable)
+    assert str(path) in caught.value.message
+    assert "newer" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\x00\x80",
+        b"[" * 200_000,
+        b'{"schema": "1"}',
+        b'{"schema": 0}',
+        b'{"schema": true}',
+        b'{"schema": 1}',
+    ],
+    ids=[
+        "empty",
+        "cut",
+        "a list",
+        "null",
+        "binary",
+        "deep",
+        "schema in words",
+        "an older schema",
+        "a schema of true",
+        "keys missing",
+    ],
+)
+def test_a_damaged_file_is_named_with_the_command_that_repairs_it(path: Path, data: bytes) -> None:
+    """newcomer m5."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    with pytest.raises(StateUnreadable, match="cannot be read") as caught:
         StackState.load(path, "local")
     assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.next_step == "inv up"
+
+
+def test_a_state_that_is_missing_beside_its_backup_is_damaged_too(path: Path) -> None:
+    state = StackState.load(path, "local")
+    state.put(thing())
+    state.back_up()
+    path.unlink()
+    with pytest.raises(StateUnreadable, match="missing"):
+        StackState.load(path, "local")
+    state.discard()
+    assert StackState.load(path, "local").resources == {}
+
+
+def test_a_backup_is_the_state_of_that_moment(path: Path) -> None:
+    state = StackState.load(path, "local")
+    state.put(thing())
+    state.back_up()
+    state.put(thing("b"))
+    assert set(StackState.load(backup_path(path), "local").resources) == {"urn:a"}
+    assert backup_path(path).stat().st_mode & 0o777 == 0o600
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.binary(max_size=200) | ANY_JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_a_clean_refusal(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_bytes(data)
+    with pytest.raises(DeployError):
+        StackState.load(path, "local")
+
+
+@given(data=st.data(), value=ANY_JSON, cut=st.booleans())
+def test_a_state_with_anything_anywhere_is_refused_or_can_be_written_again(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: Any, cut: bool
+) -> None:
+    """Every place of the file in turn: changed to anything, or taken out."""
+    path = tmp_path_factory.getbasetemp() / "anywhere.json"
+    path.unlink(missing_ok=True)
+    full = StackState.load(path, "local")
+    full.condemn(thing("old"))
+    full.begin(Pending(resource=thing("new"), token="t"))
+    full.put(thing())
+    values: Any = json.loads(path.read_bytes())
+    place, key = values, ""
+    while isinstance(place, dict | list) and place:
+        above, key = place, data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        place = above[key]
+        if data.draw(st.booleans()):
+            break
+    if cut:
+        del above[key]
+    else:
+        above[key] = value
+    path.write_text(json.dumps(values))
+    try:
+        state = StackState.load(path, "local")
+    except DeployError:
+        return
+    state.put(thing("more"))
+    assert "urn:more" in StackState.load(path, "local").resources
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "."])

@@ -1,0 +1,53 @@
+"""Which certificates the laptop trusts, for the programs on its local hosts.
+
+A host of the local cloud shares the laptop's network, so it meets the same company proxy with the same company CA.
+Every start of the cloud, also one that finds it up, writes the caller's settings down; every program that starts on a
+host reads them. So whoever sets SSL_CERT_FILE need not stop the cloud. They are paths and switches, never keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE = "certificates.json"
+PATHS = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+)
+SWITCHES = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
+
+
+def keep(state_dir: Path, environment: Mapping[str, str]) -> None:
+    """Write down what this environment trusts; nothing is written when that is what the file says."""
+    settings = {name: _absolute(environment[name]) for name in PATHS if environment.get(name)}
+    settings |= {name: environment[name] for name in SWITCHES if environment.get(name)}
+    if settings == read(state_dir):
+        return
+    partial = (state_dir / FILE).with_suffix(".partial")
+    partial.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    partial.replace(state_dir / FILE)
+
+
+def read(state_dir: Path) -> dict[str, str]:
+    """The settings that were last written down; none when there is no such file, or not one of ours."""
+    try:
+        settings = json.loads((state_dir / FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(settings, dict):
+        return {}
+    return {name: value for name in (*PATHS, *SWITCHES) if isinstance(value := settings.get(name), str)}
+
+
+def _absolute(value: str) -> str:
+    """A path, or several, as it is meant here: a host's programs run in other folders."""
+    return os.pathsep.join(str(Path(part).absolute()) for part in value.split(os.pathsep) if part)

@@ -1,0 +1,102 @@
+"""Finds and ends the processes of local hosts by the marker in their environment.
+
+A job may start a session of its own, be adopted by init, or outlive a crashed server, so process groups alone do not
+find it. Every process of a host inherits LOCALCLOUD_TOKEN (whose cloud) and LOCALCLOUD_HOST (which host); a program
+that clears its own environment escapes, which docs/local-cloud.md admits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+TOKEN = "LOCALCLOUD_TOKEN"  # noqa: S105  the name of a variable
+HOST = "LOCALCLOUD_HOST"
+SETTLE_SECONDS = 0.02
+KILL_SECONDS = 5.0
+SAME_START_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """Which processes are meant: those of one cloud, or of one host of it."""
+
+    token: str
+    host: str | None = None
+
+    def matches(self, environment: dict[str, str]) -> bool:
+        """Whether a process with this environment belongs to the marker."""
+        return environment.get(TOKEN) == self.token and self.host in (None, environment.get(HOST))
+
+
+def marked(marker: Marker) -> list[psutil.Process]:
+    """The live processes that carry the marker; this one and its parents never count."""
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    return [p for p in psutil.process_iter() if p.pid not in spared and marker.matches(_environment(p))]
+
+
+def end(marker: Marker, *, grace_seconds: float) -> int:
+    """SIGTERM, up to `grace_seconds` of waiting, then SIGKILL until none is left; how many there were at first.
+
+    A grace of 0 kills at once, as a power cut would.
+    """
+    first = marked(marker)
+    if first and grace_seconds > 0:
+        _signal(first, term=True)
+        _await_none(marker, grace_seconds)
+    deadline = time.monotonic() + KILL_SECONDS
+    # Again and again: a process may have forked between the listing and the kill.
+    while (left := marked(marker)) and time.monotonic() < deadline:
+        _signal(left, term=False)
+        time.sleep(SETTLE_SECONDS)
+    return len(first)
+
+
+def is_server(pid: int, created: float, state_dir: Path) -> bool:
+    """Whether `pid` is the server of `state_dir` that started at `created` (epoch seconds), not a reused id."""
+    try:
+        process = psutil.Process(pid)
+        argv = process.cmdline()
+        same_start = abs(process.create_time() - created) < SAME_START_SECONDS
+    except psutil.Error:
+        return False
+    return same_start and "localcloud" in argv and str(state_dir) in argv
+
+
+def servers_of(state_dir: Path) -> list[int]:
+    """The processes that are a server of `state_dir` by their command line."""
+    found = psutil.process_iter(["cmdline"])
+    return [p.pid for p in found if {"localcloud", str(state_dir)} <= set(p.info["cmdline"] or ())]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is stopped by a signal (SIGSTOP, Ctrl-Z): SIGCONT, and nothing else, makes it go on."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # gone, a zombie, or another user's
+        return {}
+
+
+def _signal(processes: list[psutil.Process], *, term: bool) -> None:
+    for process in processes:
+        try:
+            process.terminate() if term else process.kill()
+        except psutil.Error:
+            continue
+
+
+def _await_none(marker: Marker, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and marked(marker):
+        time.sleep(SETTLE_SECONDS)

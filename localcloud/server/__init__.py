@@ -1,0 +1,1 @@
+"""The cloud's process: it serves, dispatches, and is controlled from outside."""

@@ -1,0 +1,1 @@
+"""Run Command: documents, invocations and what runs them on a host."""

@@ -1,0 +1,1 @@
+"""moto's models, the lock around them, and what is kept over a restart."""

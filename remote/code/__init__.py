@@ -1,0 +1,1 @@
+"""Selects, hashes, packs and uploads a code tree, and compares two of them."""

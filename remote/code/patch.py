@@ -1,0 +1,43 @@
+"""What was not committed when a run was sent, as a patch to its commit: for people; the tree itself is kept too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from remote.bucket import Bucket
+from remote.code.selection import NotGit, git
+from remote.errors import ConfigError, PermissionDenied
+from remote.records import SnapshotRef
+
+LARGEST_BYTES = 1_000_000
+# What `git apply` understands, whatever the user's configuration makes of `git diff`.
+PLAIN = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--unified=3"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=dirty"),
+)
+
+
+def patch_key(snapshot: SnapshotRef) -> str | None:
+    """Where the patch of a snapshot lies, if it has one; the same tree may stand on several commits."""
+    if not (snapshot.dirty and snapshot.commit):
+        return None
+    return f"code/{snapshot.digest}-{snapshot.commit[:12]}.patch"
+
+
+def patch_of(root: Path) -> bytes | None:
+    """What git would apply to the commit to get the tracked files as they are; None when it cannot, or it is huge."""
+    try:
+        found = git(os.fsencode(root), "diff", "HEAD", *PLAIN, "--", ".")
+    except (NotGit, ConfigError, PermissionDenied):
+        return None
+    return found if 0 < len(found) <= LARGEST_BYTES else None
+
+
+def keep_patch(bucket: Bucket, snapshot: SnapshotRef, root: Path) -> int:
+    """Put the patch beside the snapshot, once; returns its bytes, 0 where there is none."""
+    key = patch_key(snapshot)
+    patch = patch_of(root) if key else None
+    if key is None or patch is None:
+        return 0
+    return len(patch) if bucket.put_once(key, patch, "text/x-diff") else 0

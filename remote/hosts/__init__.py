@@ -1,0 +1,1 @@
+"""Finds hosts, reaches them, and changes their power state."""

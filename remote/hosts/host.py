@@ -1,0 +1,133 @@
+"""Hosts: what EC2 and Systems Manager say of them, and whether a run can go there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from remote.errors import InputMissing, Unavailable
+from remote.stack import Stack
+
+STACK_TAG = "runctl:stack"
+NAME_TAG = "Name"
+# What to type for a host that is in the way of a run, by its EC2 state.
+REMEDY = {
+    "pending": "inv start {name}",
+    "stopping": "inv start {name}",
+    "stopped": "inv start {name}",
+    "shutting-down": "inv up",
+    "terminated": "inv up",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """One EC2 instance of a stack.
+
+    `state` is EC2's word (pending, running, stopping, stopped, shutting-down, terminated); `online` is whether Systems
+    Manager reaches it, None when nobody asked.
+    """
+
+    name: str
+    instance_id: str
+    instance_type: str
+    market: str
+    state: str
+    availability_zone: str
+    launched_at: dt.datetime
+    reason: str = ""
+    online: bool | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether EC2 says that it runs."""
+        return self.state == "running"
+
+
+def read_host(item: dict[str, Any], names: dict[str, str]) -> Host:
+    """One instance of a DescribeInstances answer; `names` are those the stack declared, by instance id."""
+    tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
+    instance_id = item["InstanceId"]
+    return Host(
+        name=names.get(instance_id) or tags.get(NAME_TAG) or instance_id,
+        instance_id=instance_id,
+        instance_type=item["InstanceType"],
+        market=item.get("InstanceLifecycle", "on-demand"),
+        state=item["State"]["Name"],
+        availability_zone=item["Placement"]["AvailabilityZone"],
+        launched_at=item["LaunchTime"],
+        reason=item.get("StateReason", {}).get("Message") or item.get("StateTransitionReason", ""),
+    )
+
+
+def list_hosts(stack: Stack) -> list[Host]:
+    """Every host tagged to the stack that is not gone, the declared ones first; one EC2 call per 1,000."""
+    names = {worker.instance_id: worker.name for worker in stack.outputs.workers}
+    pages = stack.aws.ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+    )
+    items = (item for page in pages for group in page["Reservations"] for item in group["Instances"])
+    hosts = [read_host(item, names) for item in items]
+    return sorted(hosts, key=lambda host: (host.instance_id not in names, host.name))
+
+
+def find_host(stack: Stack, name: str) -> Host:
+    """The host of that name or instance id, whatever its state.
+
+    Raises:
+        InputMissing: the stack has no such host; the message lists those it has.
+    """
+    worker = stack.worker(name)
+    wanted = {"InstanceIds": [worker.instance_id]} if worker else {"Filters": _by_name(stack, name)}
+    reply = stack.aws.ec2.describe_instances(**wanted)
+    names = {w.instance_id: w.name for w in stack.outputs.workers}
+    found = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
+    # EC2 takes `*` and `?` in what is asked for as wildcards, and nobody may mean `*` and get some host.
+    if hosts := [host for host in found if name in {host.name, host.instance_id}]:
+        return max(hosts, key=lambda host: (host.running, host.launched_at))
+    known = ", ".join(worker.name for worker in stack.outputs.workers) or "none"
+    raise InputMissing(f"stack {stack.name} has no host {name!r}; it has: {known}", next_step="inv status")
+
+
+def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
+    key = "instance-id" if name.startswith("i-") else f"tag:{NAME_TAG}"
+    return [
+        {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},
+        {"Name": key, "Values": [name.encode(errors="replace").decode()]},
+    ]
+
+
+def require_running(host: Host) -> None:
+    """Let only a running host through.
+
+    Raises:
+        Unavailable: with the state seen and what to type.
+    """
+    if host.running:
+        return
+    why = f" ({host.reason})" if host.reason else ""
+    raise Unavailable(
+        f"host {host.name} ({host.instance_id}) is {host.state}{why}",
+        next_step=REMEDY.get(host.state, "inv status").format(name=host.name),
+    )
+
+
+def online_ids(stack: Stack, instance_ids: Iterable[str]) -> set[str]:
+    """Which of the instances Systems Manager reaches now; one call per 50."""
+    wanted = list(instance_ids)
+    if not wanted:
+        return set()
+    pages = stack.aws.ssm.get_paginator("describe_instance_information").paginate(
+        Filters=[{"Key": "InstanceIds", "Values": wanted}]
+    )
+    return {
+        item["InstanceId"]
+        for page in pages
+        for item in page["InstanceInformationList"]
+        if item["PingStatus"] == "Online"
+    }

@@ -1,0 +1,1 @@
+"""Plans, starts, follows, ends, resumes and finds runs."""

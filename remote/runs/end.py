@@ -1,0 +1,46 @@
+"""Ends a run on its host after a last checkpoint, and finds the run that a host has."""
+
+from __future__ import annotations
+
+from contract.clock import Clock
+from remote import records
+from remote.errors import Interrupted, UsageError
+from remote.hosts.agent_client import Orders
+from remote.hosts.host import Host
+from remote.records import HostRecord, Outcome
+from remote.runs.run import Run, read_run
+from remote.stack import Stack
+
+# After the grace period the agent still uploads what was written last.
+UPLOAD_SECONDS = 300.0
+POLL_SECONDS = 0.5
+
+
+def run_on(stack: Stack, host: Host) -> Run | None:
+    """The run that has a host and has not ended, or None when the host is free."""
+    found = stack.bucket.get_json(records.host_key(host.instance_id))
+    record = HostRecord.from_mapping(found) if found else None
+    if record is None or record.run is None:
+        return None
+    run = read_run(stack.bucket, record.run)
+    return None if run.ended else run
+
+
+def end_run(stack: Stack, run: Run, clock: Clock) -> Outcome:
+    """Ask a run to end and wait for its outcome: SIGTERM, a last checkpoint, then the end.
+
+    Raises:
+        UsageError: it has ended already.
+        Unavailable: its host does not answer.
+        Interrupted: the outcome did not come in time; asking again does no harm.
+    """
+    if run.outcome:
+        raise UsageError(f"run {run.id} has ended already: {run.outcome.cause}", next_step=f"inv monitor {run.id}")
+    Orders(stack, run.spec.host.instance_id, clock=clock.monotonic, sleep=clock.sleep).give(["stop", "--run", run.id])
+    deadline = clock.monotonic() + run.spec.limits.grace_seconds + UPLOAD_SECONDS
+    while clock.monotonic() < deadline:
+        now = read_run(stack.bucket, run.id)
+        if now.outcome:
+            return now.outcome
+        clock.sleep(POLL_SECONDS)
+    raise Interrupted(f"run {run.id} was asked to end and has not yet", next_step=f"inv monitor {run.id} --follow")

@@ -1,0 +1,1 @@
+"""Carries commands and files to a host, over Systems Manager or SSH."""

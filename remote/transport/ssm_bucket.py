@@ -1,0 +1,128 @@
+"""The bucket's side of a command over Systems Manager: room for what is too large for a command's own text.
+
+A lane is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
+objects below that prefix and for so long) and one address to read; the host's role is asked for nothing. When the
+order is done its lane is emptied, and with it those that a killed laptop has left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from remote.bucket import Bucket, Entry
+from remote.errors import Unavailable
+from remote.progress import SILENT, Meter
+
+LARGEST_SECONDS = 7 * 24 * 3600  # what SigV4 allows; temporary credentials may end sooner
+SLACK_SECONDS = 900  # for delivery of the command, and for its last words
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Lanes for one host.
+
+    Args:
+        bucket: the stack's bucket.
+        signer: an S3 client whose addresses a host can call, see `Aws.s3_signer`.
+        instance_id: the host; its lanes are below `hosts/<instance-id>/relay/`.
+        now: the wall clock, to tell what has been abandoned.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        signer: Any,
+        instance_id: str,
+        *,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._bucket = bucket
+        self._now = now
+        self._signer = signer
+        self._prefix = f"hosts/{instance_id}/relay/"
+
+    @contextmanager
+    def lane(self, seconds: float) -> Iterator[Lane]:
+        """A new lane whose signatures are good for an order of that long; emptied at the end."""
+        valid = int(min(seconds + SLACK_SECONDS, LARGEST_SECONDS))
+        prefix = f"{self._prefix}{uuid.uuid4().hex}/"
+        lane = Lane(self._bucket, self._signer, prefix, valid)
+        try:
+            yield lane
+        finally:
+            if lane.used:
+                self._clear(prefix)
+
+    def _clear(self, prefix: str) -> None:
+        """Remove all that the order has stored, and what is so old that only a laptop that was killed can have left it.
+
+        A failure is only noted: the order's own outcome counts.
+        """
+        oldest = self._now() - dt.timedelta(seconds=LARGEST_SECONDS)
+        try:
+            found = list(self._bucket.keys(self._prefix))
+            self._bucket.delete([one.key for one in found if one.key.startswith(prefix) or one.modified_at < oldest])
+        except Unavailable as error:
+            log.warning("s3://%s/%s was not emptied: %s", self._bucket.name, prefix, error)
+
+
+class Lane:
+    """One order's place in the bucket; made by `Relay.lane`."""
+
+    def __init__(self, bucket: Bucket, signer: Any, prefix: str, valid_seconds: int) -> None:
+        self._bucket = bucket
+        self._signer = signer
+        self._prefix = prefix
+        self._valid_seconds = valid_seconds
+        self.used = True  # as far as is known: who holds the form may store here at any moment
+
+    def leave(self) -> None:
+        """Say that the order is done and has stored nothing here, so that nobody need look."""
+        self.used = False
+
+    def form(self) -> dict[str, Any]:
+        """What the host needs to store objects in this lane, and nowhere else.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
+        """
+        signed = self._signer.generate_presigned_post(
+            self._bucket.name, f"{self._prefix}${{filename}}", ExpiresIn=self._valid_seconds
+        )
+        return {"url": signed["url"], "fields": signed["fields"], "prefix": self._prefix}
+
+    def upload(self, path: Path, meter: Meter = SILENT) -> str:
+        """Store a file, of any size; the signed address at which the host reads it."""
+        key = f"{self._prefix}file"
+        with path.open("rb") as stream:
+            self._bucket.put(key, stream, meter)
+        return str(
+            self._signer.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket.name, "Key": key}, ExpiresIn=self._valid_seconds
+            )
+        )
+
+    def entries(self, after: str = "") -> list[Entry]:
+        """The objects the host has stored, in order, from the first past `after`."""
+        return list(self._bucket.keys(self._prefix, after))
+
+    def blocks(self, key: str, block_bytes: int) -> Iterator[bytes]:
+        """An object's bytes.
+
+        Raises:
+            Unavailable: it is not there.
+        """
+        found = self._bucket.blocks(key, block_bytes)
+        if found is None:
+            raise Unavailable(f"s3://{self._bucket.name}/{key} is not there", next_step="the same command again")
+        return found
+
+    def file(self, block_bytes: int) -> Iterator[bytes]:
+        """The file that the host has stored."""
+        return self.blocks(f"{self._prefix}file", block_bytes)

@@ -1,0 +1,150 @@
+"""The plan of a run, the script that starts it, and what is seen of the agent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import ConnectionClosedError
+
+from infra.outputs import StackOutputs
+from remote import records
+from remote.aws import Aws
+from remote.bucket import Bucket
+from remote.errors import HostBusy, InputMissing, Unavailable
+from remote.hosts.agent_client import Sent
+from remote.hosts.connect import Choice
+from remote.records import RunSpec
+from remote.runs import launch
+from remote.stack import Stack
+from remote.transport.base import CommandResult, Way
+from tests.support.golden import golden
+
+RUN = "20261122-160000-7f3a9c"
+NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def stack(moto_url: str, bucket: Bucket) -> Stack:
+    outputs = replace(StackOutputs.from_mapping(golden("stack_outputs")), bucket=bucket.name)
+    return Stack(outputs=outputs, endpoint_url=moto_url)
+
+
+def test_what_is_no_run_id_never_reaches_a_shell(stack: Stack) -> None:
+    with pytest.raises(InputMissing):
+        launch.start_words(stack, "$(reboot)", 1)
+
+
+def test_a_host_whose_record_is_fresh_is_busy_and_one_whose_record_is_stale_is_not() -> None:
+    record = records.HostRecord.from_mapping(golden("host"))
+
+    assert launch._fresh(record, NOW)
+    assert not launch._fresh(record, NOW + dt.timedelta(minutes=1))
+
+
+def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
+    reply = stack.aws.ec2.run_instances(
+        ImageId="ami-0c02fb55956c7d316", InstanceType="t3.small", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
+    )  # fmt: skip
+    instance_id = reply["Instances"][0]["InstanceId"]
+    assert launch.preflight(stack, instance_id, NOW).instance_id == instance_id
+    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+
+    with pytest.raises(HostBusy, match=f"busy with run {RUN}") as caught:
+        launch.preflight(stack, instance_id, NOW)
+    assert caught.value.run == RUN
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> float:
+    """What comes of an order; how long that took."""
+    time = Time()
+    choice = Choice(way=way, why="as asked")
+    sent = Sent(instance_id="i-0a1b2c3d4e5f60718", choice=choice, name="command c-1", result=lambda: result)
+    try:
+        launch.wait_until_taken(stack, RUN, sent, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+    except Unavailable as error:
+        error.add_note(f"{time.now:.1f} s")
+        raise
+    return time.now
+
+
+def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_was_first(stack: Stack) -> None:
+    spec = RunSpec.from_mapping(golden("run_spec"))
+    lost = []
+
+    def lose(request: AWSPreparedRequest, **_: object) -> None:
+        if not lost:  # S3 has it, and then the line is cut
+            lost.append(stack.bucket.put_json_once(records.spec_key(RUN), spec.to_mapping()))
+            raise ConnectionClosedError(endpoint_url=request.url)
+
+    s3 = Aws("us-east-1", stack.endpoint_url).s3
+    s3.meta.events.register_first("before-send.s3.PutObject", lose)
+    cut_off = SimpleNamespace(bucket=Bucket(s3, stack.bucket.name))
+
+    assert launch._made(cut_off, spec, 1)  # type: ignore[arg-type]
+    assert lost == [True]
+    assert launch._made(stack, spec, 2)
+    assert not launch._made(stack, spec, 2)
+    assert not launch._made(stack, replace(spec, script="other.py"), 1)
+
+
+def test_a_run_is_taken_when_the_agent_shows_in_the_bucket(stack: Stack) -> None:
+    stack.bucket.put_json_once(records.spec_key(RUN), golden("run_spec"))
+    stack.bucket.put_json_once(f"runs/{RUN}/attempts/001.json", {})
+
+    wait(stack, None)
+
+
+def test_a_command_that_failed_is_told_in_the_hosts_own_words(stack: Stack) -> None:
+    failed = CommandResult(status="Failed", exit_code=69, stdout="", stderr="one\nno Python 3.10 or newer\n")
+    with pytest.raises(Unavailable, match=r"did not start on i-.*: no Python 3.10 or newer"):
+        wait(stack, failed)
+
+
+def test_an_order_whose_end_is_known_already_fails_at_once(stack: Stack) -> None:
+    failed = CommandResult(status="Lost", exit_code=69, stdout="", stderr="the connection ended before the command\n")
+    with pytest.raises(Unavailable, match="the connection ended") as caught:
+        wait(stack, failed, Way.SSH)
+
+    assert caught.value.__notes__ == ["0.4 s"]
+
+
+def test_an_agent_that_gives_no_sign_is_given_up_after_a_while(stack: Stack) -> None:
+    with pytest.raises(Unavailable, match="no sign for 20 s"):
+        wait(stack, None)
+
+
+def test_a_spec_written_by_the_laptop_has_the_golden_shape() -> None:
+    assert set(RunSpec.from_mapping(golden("run_spec")).to_mapping()) == set(golden("run_spec"))
+
+
+@pytest.mark.parametrize(("failure", "stays"), [(Unavailable("not online"), False), (KeyboardInterrupt(), True)])
+def test_a_run_that_no_host_has_heard_of_is_withdrawn_and_one_that_may_have_begun_is_not(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, failure: BaseException, stays: bool
+) -> None:
+    def send(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(launch.Orders, "send", send)
+    spec = RunSpec.from_mapping(golden("run_spec"))
+    with pytest.raises(type(failure)):
+        launch.start(stack, spec)
+
+    assert stack.bucket.exists(records.spec_key(spec.run)) is stays

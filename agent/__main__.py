@@ -30,12 +30,12 @@ from agent.paths import Layout
 from agent.run.cancel import EX_UNAVAILABLE, cancel
 from agent.run.recover import recover
 from agent.run.spec import RUN_ID
-from agent.run.start import EX_OK, Answer, Order, start
+from agent.run.start import EX_OK, AgentReply, StartOrder, start
 from contract.clock import Clock
 
 if TYPE_CHECKING:
     from agent.publish.bucket import Bucket
-    from agent.run.delivery import Assignment
+    from agent.run.publisher import Assignment
 
 UNKNOWN_HOST = "unknown"
 
@@ -56,26 +56,26 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
         from agent.host.doctor import examine  # noqa: PLC0415  see the module's docstring
 
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
-        return _say(Answer(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
+        return _print(AgentReply(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
     layout = Layout.of(environ)
     systemd = Systemd(root=os.geteuid() == 0 and not environ.get("HOST_ROOT"))
     if options.command in {"cancel", "stop"}:
-        return _say(cancel(options.run, layout=layout))
+        return _print(cancel(options.run, layout=layout))
     if options.command == "processes":
         from agent.host.processes import list_processes  # noqa: PLC0415  see the module's docstring
 
-        return _say(Answer(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
+        return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
     if options.command == "recover":
-        return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
-    order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
+        return _print(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
+    order = StartOrder(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
     if options.command == "supervise":
         return _supervise(order, host_lock=options.host_lock, duty_lock=options.duty_lock, environ=environ)
     systemd.install_recovery(program, environ)
     refuse = partial(_refuse, environ, order)
-    return _say(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
+    return _print(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
 
 
-def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
+def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
     from agent.host.imds import Metadata  # noqa: PLC0415  see the module's docstring
     from agent.run.outcome import Cause  # noqa: PLC0415
     from agent.run.stop import Stopper  # noqa: PLC0415
@@ -103,9 +103,9 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
     return EX_OK
 
 
-def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
+def _assignment(order: StartOrder, environ: Mapping[str, str]) -> Assignment:
     from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
-    from agent.run.delivery import Assignment  # noqa: PLC0415
+    from agent.run.publisher import Assignment  # noqa: PLC0415
 
     bucket = _bucket(order, environ)
     return Assignment(
@@ -117,7 +117,7 @@ def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
     )
 
 
-def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
+def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
     from agent.run.refusal import record_refusal  # noqa: PLC0415  see the module's docstring
 
     bucket = _bucket(order, environ)
@@ -125,7 +125,7 @@ def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
 
 
-def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
+def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
     """The instance's id: from its own metadata, else what the spec says."""
     from agent.host.imds import Metadata  # noqa: PLC0415
     from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
@@ -142,7 +142,7 @@ def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
         return UNKNOWN_HOST
 
 
-def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
+def _bucket(order: StartOrder, environ: Mapping[str, str]) -> Bucket:
     from agent.publish.bucket import Bucket  # noqa: PLC0415  see the module's docstring
 
     gc.disable()  # while boto3 is loaded: all of it stays, and looking for garbage in it takes a tenth of the time
@@ -153,7 +153,7 @@ def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
         gc.enable()
 
 
-def _say(answer: Answer) -> int:
+def _print(answer: AgentReply) -> int:
     print(json.dumps(answer.line), flush=True)  # noqa: T201  a command's result goes to standard output
     return answer.exit_code
 

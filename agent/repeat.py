@@ -45,9 +45,9 @@ class Repeater:
     """
 
     def __init__(
-        self, name: str, look: Callable[[], None], *, period_seconds: float, threads: Threads = THREADS
+        self, name: str, work: Callable[[], None], *, period_seconds: float, threads: Threads = THREADS
     ) -> None:
-        self._look = look
+        self._work = work
         self._period = period_seconds
         self._stop = threads.new_event()
         self._thread = threads.new_thread(self._run, name)
@@ -68,7 +68,7 @@ class Repeater:
         while not self._stop.is_set():
             wait = self._period
             try:
-                self._look()
+                self._work()
                 pause = FIRST_PAUSE_SECONDS
             except AgentError as error:
                 logger.warning("%s: %s; again in %.1f s", self._thread.name, error, pause)
@@ -79,7 +79,7 @@ class Repeater:
             self._stop.wait(wait)
 
 
-def persist(work: Callable[[], None], *, seconds: float, clock: Clock, what: str) -> bool:
+def retry(work: Callable[[], None], *, seconds: float, clock: Clock, what: str) -> bool:
     """Do `work`, again after each `AgentError` until it is done or the time is over; False when it was not done."""
     deadline = clock.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS

@@ -27,7 +27,7 @@ from contract.clock import Clock, stamp
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 MANIFEST = re.compile(r"(?P<step>\d{12})/manifest\.json")
 
 
@@ -48,7 +48,7 @@ def committed_steps(bucket: Bucket, keys: RunKeys) -> list[Committed]:
     return found
 
 
-class CheckpointKeeper:
+class CheckpointCommitter:
     """Keeps what one attempt writes into its checkpoint directory; used by one thread at a time.
 
     Args:
@@ -60,7 +60,7 @@ class CheckpointKeeper:
         keep: how many committed steps to keep in the bucket, at least 1.
         clock: for times.
         fence: asked before each commit whether the run is still this attempt's.
-        say: adds a line to the run's log.
+        print_note: adds a line to the run's log.
 
     Attributes:
         upload_seconds: what sending the newest checkpoint took; None when none was sent yet.
@@ -78,7 +78,7 @@ class CheckpointKeeper:
         keep: int,
         clock: Clock,
         fence: Fence,
-        say: Callable[[str], None],
+        print_note: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
         self._keys = keys
@@ -88,7 +88,7 @@ class CheckpointKeeper:
         self._keep = max(1, keep)
         self._clock = clock
         self._fence = fence
-        self._say = say
+        self._print_note = print_note
         self.upload_seconds: float | None = None
         self.first_step: int | None = None
         self._seen: dict[int, tuple[tuple[Mark, ...], float]] = {}
@@ -104,7 +104,7 @@ class CheckpointKeeper:
         step = max(self._committed, default=None)
         return None if step is None else Committed(step=step, key=self._committed[step])
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Commit what has come to rest since the last look, always the newest next.
 
         A script that saves faster than the network sends must not be followed from behind: then the newest committed
@@ -116,7 +116,7 @@ class CheckpointKeeper:
         if self._fence.lost:
             return
         self._learn()
-        self._metrics.look()
+        self._metrics.poll()
         tried: set[int] = set()
         while found := self._newest_at_rest(tried):
             tried.add(found.step)
@@ -132,7 +132,7 @@ class CheckpointKeeper:
         if self._fence.lost:
             return
         self._learn()
-        self._metrics.look()
+        self._metrics.poll()
         for found in reversed(self._candidates()):
             if self._pruned(found.step):
                 continue  # it would be sent only to be removed again, in what may be a host's last seconds
@@ -209,14 +209,14 @@ class CheckpointKeeper:
             self._seen[found.step] = (found.marks, now)
             return None
         # Two sights within one look are too close together to say anything.
-        return now - since if now - since >= LOOK_SECONDS / 2 else None
+        return now - since if now - since >= POLL_SECONDS / 2 else None
 
     def _commit(self, found: Candidate) -> None:
         begin = self._clock.monotonic()
         files = self._upload_all(found)
         if files is None:
             return
-        if self._fence.look():
+        if self._fence.poll():
             self._complain("a later attempt has taken the run over; nothing more is committed by this one")
             return
         manifest = {
@@ -279,7 +279,7 @@ class CheckpointKeeper:
     def _complain(self, line: str) -> None:
         if line not in self._complained:
             self._complained.add(line)
-            self._say(line)
+            self._print_note(line)
 
 
 def upload_output(bucket: Bucket, keys: RunKeys, folder: Path) -> None:

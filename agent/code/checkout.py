@@ -20,7 +20,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.code import unpacker
-from agent.code.pack_store import FETCHERS, FULL, REMEDY, DiskFull, Source, Store, explain, make_room, remove_others
+from agent.code.pack_store import (
+    FETCHERS,
+    FULL,
+    REMEDY,
+    DiskFull,
+    ObjectSource,
+    PackStore,
+    explain,
+    make_room,
+    remove_others,
+)
 from agent.code.worker_pool import Hands
 from agent.errors import SnapshotError
 from contract.code_manifest import NOWHERE, Manifest, digest_of, manifest_key, pack_key
@@ -30,7 +40,7 @@ JOB_FILES = 4_000  # that are read again at once
 
 
 def fetch(
-    bucket: Source,
+    bucket: ObjectSource,
     key: str,
     digest: str,
     target: Path,
@@ -56,7 +66,7 @@ def fetch(
     if key != manifest_key(digest):
         raise SnapshotError(f"the code lies at {key}, but the spec says {digest}")
     partial = target.with_name(f"{target.name}.partial")
-    kept = Store(store or target.parents[2] / "store", bucket)
+    kept = PackStore(store or target.parents[2] / "store", bucket)
     try:
         with kept.opened():
             for leftover in (target, partial):  # under the lock: what a killed agent left may still be written to
@@ -69,7 +79,7 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
+def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> None:
     """Write a tree below `root`, which is empty.
 
     Links are made last, so that no file can be written through one, and each is then followed: where it leads must
@@ -135,7 +145,9 @@ def file_digest(path: Path) -> str:
         return unpacker.digest(file.fileno())
 
 
-def _build_making_room(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
+def _build_making_room(
+    store: PackStore, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]
+) -> None:
     """Build; when the disk turns out to be full, again after other runs' code, and then other packs, have gone."""
     ways: Iterator[Callable[[], bool]] = iter((lambda: remove_others(target, spared), store.remove_unused))
     while True:
@@ -150,7 +162,7 @@ def _build_making_room(store: Store, digest: str, partial: Path, target: Path, s
             return
 
 
-def _build(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
+def _build(store: PackStore, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
     manifest = store.manifest(digest)
     said = digest_of(manifest.entries)
     if said != digest:
@@ -186,7 +198,7 @@ class _Writing:
         """The packs that hold what is still lacking."""
         return {pack for pack, wanted in self._wanted.items() if wanted}
 
-    def take(self, pack: str, store: Store, hands: Hands) -> str:
+    def take(self, pack: str, store: PackStore, hands: Hands) -> str:
         """Fetch a pack unless it is here, and write what is wanted of it; says what is wrong with it, if anything."""
         wanted = self._wanted[pack]
         path = store.packs({pack})[pack]

@@ -37,7 +37,7 @@ class DiskFull(SnapshotError):
     """The disk cannot take the code; the message says how much it would need, or what the system said."""
 
 
-class Source(Protocol):
+class ObjectSource(Protocol):
     """Where the store gets what it lacks: the bucket, for one."""
 
     name: str
@@ -46,7 +46,7 @@ class Source(Protocol):
         """Write an object to a file; raises BucketError."""
 
 
-class Store:
+class PackStore:
     """The packs and manifests on this host, and the bucket they come from.
 
     Args:
@@ -55,7 +55,7 @@ class Store:
         max_bytes: what is beyond this after a use goes, but never what that use needed.
     """
 
-    def __init__(self, root: Path, bucket: Source, *, max_bytes: int = STORE_BYTES) -> None:
+    def __init__(self, root: Path, bucket: ObjectSource, *, max_bytes: int = STORE_BYTES) -> None:
         self.bucket = bucket
         self._root = root
         self._max_bytes = max_bytes

@@ -25,7 +25,7 @@ from typing import Any
 
 from agent.code import unpacker
 from agent.code.checkout import fetch, tree_digest
-from agent.code.pack_store import Store, explain
+from agent.code.pack_store import PackStore, explain
 from agent.errors import AgentError, BucketError, SnapshotError
 from contract.code_manifest import Manifest, manifest_key, pack_key
 
@@ -34,11 +34,11 @@ HAVE_NAMES = 200  # as many as fit into what Run Command keeps of an answer; the
 NAME_CHARS = 16  # of a digest, in the name of a tree's directory
 EX_CANTCREAT = 73
 
-Order = dict[str, Any]
-Answer = dict[str, Any]
+SyncOrder = dict[str, Any]
+SyncReply = dict[str, Any]
 
 
-def main(order: Order) -> int:
+def main(order: SyncOrder) -> int:
     """Carry out an order, print its answer and return the exit code."""
     try:
         answer = receive(order, environ=os.environ)
@@ -50,7 +50,7 @@ def main(order: Order) -> int:
     return 0
 
 
-def receive(order: Order, *, environ: Mapping[str, str]) -> Answer:
+def receive(order: SyncOrder, *, environ: Mapping[str, str]) -> SyncReply:
     """Make the folder the tree, or say what is lacking for it.
 
     Args:
@@ -63,7 +63,7 @@ def receive(order: Order, *, environ: Mapping[str, str]) -> Answer:
     """
     # Both transports start a command in the user's home.
     place = partial(place_of, home=Path.cwd(), root=environ.get("HOST_ROOT", ""))
-    folder, shelf = place(order["folder"]), Shelf(place(order["shelf"]))
+    folder, shelf = place(order["folder"]), TreeStore(place(order["shelf"]))
     with shelf.opened():
         shelf.require_ours(folder)
         for key, text in order["objects"].items():
@@ -97,7 +97,7 @@ def place_of(text: str, *, home: Path, root: str) -> Path:
     return folder
 
 
-class Inbox:
+class NoBucket:
     """Where the store asks for what it lacks: nowhere, since the laptop sends it unasked."""
 
     name = "laptop"
@@ -107,7 +107,7 @@ class Inbox:
         raise BucketError(f"{key} has not come for {path}", code="NoSuchKey")
 
 
-class Shelf:
+class TreeStore:
     """A user's trees, and the packs that they are made of.
 
     Args:
@@ -118,7 +118,7 @@ class Shelf:
         self._root = root
         self._trees = root / "trees"
         self._packs = root / "store"
-        self._store = Store(self._packs, Inbox())
+        self._store = PackStore(self._packs, NoBucket())
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -183,7 +183,7 @@ class Shelf:
         """
         code = self._trees / f"{time.time_ns()}-{digest[:NAME_CHARS]}" / "code"
         try:
-            fetch(Inbox(), manifest_key(digest), digest, code, store=self._packs, spared=self._is_spared)
+            fetch(NoBucket(), manifest_key(digest), digest, code, store=self._packs, spared=self._is_spared)
         except SnapshotError:
             shutil.rmtree(code.parent, ignore_errors=True)
             raise
@@ -201,7 +201,7 @@ class Shelf:
         if not folder.is_symlink() or not folder.readlink().is_relative_to(self._trees):
             raise SnapshotError(f"{folder} on the host is there already and no sync has made it; --to takes another")
 
-    def link(self, folder: Path, code: Path, state: str) -> Answer:
+    def link(self, folder: Path, code: Path, state: str) -> SyncReply:
         """Make the folder lead to a tree."""
         if not folder.is_symlink() or folder.readlink() != code:
             record = self._record(code)

@@ -18,7 +18,7 @@ from contract.clock import Clock, parse_stamp
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 NOTICE_SECONDS = 120.0
 # What is kept back for a last look at the directory, the log and the outcome.
 CLOSING_SECONDS = 8.0
@@ -45,7 +45,7 @@ def parse_notice(text: str) -> Notice | None:
 def seconds_left(notice: Notice, now: datetime) -> float:
     """How long the host will live; a clock that cannot be right is not asked, but the documented two minutes are."""
     left = (notice.at - now).total_seconds()
-    return left if 0 < left <= NOTICE_SECONDS + LOOK_SECONDS else NOTICE_SECONDS - 2 * LOOK_SECONDS
+    return left if 0 < left <= NOTICE_SECONDS + POLL_SECONDS else NOTICE_SECONDS - 2 * POLL_SECONDS
 
 
 def grace_for(left: float, upload_seconds: float | None) -> float:
@@ -87,7 +87,7 @@ class SpotWatcher:
         self._noticed = False
         self._recommended = False
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Ask once.
 
         Raises:

@@ -38,7 +38,7 @@ class DependencyError(AgentError):
     """What the script needs is not on the host and could not be brought there."""
 
 
-class Source(Enum):
+class DependencySource(Enum):
     """Where a project says what it needs."""
 
     SCRIPT = "the script's own header"
@@ -51,7 +51,7 @@ class Source(Enum):
 class Needs:
     """What a project needs: where that is said, and the files that say it."""
 
-    source: Source
+    source: DependencySource
     files: tuple[Path, ...]
 
     def digest(self, python: str) -> str:
@@ -66,14 +66,14 @@ def find_needs(code: Path, script: str) -> Needs | None:
     """Look where the project says what it needs; None when it says nothing."""
     path = code / script
     if path.suffix == ".py" and SCRIPT_BLOCK.search(path.read_text(errors="replace")):
-        return Needs(source=Source.SCRIPT, files=(path,))
+        return Needs(source=DependencySource.SCRIPT, files=(path,))
     project, lock, requirements = code / "pyproject.toml", code / "uv.lock", code / "requirements.txt"
     if lock.is_file() and project.is_file():
-        return Needs(source=Source.LOCK, files=(lock, project))
+        return Needs(source=DependencySource.LOCK, files=(lock, project))
     if requirements.is_file():
-        return Needs(source=Source.REQUIREMENTS, files=(requirements,))
+        return Needs(source=DependencySource.REQUIREMENTS, files=(requirements,))
     if project.is_file() and PROJECT_DEPENDENCIES.search(project.read_text(errors="replace")):
-        return Needs(source=Source.PROJECT, files=(project,))
+        return Needs(source=DependencySource.PROJECT, files=(project,))
     return None
 
 
@@ -117,9 +117,9 @@ class Installer:
         """
         if self._uv is None:
             raise DependencyError(f"{needs.source.value} says what the script needs, but this host has no uv; {HINT}")
-        if needs.source is not Source.LOCK and self._is_satisfied(needs, code):
+        if needs.source is not DependencySource.LOCK and self._is_satisfied(needs, code):
             return self._python
-        if needs.source is Source.SCRIPT:
+        if needs.source is DependencySource.SCRIPT:
             self._do(["sync", "--script", script], needs, code)
             return self._ask(["python", "find", "--script", script], code).strip()
         folder = self._environments / needs.digest(self._python)
@@ -132,13 +132,15 @@ class Installer:
         return str(python)
 
     def _filling(self, needs: Needs, python: Path) -> list[str]:
-        if needs.source is Source.LOCK:
+        if needs.source is DependencySource.LOCK:
             # Without the project itself: an environment serves many runs, and each has its own code on PYTHONPATH.
             return ["sync", "--frozen", "--no-dev", "--no-install-project", "--python", self._python]
         return ["pip", "install", "--python", str(python), "--requirements", needs.files[0].name]
 
     def _is_satisfied(self, needs: Needs, code: Path) -> bool:
-        if needs.source is Source.SCRIPT and not self._is_new_enough(needs.files[0].read_text(errors="replace")):
+        if needs.source is DependencySource.SCRIPT and not self._is_new_enough(
+            needs.files[0].read_text(errors="replace")
+        ):
             return False  # uv compares packages, not the Python
         probe = ["pip", "install", "--dry-run", "--offline", "--break-system-packages", "--python", self._python]
         return UNCHANGED in self._ask([*probe, "--requirements", str(needs.files[0].relative_to(code))], code)

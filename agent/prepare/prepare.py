@@ -13,8 +13,8 @@ from agent.paths import RunLayout
 from agent.prepare.dependencies import Installer, find_needs
 from agent.prepare.restore import Restored, restore, takes_option, with_option
 from agent.publish.status import Phase
-from agent.run.delivery import Assignment
 from agent.run.process import Launch, command
+from agent.run.publisher import Assignment
 from agent.run.spec import RunSpec
 from contract.clock import Clock
 
@@ -34,7 +34,7 @@ class Preparation:
         spec: what is to run.
         assignment: for which attempt, and where.
         environ: the host's environment.
-        say: adds a line to the run's log.
+        print_note: adds a line to the run's log.
         enter: told of each phase.
         stopped: whether the run is to end meanwhile.
         clock: for time limits.
@@ -46,7 +46,7 @@ class Preparation:
         assignment: Assignment,
         *,
         environ: Mapping[str, str],
-        say: Callable[[str], None],
+        print_note: Callable[[str], None],
         enter: Callable[[Phase], None],
         stopped: Callable[[], bool],
         clock: Clock,
@@ -55,7 +55,7 @@ class Preparation:
         self._bucket = assignment.bucket
         self._layout = assignment.layout
         self._environment = training_environment(spec, layout=assignment.layout, environ=environ)
-        self._say = say
+        self._print_note = print_note
         self._enter = enter
         self._stopped = stopped
         self._clock = clock
@@ -98,7 +98,7 @@ class Preparation:
         )
         found = installer.install(needs, code=self._layout.code, script=self._spec.script)
         if found != python:
-            self._say(f"Python with what {needs.source.value} asks for: {found}")
+            self._print_note(f"Python with what {needs.source.value} asks for: {found}")
             folders = [str(Path(found).parent), self._environment.get("PATH")]
             self._environment["PATH"] = os.pathsep.join(filter(None, folders))
             self._environment["VIRTUAL_ENV"] = str(Path(found).parents[1])
@@ -108,7 +108,7 @@ class Preparation:
         resume = self._spec.resume
         if resume is None or self._stopped():
             return None
-        return restore(resume, bucket=self._bucket, folder=self._layout.resume, say=self._say)
+        return restore(resume, bucket=self._bucket, folder=self._layout.resume, print_note=self._print_note)
 
 
 def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[str, str]) -> dict[str, str]:

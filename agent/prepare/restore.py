@@ -36,14 +36,14 @@ class Restored:
     path: Path
 
 
-def restore(resume: Resume, *, bucket: Bucket, folder: Path, say: Callable[[str], None]) -> Restored | None:
+def restore(resume: Resume, *, bucket: Bucket, folder: Path, print_note: Callable[[str], None]) -> Restored | None:
     """Bring the newest sound checkpoint of a run onto the disk; None, said in the log, when it has none.
 
     Args:
         resume: which run, and perhaps which manifest to try first.
         bucket: where they are.
         folder: where to put it; what is there is removed.
-        say: adds a line to the run's log.
+        print_note: adds a line to the run's log.
 
     Raises:
         BucketError: S3 could not be asked; that is no reason to begin from the beginning.
@@ -54,11 +54,11 @@ def restore(resume: Resume, *, bucket: Bucket, folder: Path, say: Callable[[str]
         try:
             restored = fetch_checkpoint(bucket, key, folder)
         except UnsoundError as error:
-            say(f"checkpoint {key} is passed over: {error}")
+            print_note(f"checkpoint {key} is passed over: {error}")
             continue
-        say(f"going on from step {restored.step} of run {resume.run}")
+        print_note(f"going on from step {restored.step} of run {resume.run}")
         return restored
-    say(f"run {resume.run} has no checkpoint to go on from; starting from the beginning")
+    print_note(f"run {resume.run} has no checkpoint to go on from; starting from the beginning")
     return None
 
 

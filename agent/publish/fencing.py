@@ -10,7 +10,7 @@ from __future__ import annotations
 from agent.publish.bucket import Bucket, RunKeys
 from contract.clock import Clock
 
-LOOK_SECONDS = 10.0
+POLL_SECONDS = 10.0
 
 
 class Fence:
@@ -28,10 +28,10 @@ class Fence:
         self._claims = keys.attempts
         self._own = keys.attempt(attempt)
         self._clock = clock or Clock()
-        self._looked: float | None = None
+        self._polled_at: float | None = None
         self.lost = False
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Ask the bucket, and tell whether the run has been lost to a later attempt.
 
         Raises:
@@ -39,16 +39,16 @@ class Fence:
         """
         asked = self._clock.monotonic()
         self.lost = self.lost or any(key > self._own for key, _ in self._bucket.sizes(self._claims))
-        self._looked = asked
+        self._polled_at = asked
         return self.lost
 
     def check(self) -> bool:
-        """As `look`, but an answer of the last LOOK_SECONDS will do: for what is overwritten often.
+        """As `look`, but an answer of the last POLL_SECONDS will do: for what is overwritten often.
 
         Raises:
             BucketError: the bucket does not answer.
         """
         if self.lost:
             return True
-        fresh = self._looked is not None and self._clock.monotonic() - self._looked < LOOK_SECONDS
-        return False if fresh else self.look()
+        fresh = self._polled_at is not None and self._clock.monotonic() - self._polled_at < POLL_SECONDS
+        return False if fresh else self.poll()

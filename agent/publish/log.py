@@ -79,7 +79,7 @@ class LogShipper:
             return b""
 
 
-def say(spool: Path, line: str) -> None:
+def print_note(spool: Path, line: str) -> None:
     """Add a line of ours to the run's log, where whoever follows it will see it; a full disk costs only the line."""
     logger.info("%s", line)
     with suppress(OSError), spool.open("ab") as stream:

@@ -37,7 +37,7 @@ class Metrics:
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._looking = threading.Lock()
+        self._polling = threading.Lock()
         self._offset = 0
         self._rest = b""
         self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -45,12 +45,12 @@ class Metrics:
         self.newest: Mapping[str, Any] | None = None
         self.first_step: int | None = None
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read what is new; may be called from any thread."""
-        with self._looking:
-            self._look()
+        with self._polling:
+            self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while block := self._read():
             *lines, self._rest = (self._rest + block).split(b"\n")
             if len(self._rest) > LINE_BYTES:

@@ -16,7 +16,7 @@ from agent.json_file import SCHEMA, encode
 from agent.publish.bucket import Bucket, RunKeys, host_key
 from contract.clock import Clock, stamp
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 
 
@@ -83,7 +83,7 @@ def host_record(identity: Identity, *, busy: bool, now: datetime) -> dict[str, A
     }
 
 
-class Reporter:
+class StatusWriter:
     """Writes one attempt's status and its host's record; used by one thread at a time."""
 
     def __init__(self, bucket: Bucket, identity: Identity, *, clock: Clock) -> None:
@@ -93,7 +93,7 @@ class Reporter:
         self._said: tuple[Standing, float] | None = None
         self._host_said: float | None = None
 
-    def tell(self, standing: Standing) -> None:
+    def write(self, standing: Standing) -> None:
         """Write what is due: the status if it says something new or is old, the host record if it is old.
 
         Raises:

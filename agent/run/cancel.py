@@ -8,12 +8,12 @@ import signal
 from agent.json_file import SCHEMA
 from agent.lock import holder, is_held
 from agent.paths import Layout
-from agent.run.start import EX_OK, Answer
+from agent.run.start import EX_OK, AgentReply
 
 EX_UNAVAILABLE = 69
 
 
-def cancel(run: str, *, layout: Layout) -> Answer:
+def cancel(run: str, *, layout: Layout) -> AgentReply:
     """Ask the run's supervisor to end it; returns at once, the outcome tells when it is done.
 
     The script gets SIGTERM and its grace period, its last checkpoint is committed, the outcome's cause is `stopped`.
@@ -24,6 +24,6 @@ def cancel(run: str, *, layout: Layout) -> Answer:
         if pid and is_held(folder.duty_lock):
             os.kill(int(pid), signal.SIGTERM)
             line = {"schema": SCHEMA, "state": "stopping", "run": run, "attempt": folder.attempt}
-            return Answer(line=line, exit_code=EX_OK)
+            return AgentReply(line=line, exit_code=EX_OK)
     line = {"schema": SCHEMA, "state": "not-running", "run": run, "detail": f"run {run} has no agent on this host"}
-    return Answer(line=line, exit_code=EX_UNAVAILABLE)
+    return AgentReply(line=line, exit_code=EX_UNAVAILABLE)

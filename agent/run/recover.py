@@ -13,17 +13,17 @@ from agent.host.processes import Processes
 from agent.host.systemd import Systemd
 from agent.json_file import SCHEMA, read_record
 from agent.paths import Layout, RunLayout
-from agent.run.start import EX_OK, HERE, WITHOUT_SYSTEMD, Answer, Order, start, start_supervisor
+from agent.run.start import EX_OK, HERE, WITHOUT_SYSTEMD, AgentReply, StartOrder, start, start_supervisor
 
 
 def recover(
     *,
     layout: Layout,
     program: Sequence[str],
-    refuse: Callable[[Order, str], None],
+    refuse: Callable[[StartOrder, str], None],
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
-) -> Answer:
+) -> AgentReply:
     """Give every unfinished attempt a supervisor; the answer names them."""
     recovered = []
     for folder in layout.attempts():
@@ -37,11 +37,11 @@ def recover(
             refusal = partial(refuse, order)
             start(order, layout=layout, program=program, refuse=refusal, systemd=systemd, processes=processes)
         recovered.append({"run": order.run, "attempt": order.attempt})
-    return Answer(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
+    return AgentReply(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
 
 
-def _unfinished(folder: RunLayout) -> Order | None:
+def _unfinished(folder: RunLayout) -> StartOrder | None:
     record = read_record(folder.order)
     if record is None or folder.published.exists():
         return None
-    return Order(bucket=record["bucket"], run=folder.root.name, attempt=folder.attempt, region=record["region"])
+    return StartOrder(bucket=record["bucket"], run=folder.root.name, attempt=folder.attempt, region=record["region"])

@@ -26,7 +26,7 @@ HERE = Processes()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class StartOrder:
     """Which attempt to start, and where its bucket is."""
 
     bucket: str
@@ -41,7 +41,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class AgentReply:
     """One line for whoever asked, and the exit code."""
 
     line: dict[str, Any]
@@ -49,14 +49,14 @@ class Answer:
 
 
 def start(
-    order: Order,
+    order: StartOrder,
     *,
     layout: Layout,
     program: Sequence[str],
     refuse: Callable[[str], None],
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
-) -> Answer:
+) -> AgentReply:
     """Start a supervisor for the attempt, or say which run has the host.
 
     To start an attempt that is running already changes nothing and is answered as the first time (SSM may deliver a
@@ -86,14 +86,14 @@ def start(
 
 
 def start_supervisor(
-    order: Order,
+    order: StartOrder,
     folder: RunLayout,
     program: Sequence[str],
     *,
     host_lock: FileLock | None,
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
-) -> Answer:
+) -> AgentReply:
     """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
     duty = FileLock.acquire(folder.duty_lock)
     if duty is None:
@@ -113,19 +113,19 @@ def start_supervisor(
     return _started(order, pid)
 
 
-def _started(order: Order, pid: int) -> Answer:
+def _started(order: StartOrder, pid: int) -> AgentReply:
     line = {"schema": SCHEMA, "state": "started", "run": order.run, "attempt": order.attempt, "pid": pid}
-    return Answer(line=line, exit_code=EX_OK)
+    return AgentReply(line=line, exit_code=EX_OK)
 
 
-def _busy(order: Order, running: str, refuse: Callable[[str], None]) -> Answer:
+def _busy(order: StartOrder, running: str, refuse: Callable[[str], None]) -> AgentReply:
     detail = f"the host is busy with run {running}"
     return _refusal(order, detail, refuse, reason="busy", exit_code=EX_TEMPFAIL, running=running)
 
 
 def _refusal(
-    order: Order, detail: str, refuse: Callable[[str], None], *, reason: str, exit_code: int, **more: str
-) -> Answer:
+    order: StartOrder, detail: str, refuse: Callable[[str], None], *, reason: str, exit_code: int, **more: str
+) -> AgentReply:
     refuse(detail)
     line = {"schema": SCHEMA, "state": "refused", "run": order.run, "reason": reason, "detail": detail, **more}
-    return Answer(line=line, exit_code=exit_code)
+    return AgentReply(line=line, exit_code=exit_code)

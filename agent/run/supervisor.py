@@ -17,18 +17,18 @@ from typing import Any
 from agent.errors import AgentError
 from agent.host.imds import Metadata
 from agent.host.processes import Processes
-from agent.host.spot import LOOK_SECONDS as SPOT_LOOK_SECONDS
+from agent.host.spot import POLL_SECONDS as SPOT_POLL_SECONDS
 from agent.host.spot import Notice, SpotWatcher, grace_for
 from agent.json_file import SCHEMA, encode, read_record, write_record
 from agent.lock import FileLock
 from agent.prepare.prepare import Preparation
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.status import Identity, Phase
-from agent.repeat import THREADS, Repeater, Threads, persist
-from agent.run.delivery import Assignment, Delivery
+from agent.repeat import THREADS, Repeater, Threads, retry
 from agent.run.limits import ActivityMeter, LimitGuard
 from agent.run.outcome import Cause, Ending, decide, outcome_record
 from agent.run.process import ExitStatus, TrainingProcess
+from agent.run.publisher import Assignment, Publisher
 from agent.run.spec import RunSpec, parse_spec
 from agent.run.start import HERE
 from agent.run.stop import Stopper, StopRequest
@@ -82,13 +82,13 @@ class Supervisor:
         self._identity = Identity(
             run=self._keys.run, attempt=assignment.attempt, host=assignment.host, started_at=self._begun
         )
-        self._delivery = Delivery(assignment, self._identity, clock=clock, threads=threads)
+        self._publisher = Publisher(assignment, self._identity, clock=clock, threads=threads)
         self._spec: RunSpec | None = None
         self._stop_noted = False
         watcher = SpotWatcher(
             metadata, on_notice=self._on_notice, on_recommendation=self._on_recommendation, clock=clock
         )
-        self._spot = Repeater("spot", watcher.look, period_seconds=SPOT_LOOK_SECONDS, threads=threads)
+        self._spot = Repeater("spot", watcher.poll, period_seconds=SPOT_POLL_SECONDS, threads=threads)
 
     def supervise(self) -> bool:
         """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
@@ -105,14 +105,14 @@ class Supervisor:
             ending = self._work()
         except AgentError as error:
             logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
-            self._delivery.say(str(error))
+            self._publisher.print_note(str(error))
             # What was interrupted on request has not failed.
             ending = self._ending(None) if self._stopper.request else Ending(failure=str(error))
         except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
             logger.exception("a bug of the agent")
             ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
-        self._delivery.finish_log()
-        self._spot.stop(seconds=SPOT_LOOK_SECONDS)
+        self._publisher.finish_log()
+        self._spot.stop(seconds=SPOT_POLL_SECONDS)
         self._close(ending)
         return True
 
@@ -147,7 +147,7 @@ class Supervisor:
 
     def _work(self) -> Ending:
         """Everything between claim and outcome, with log and status going out beside it."""
-        self._delivery.start()
+        self._publisher.start()
         self._spot.start()
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
@@ -155,11 +155,11 @@ class Supervisor:
         process = self._find_process() or self._launch(spec)
         if process is None:
             return self._ending(None)
-        self._delivery.pid = process.pid
-        self._delivery.enter(Phase.RUNNING)
-        self._delivery.watch_checkpoints(spec)
+        self._publisher.pid = process.pid
+        self._publisher.enter(Phase.RUNNING)
+        self._publisher.watch_checkpoints(spec)
         status = self._watch(process, spec)
-        self._delivery.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
+        self._publisher.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
         return self._ending(status)
 
     def _read_spec(self) -> RunSpec:
@@ -176,13 +176,13 @@ class Supervisor:
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
         """Prepare and start the script; None when the run was stopped before."""
-        self._delivery.take_leftovers(spec)
+        self._publisher.take_leftovers(spec)
         plan = Preparation(
             spec,
             self._assignment,
             environ=self._environ,
-            say=self._delivery.say,
-            enter=self._delivery.enter,
+            print_note=self._publisher.print_note,
+            enter=self._publisher.enter,
             stopped=lambda: self._stopper.request is not None,
             clock=self._clock,
         ).prepare()
@@ -202,7 +202,7 @@ class Supervisor:
         while (status := process.poll()) is None:
             if guard and self._stopper.request is None and (excess := guard.poll()):
                 self._end(excess.cause, excess.detail)
-            if self._delivery.fence.lost:
+            if self._publisher.fence.lost:
                 self._stopper.ask(Cause.INFRA, "a later attempt has taken the run over")
             if self._note_stop():
                 self._stopper.drive(process)
@@ -229,18 +229,18 @@ class Supervisor:
         return LimitGuard(spec.limits, spec.usd_per_hour, born=self._born, meter=meter, clock=self._clock)
 
     def _end(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
-        self._delivery.say(f"the run is ended: {detail}")
+        self._publisher.print_note(f"the run is ended: {detail}")
         self._stopper.ask(cause, detail, grace_seconds=grace_seconds)
 
     def _on_notice(self, notice: Notice, left: float) -> None:
         """EC2 takes the host back: give the script what time can be spared from the sending."""
-        self._delivery.host_ends_at = self._clock.monotonic() + left
-        grace = grace_for(left, self._delivery.upload_seconds)
+        self._publisher.host_ends_at = self._clock.monotonic() + left
+        grace = grace_for(left, self._publisher.upload_seconds)
         detail = f"EC2 takes the spot host back ({notice.action} at {stamp(notice.at)})"
         self._end(Cause.SPOT, detail, grace_seconds=grace)
 
     def _on_recommendation(self) -> None:
-        self._delivery.say("EC2 recommends to leave this spot host: it is at an elevated risk of interruption")
+        self._publisher.print_note("EC2 recommends to leave this spot host: it is at an elevated risk of interruption")
 
     def _ending(self, status: ExitStatus | None) -> Ending:
         request = self._stopper.delivered if status else self._stopper.request
@@ -249,12 +249,12 @@ class Supervisor:
             asked=request.cause if request else None,
             asked_detail=self._detail_of(request) if request else "",
             out_of_memory=status is not None and status.out_of_memory,
-            said_done=self._delivery.metrics.said_done,
+            said_done=self._publisher.metrics.said_done,
         )
 
     def _detail_of(self, request: StopRequest) -> str:
         """Why it was ended, and for a spot host how much of the work that was done is lost."""
-        reached, kept = self._delivery.metrics.last_step, self._delivery.progress.last_step
+        reached, kept = self._publisher.metrics.last_step, self._publisher.progress.last_step
         if request.cause is not Cause.SPOT or reached is None:
             return request.detail
         return f"{request.detail}; {max(0, reached - (kept or 0))} steps lost after step {kept or 0}"
@@ -269,12 +269,12 @@ class Supervisor:
 
     def _close(self, ending: Ending) -> None:
         """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
-        self._delivery.free_host()
+        self._publisher.free_host()
         record = self._outcome(ending)
         self._keep("outcome.json", record)
         if self._host_lock is not None:
             self._host_lock.release()
-        if self._delivery.fence.lost:
+        if self._publisher.fence.lost:
             logger.warning("run %s is a later attempt's; its outcome is not ours to write", self._keys.run)
             return
         self._publish(record)
@@ -293,17 +293,17 @@ class Supervisor:
     def _false_resume(self) -> list[str]:
         """What to say when the script was given a checkpoint and began at the beginning all the same."""
         given = (read_record(self._layout.state / "resumed.json") or {}).get("step")
-        first = self._delivery.first_step
+        first = self._publisher.first_step
         if given is None or first is None or first > given:
             return []
         return [f"it was to go on from step {given}, but began with step {first}"]
 
     def _outcome(self, ending: Ending) -> dict[str, Any]:
-        verdict = decide(ending, remarks=[*self._delivery.remarks, *self._false_resume()])
+        verdict = decide(ending, remarks=[*self._publisher.remarks, *self._false_resume()])
         return outcome_record(
             self._identity,
             verdict,
-            self._delivery.progress,
+            self._publisher.progress,
             ended_at=self._clock.now(),
             duration_seconds=self._clock.monotonic() - self._born,
             usd_per_hour=self._spec.usd_per_hour if self._spec else Decimal(0),
@@ -321,5 +321,5 @@ def publish(bucket: Bucket, keys: RunKeys, record: Mapping[str, Any], *, clock: 
         if not bucket.create(keys.outcome, encode(record)):
             logger.warning("run %s has its outcome already", keys.run)
 
-    if not persist(create, seconds=OUTCOME_SECONDS, clock=clock, what="the outcome"):
+    if not retry(create, seconds=OUTCOME_SECONDS, clock=clock, what="the outcome"):
         raise AgentError(f"the outcome of run {keys.run} could not be written; it lies in the attempt's state folder")

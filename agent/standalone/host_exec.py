@@ -30,17 +30,17 @@ INLINE_CHARS = 20_000  # of the 24,000 that Run Command keeps of an answer
 FRAME_BYTES = 4 << 20
 BLOCK_BYTES = 1 << 20
 FRAME_SECONDS = 0.4
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 CALL_SECONDS = 60
 LARGEST_POST_BYTES = 5_000_000_000  # S3 takes 5 GB in one request
 TIMED_OUT = 124
 EXIT_CODES = {"usage": 64, "folder": 64, "missing": 66, "unavailable": 69, "damaged": 73, "cannot": 73, "denied": 77}
 
-Order = dict[str, Any]
-Answer = dict[str, Any]
+ExecOrder = dict[str, Any]
+ExecReply = dict[str, Any]
 
 
-class Failure(Exception):
+class ExecFailure(Exception):
     """What went wrong, in one line, and its kind: a key of EXIT_CODES."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -48,11 +48,11 @@ class Failure(Exception):
         self.kind = kind
 
 
-def main(order: Order) -> int:
+def main(order: ExecOrder) -> int:
     """Carry out an order, print its answer and return the exit code."""
     try:
         answer = {"run": run, "put": put, "get": get}[order["do"]](order)
-    except Failure as failure:
+    except ExecFailure as failure:
         answer = failed(failure)
     except OSError as error:
         answer = failed(explained(error, Path(order.get("path", ""))))
@@ -65,12 +65,12 @@ def main(order: Order) -> int:
     return int(answer["exit_code"])
 
 
-def failed(failure: Failure) -> Answer:
+def failed(failure: ExecFailure) -> ExecReply:
     """The answer to an order that could not be carried out."""
     return {"failed": failure.kind, "message": str(failure), "exit_code": EXIT_CODES[failure.kind]}
 
 
-def run(order: Order) -> Answer:
+def run(order: ExecOrder) -> ExecReply:
     """Run a shell script; its output goes to files, so that a child left behind holds up nobody."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         frames = Frames(order["post"], {"out": out, "err": err})
@@ -79,7 +79,7 @@ def run(order: Order) -> Answer:
                 ["sh", "-c", "--", order["script"]], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=home()
             )
         except OSError as error:
-            raise Failure("unavailable", f"the script cannot be started: {error}") from error
+            raise ExecFailure("unavailable", f"the script cannot be started: {error}") from error
         code = attend(process, order["timeout_seconds"], frames if order["stream"] else None)
         answer = frames.summary()
         answer["timed_out"] = code is None
@@ -99,7 +99,7 @@ def attend(process: subprocess.Popen[bytes], seconds: float, frames: Frames | No
     code = None
     while code is None and time.monotonic() < deadline:
         try:
-            code = process.wait(LOOK_SECONDS)
+            code = process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
             if frames and time.monotonic() >= next_frame:
                 frames.send()
@@ -134,14 +134,14 @@ class Frames:
                 self._frame(name, body)
                 self._sent[name] += len(body)
 
-    def end(self, answer: Answer) -> None:
+    def end(self, answer: ExecReply) -> None:
         """Send the answer as the last object."""
         if not self.lost:
             self._frame("end", json.dumps(answer).encode())
 
-    def summary(self) -> Answer:
+    def summary(self) -> ExecReply:
         """Sizes and hashes of the whole output, and the output itself when it is short."""
-        answer: Answer = {"inline": True}
+        answer: ExecReply = {"inline": True}
         for name, stream in self._streams.items():
             digest, size = digest_of(stream)
             answer[name] = {"bytes": size, "sha256": digest}
@@ -157,11 +157,11 @@ class Frames:
         self._number += 1
         try:
             post(self._post or {}, f"{self._number:08d}.{ending}", [body], len(body))
-        except Failure as failure:
+        except ExecFailure as failure:
             self.lost = str(failure)
 
 
-def put(order: Order) -> Answer:
+def put(order: ExecOrder) -> ExecReply:
     """Write a file: a draft beside it, checked, then renamed into place."""
     target = place(order["path"], order["name"])
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -169,7 +169,7 @@ def put(order: Order) -> Answer:
         with draft.open("xb") as stream:
             found = pour(content(order), stream)
         if found != order["sha256"]:
-            raise Failure("damaged", f"{target} did not arrive as it left: SHA-256 {found}, not {order['sha256']}")
+            raise ExecFailure("damaged", f"{target} did not arrive as it left: SHA-256 {found}, not {order['sha256']}")
         draft.chmod(order["mode"])
         draft.replace(target)
     except OSError as error:
@@ -179,7 +179,7 @@ def put(order: Order) -> Answer:
     return {"path": str(target), "sha256": found, "bytes": order["bytes"], "exit_code": 0}
 
 
-def content(order: Order) -> Iterator[bytes]:
+def content(order: ExecOrder) -> Iterator[bytes]:
     """A file's bytes: from the order itself, else from the address in it."""
     if order["inline"] is not None:
         yield zlib.decompress(base64.b64decode(order["inline"]))
@@ -189,11 +189,11 @@ def content(order: Order) -> Iterator[bytes]:
         connection.request("GET", path)
         answer = connection.getresponse()
         if answer.status != HTTPStatus.OK:
-            raise Failure("unavailable", f"the bucket answers HTTP {answer.status} {code_in(answer.read())}")
+            raise ExecFailure("unavailable", f"the bucket answers HTTP {answer.status} {code_in(answer.read())}")
         while block := answer.read(BLOCK_BYTES):
             yield block
     except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise Failure("unavailable", f"the bucket does not answer: {error}") from error
+        raise ExecFailure("unavailable", f"the bucket does not answer: {error}") from error
     finally:
         connection.close()
 
@@ -209,12 +209,12 @@ def pour(blocks: Iterator[bytes], stream: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def get(order: Order) -> Answer:
+def get(order: ExecOrder) -> ExecReply:
     """Give a file: in the answer when it is short, else through the bucket."""
     source = place(order["path"], "")
     try:
         if source.is_dir():
-            raise Failure("folder", f"{source} is a folder; one file at a time")
+            raise ExecFailure("folder", f"{source} is a folder; one file at a time")
         with source.open("rb") as stream:
             digest, size = digest_of(stream)
             answer = {"path": str(source), "sha256": digest, "bytes": size, "inline": None, "exit_code": 0}
@@ -240,9 +240,9 @@ def place(path: str, name: str) -> Path:
     if name and (path.endswith("/") or target.is_dir()):
         target /= name
     if root and not target.resolve().is_relative_to(Path(root).resolve()):
-        raise Failure("denied", f"{path} leads out of the host's own tree")
+        raise ExecFailure("denied", f"{path} leads out of the host's own tree")
     if name and not target.parent.is_dir():
-        raise Failure("missing", f"there is no folder {target.parent} on the host")
+        raise ExecFailure("missing", f"there is no folder {target.parent} on the host")
     return target
 
 
@@ -280,9 +280,9 @@ def post(form: dict[str, Any], name: str, blocks: Iterator[bytes] | list[bytes],
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
     """
     if not form:
-        raise Failure("unavailable", "it is too large to go without a bucket")
+        raise ExecFailure("unavailable", "it is too large to go without a bucket")
     if size > LARGEST_POST_BYTES:
-        raise Failure("usage", f"{size:,} bytes are more than the 5 GB that S3 takes in one request")
+        raise ExecFailure("usage", f"{size:,} bytes are more than the 5 GB that S3 takes in one request")
     mark = hashlib.sha256(os.urandom(16)).hexdigest()
     fields = {**form["fields"], "key": form["prefix"] + name}
     part = '--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
@@ -299,11 +299,11 @@ def post(form: dict[str, Any], name: str, blocks: Iterator[bytes] | list[bytes],
         answer = connection.getresponse()
         said = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Failure("unavailable", f"the bucket does not answer: {error}") from error
+        raise ExecFailure("unavailable", f"the bucket does not answer: {error}") from error
     finally:
         connection.close()
     if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}:
-        raise Failure("unavailable", f"the bucket answers HTTP {answer.status} {code_in(said)}")
+        raise ExecFailure("unavailable", f"the bucket answers HTTP {answer.status} {code_in(said)}")
 
 
 def around(head: bytes, blocks: Iterator[bytes] | list[bytes], tail: bytes) -> Iterator[bytes]:
@@ -326,7 +326,7 @@ def code_in(body: bytes) -> str:
     return body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode(errors="replace")
 
 
-def explained(error: OSError, path: Path) -> Failure:
+def explained(error: OSError, path: Path) -> ExecFailure:
     """What the system said of a path."""
     kinds = {
         errno.ENOENT: "missing",
@@ -336,4 +336,4 @@ def explained(error: OSError, path: Path) -> Failure:
         errno.EROFS: "denied",
         errno.ENAMETOOLONG: "usage",
     }
-    return Failure(kinds.get(error.errno or 0, "cannot"), f"{path} on the host: {error.strerror or error}")
+    return ExecFailure(kinds.get(error.errno or 0, "cannot"), f"{path} on the host: {error.strerror or error}")

@@ -22,11 +22,11 @@ from agent.host.processes import Processes
 from agent.lock import FileLock
 from agent.paths import Layout
 from agent.publish.bucket import Bucket, RunKeys
-from agent.run.delivery import Assignment
 from agent.run.outcome import Cause
+from agent.run.publisher import Assignment
 from agent.run.recover import recover
 from agent.run.refusal import record_refusal
-from agent.run.start import EX_OK, Order, start
+from agent.run.start import EX_OK, StartOrder, start
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
 from contract.code_manifest import manifest_key
@@ -75,7 +75,7 @@ class Host:
         return Layout(root=self.root)
 
     def find(self, path: str) -> str | None:
-        """Answer as the metadata service."""
+        """AgentReply as the metadata service."""
         return self.texts.get(path)
 
     @property
@@ -87,7 +87,7 @@ class Host:
 class Agent:
     """A supervisor's process; what `__main__` does for `supervise`, in virtual time."""
 
-    def __init__(self, world: World, host: Host, order: Order, locks: dict[str, int]) -> None:
+    def __init__(self, world: World, host: Host, order: StartOrder, locks: dict[str, int]) -> None:
         self.owner = Owner(f"{host.name}/agent-{order.attempt}")
         self.host = host.name
         self.began = world.loop.now
@@ -168,7 +168,7 @@ class World:
             "limits": limits, "keep_checkpoints": self.keep, "resume": resume,
         }  # fmt: skip
         self.store.objects[RunKeys(run=RUN, number=attempt).spec] = json.dumps(spec).encode()
-        order = Order(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
+        order = StartOrder(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
         refuse = partial(self._refuse, host, order)
         answer = start(order, layout=host.layout, program=PROGRAM, refuse=refuse, processes=self.processes)
         return answer.exit_code == EX_OK
@@ -180,7 +180,7 @@ class World:
             refuse=lambda order, why: self._refuse(host, order, why),
         )  # fmt: skip
 
-    def _refuse(self, host: Host, order: Order, detail: str) -> None:
+    def _refuse(self, host: Host, order: StartOrder, detail: str) -> None:
         bucket = self.bucket(host, order.attempt)
         record_refusal(bucket, run=order.run, attempt=order.attempt, host=host.name, detail=detail, clock=host.clock)
 
@@ -241,7 +241,7 @@ class WorldProcesses(Processes):
         """Start an agent's process on the host whose log it is."""
         host = self._world.host_of(log)
         words = dict(zip(argv[2::2], argv[3::2], strict=False))
-        order = Order(bucket=BUCKET, run=words["--run"], attempt=int(words["--attempt"]), region=None)
+        order = StartOrder(bucket=BUCKET, run=words["--run"], attempt=int(words["--attempt"]), region=None)
         locks = {name: int(number) for name, number in words.items() if name.endswith("-lock")}
         agent = Agent(self._world, host, order, locks)
         host.agents.append(agent)

@@ -25,7 +25,7 @@ from agent.host.process_table import birth
 from agent.paths import Layout
 from agent.prepare.restore import restore
 from agent.publish.bucket import Bucket, RunKeys
-from agent.run.delivery import Assignment
+from agent.run.publisher import Assignment
 from agent.run.spec import Resume
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
@@ -144,7 +144,9 @@ def test_a_checkpoint_that_was_cut_in_the_bucket_is_passed_over_for_the_one_befo
         commit(bucket, keys, step, {f"c_{step}.npz": WHOLE})
     bucket.write(keys.checkpoint_file(2, 1, "c_2.npz"), CUTS[cut])
 
-    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "resume", say=said.append)
+    found = restore(
+        Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "resume", print_note=said.append
+    )
 
     assert found is not None
     assert (found.step, found.path.read_bytes()) == (1, WHOLE)

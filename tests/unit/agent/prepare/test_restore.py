@@ -61,7 +61,7 @@ def test_a_torn_file_that_was_committed_all_the_same_is_passed_over(
     commit(bucket, keys, 2, {"c_2.json": b'{"torn'})
     said: list[str] = []
 
-    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "r", say=said.append)
+    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "r", print_note=said.append)
 
     assert found is not None
     assert found.step == 1
@@ -73,7 +73,7 @@ def test_an_older_checkpoint_may_be_asked_for(bucket: Bucket, keys: RunKeys, tmp
     commit(bucket, keys, 2, {"c_2.json": b"{}"})
     resume = Resume(run=keys.run, checkpoint=asked)
 
-    found = restore(resume, bucket=bucket, folder=tmp_path / "r", say=lambda _: None)
+    found = restore(resume, bucket=bucket, folder=tmp_path / "r", print_note=lambda _: None)
 
     assert found is not None
     assert found.step == 1

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.checkpoints import committer
-from agent.checkpoints.committer import CheckpointKeeper, Committed, upload_output
+from agent.checkpoints.committer import POLL_SECONDS as CHECKPOINT_POLL_SECONDS
+from agent.checkpoints.committer import CheckpointCommitter, Committed, upload_output
 from agent.host.load import LoadMeter
 from agent.paths import RunLayout
 from agent.publish import fencing, log, status
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
-from agent.publish.log import LogShipper, last_line, say
+from agent.publish.log import LogShipper, last_line, print_note
 from agent.publish.metrics import Metrics
-from agent.publish.status import Identity, Phase, Reporter, Standing
-from agent.repeat import THREADS, Repeater, Threads, persist, within
+from agent.publish.status import Identity, Phase, Standing, StatusWriter
+from agent.repeat import THREADS, Repeater, Threads, retry, within
 from agent.run.outcome import Progress
 from agent.run.spec import RunSpec
 from contract.clock import Clock
@@ -44,7 +44,7 @@ class Assignment:
     layout: RunLayout
 
 
-class Delivery:
+class Publisher:
     """Sends one attempt's record while it is made.
 
     Args:
@@ -65,16 +65,16 @@ class Delivery:
         self._assignment = assignment
         self._clock = clock
         self._threads = threads
-        self._reporter = Reporter(assignment.bucket, identity, clock=clock)
+        self._status = StatusWriter(assignment.bucket, identity, clock=clock)
         self._shipper = LogShipper(assignment.bucket, assignment.keys, assignment.attempt, assignment.layout.spool)
         self._load = LoadMeter()
-        self._keeper: CheckpointKeeper | None = None
+        self._committer: CheckpointCommitter | None = None
         self._watcher: Repeater | None = None
         self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt, clock=clock)
         self._beside = [
             Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS, threads=threads),
-            Repeater("status", self._report, period_seconds=status.LOOK_SECONDS, threads=threads),
-            Repeater("fence", self._look_at_fence, period_seconds=fencing.LOOK_SECONDS, threads=threads),
+            Repeater("status", self._report, period_seconds=status.POLL_SECONDS, threads=threads),
+            Repeater("fence", self._poll_fence, period_seconds=fencing.POLL_SECONDS, threads=threads),
         ]
         self._phase = Phase.SYNCING
         self.pid: int | None = None
@@ -91,9 +91,9 @@ class Delivery:
         """Say from now on that the agent is at this."""
         self._phase = phase
 
-    def say(self, line: str) -> None:
+    def print_note(self, line: str) -> None:
         """Add a line of ours to the run's log."""
-        say(self._assignment.layout.spool, line)
+        print_note(self._assignment.layout.spool, line)
 
     def take_leftovers(self, spec: RunSpec) -> None:
         """Commit what an earlier attempt on this host could not send any more, before this one chooses where to begin.
@@ -101,27 +101,27 @@ class Delivery:
         Raises:
             BucketError: S3 could not be asked.
         """
-        self._new_keeper(spec).set_aside(self._assignment.layout.aside)
+        self._new_committer(spec).set_aside(self._assignment.layout.aside)
 
     def watch_checkpoints(self, spec: RunSpec) -> None:
         """Begin with checkpoints."""
-        self._keeper = self._new_keeper(spec)
+        self._committer = self._new_committer(spec)
         self._watcher = Repeater(
-            "checkpoints", self._keeper.look, period_seconds=committer.LOOK_SECONDS, threads=self._threads
+            "checkpoints", self._committer.poll, period_seconds=CHECKPOINT_POLL_SECONDS, threads=self._threads
         )
         self._watcher.start()
 
     def finish_checkpoints(self, *, killed: bool) -> None:
         """The script has ended: send its last checkpoints and its output."""
         self._phase = Phase.UPLOADING
-        keeper, watcher = self._keeper, self._watcher
-        if keeper is not None and watcher is not None:
+        committer, watcher = self._committer, self._watcher
+        if committer is not None and watcher is not None:
             if watcher.stop(seconds=self._time_for(SEND_SECONDS)):
-                self._send("the last checkpoints", lambda: keeper.finish(killed=killed))
+                self._send("the last checkpoints", lambda: committer.finish(killed=killed))
             else:
                 self.remarks.append("the last checkpoints could not be sent")
         self._send("the output", self._send_output)
-        self.metrics.look()
+        self.metrics.poll()
 
     def finish_log(self) -> None:
         """Nothing more will be said: send the rest of the log, and stop."""
@@ -135,7 +135,7 @@ class Delivery:
         """Write the last status, and that the host has no run any more."""
         self._phase = Phase.ENDED
         self._send("the last status", self._report, seconds=STATUS_SECONDS)
-        self._send("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
+        self._send("the host record", self._status.free_host, seconds=STATUS_SECONDS)
 
     @property
     def progress(self) -> Progress:
@@ -150,20 +150,20 @@ class Delivery:
     @property
     def first_step(self) -> int | None:
         """The lowest step that the script began with or saved in this attempt."""
-        saved = self._keeper.first_step if self._keeper else None
+        saved = self._committer.first_step if self._committer else None
         return min((step for step in (saved, self.metrics.first_step) if step is not None), default=None)
 
     @property
     def upload_seconds(self) -> float | None:
         """What sending the newest checkpoint took; None when none was sent yet."""
-        return self._keeper.upload_seconds if self._keeper else None
+        return self._committer.upload_seconds if self._committer else None
 
     @property
     def _last(self) -> Committed | None:
-        return self._keeper.last if self._keeper else None
+        return self._committer.last if self._committer else None
 
-    def _new_keeper(self, spec: RunSpec) -> CheckpointKeeper:
-        return CheckpointKeeper(
+    def _new_committer(self, spec: RunSpec) -> CheckpointCommitter:
+        return CheckpointCommitter(
             bucket=self._assignment.bucket,
             keys=self._assignment.keys,
             attempt=self._assignment.attempt,
@@ -172,19 +172,19 @@ class Delivery:
             keep=spec.keep_checkpoints,
             clock=self._clock,
             fence=self.fence,
-            say=self.say,
+            print_note=self.print_note,
         )
 
-    def _look_at_fence(self) -> None:
-        self.fence.look()
+    def _poll_fence(self) -> None:
+        self.fence.poll()
 
     def _report(self) -> None:
         if self.fence.check():
             return  # the run's status is the later attempt's
-        # Here too, because a keeper with many checkpoints to send looks seldom.
-        self.metrics.look()
+        # Here too, because a committer with many checkpoints to send looks seldom.
+        self.metrics.poll()
         last = self._last
-        self._reporter.tell(
+        self._status.write(
             Standing(
                 phase=self._phase,
                 pid=self.pid,
@@ -197,7 +197,7 @@ class Delivery:
         )
 
     def _send_output(self) -> None:
-        if self.fence.look():
+        if self.fence.poll():
             return
         upload_output(self._assignment.bucket, self._assignment.keys, self._assignment.layout.output)
 
@@ -211,7 +211,7 @@ class Delivery:
         time = max(1.0, self._time_for(seconds))
 
         def try_it() -> bool:
-            return persist(work, seconds=time, clock=self._clock, what=what)
+            return retry(work, seconds=time, clock=self._clock, what=what)
 
         # Only a host that is about to go is reason to leave an upload behind that is still moving.
         if not (try_it() if self.host_ends_at is None else within(time, try_it, threads=self._threads)):

@@ -1,12 +1,13 @@
-"""The agent's command line; what it does is in the modules beside this one.
+"""Parses the agent's command line and calls the modules beside this one.
 
 - `start`: take the host and supervise an attempt, detached; one line of JSON, exit 0, or 75 when the host is busy
-- `cancel`, `stop`: end a run that is on here; JSON, exit 0, or 69 when it is not
+- `cancel`, `stop`: end a run of this host; JSON, exit 0, or 69 when it does not run here
 - `recover`: after a crash or a reboot, bring every attempt that has begun here to its end; JSON, exit 0
-- `doctor`: look at everything a run needs of this host; JSON, exit 0 or 69
+- `processes`: list the busiest processes and the load of this host; JSON, exit 0
+- `doctor`: check everything that a run needs of this host; JSON, exit 0 or 69
 - `supervise`: be the supervisor (for `start` to use)
 
-What only one of them needs is imported by that one: a run waits for `start`, which needs neither S3 nor the metadata.
+Each command imports what only it needs: a run waits for `start`, which needs neither S3 nor the metadata.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Sequence[str]) -> int:
-    """Carry out one command and give its exit code.
+    """Carry out one command and return its exit code.
 
     Args:
         arguments: after the program's name.
@@ -96,7 +97,7 @@ def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, envi
     try:
         supervisor.supervise()
     except AgentError as error:
-        logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message is the whole of it
+        logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message has everything
         return EX_UNAVAILABLE
     finally:
         duty.close()
@@ -126,7 +127,7 @@ def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
 
 
 def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
-    """The instance's id: from its own metadata, else what the spec says."""
+    """Return the instance's id: from its own metadata, else from the spec."""
     from agent.host.imds import Metadata  # noqa: PLC0415
     from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
 
@@ -145,7 +146,7 @@ def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
 def _bucket(order: StartOrder, environ: Mapping[str, str]) -> Bucket:
     from agent.publish.bucket import Bucket  # noqa: PLC0415  see the module's docstring
 
-    gc.disable()  # while boto3 is loaded: all of it stays, and looking for garbage in it takes a tenth of the time
+    gc.disable()  # while boto3 is loaded: all of it stays, and searching it for garbage takes a tenth of the time
     try:
         return Bucket.connect(order.bucket, region=order.region, environ=environ)
     finally:
@@ -168,7 +169,7 @@ def _log_to_stderr() -> None:
 
 def _run_id(text: str) -> str:
     if not RUN_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no run id")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid run id")
     return text
 
 
@@ -194,10 +195,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run() -> int:
-    """Be the program: take arguments and environment from the process.
+    """Run the command line of this process.
 
-    How this very process was started, without its arguments, starts the supervisor too: from the bundle's directory
-    on a host, by `-m` in a test.
+    The supervisor is started the way this very process was: from the bundle's directory on a host, by `-m` in a test.
     """
     arguments = sys.argv[1:]
     program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(arguments)]]

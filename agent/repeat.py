@@ -1,7 +1,7 @@
-"""Work that goes on beside the training: looked at again and again on a thread of its own.
+"""Repeats work beside the training, each kind on a thread of its own.
 
-A look that fails is tried again, later and later; it never ends the thread, the agent or the script. Whoever stops the
-work gets one last chance to do it whole, within a time.
+A round that fails is tried again, later and later; it never ends the thread, the agent or the script. Who stops the
+work gets one last chance to finish it, within a time limit.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ THREADS = Threads()
 
 
 class Repeater:
-    """Calls `look` every `period_seconds` on a thread until stopped.
+    """Calls `work` every `period_seconds` on a thread until stopped.
 
     Args:
         name: of the thread, for the log.
-        look: one round of the work; an `AgentError` from it means "not now".
+        work: one round of it; an `AgentError` from it means "not now".
         period_seconds: from the end of one round to the start of the next.
         threads: where the thread comes from.
     """
@@ -53,11 +53,11 @@ class Repeater:
         self._thread = threads.new_thread(self._run, name)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, *, seconds: float) -> bool:
-        """Let the round that is on come to its end; False when it did not within the time."""
+        """Wait for the end of the current round; False when it did not end within the time."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
@@ -80,7 +80,7 @@ class Repeater:
 
 
 def retry(work: Callable[[], None], *, seconds: float, clock: Clock, what: str) -> bool:
-    """Do `work`, again after each `AgentError` until it is done or the time is over; False when it was not done."""
+    """Do `work` again after each `AgentError` until it succeeds or the time is over; False when it did not succeed."""
     deadline = clock.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
     while True:
@@ -97,7 +97,7 @@ def retry(work: Callable[[], None], *, seconds: float, clock: Clock, what: str) 
 
 
 def within(seconds: float, work: Callable[[], bool], *, threads: Threads = THREADS) -> bool:
-    """Do `work` on a thread of its own and wait for it no longer than this; False when it failed or is not done."""
+    """Do `work` on a thread of its own, and wait no longer than this; False when it failed or has not ended."""
     results: list[bool] = []
     thread = threads.new_thread(lambda: results.append(work()))
     thread.start()

@@ -1,12 +1,12 @@
-"""A run's code: from a manifest and packs to a directory whose digest is known to be the one that was asked for.
+"""Builds a run's code directory from a manifest and packs, and proves that it has the digest that was asked for.
 
-Both came over a network from a place others can write to, so they are held to what the contract allows: files,
-symbolic links that stay inside, empty directories; no absolute or climbing names, nothing twice. Each content is
-checked against its hash as it is written; the digest is computed again from what lies on the disk afterwards. So a
-full disk, a torn download, a damaged store and a wrong pack all show before the script's first line.
+Both came over a network from a place others can write to, so they are held to the contract: files, symbolic links that
+stay inside, empty directories; no absolute or climbing names, nothing twice. Each content is checked against its hash
+as it is written, and the digest is computed again from the files on the disk afterwards. So a full disk, a torn
+download, a damaged store and a wrong pack all show before the script's first line.
 
-The directory is the run's own: no file of it is shared with another run or with the store, by hard link or otherwise,
-because scripts do write into their code.
+The directory is the run's own: it shares no file with another run or with the store, by hard link or otherwise, because
+scripts do write into their code.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def fetch(
     """Make `target` the tree that has this digest, or leave no `target` at all.
 
     Args:
-        bucket: where manifest and packs lie.
+        bucket: holds manifest and packs.
         key: the manifest's, as the spec has it.
         digest: the tree's.
         target: the code directory of a run, `runs/<run>/code`.
         store: where packs are kept between runs; by default beside `runs`.
-        spared: says of older code directories that they stay, see `make_room`.
+        spared: whether an older code directory stays, see `make_room`.
 
     Raises:
         SnapshotError: something is missing, damaged, unsafe, or of another digest, or the disk is full; the message
@@ -80,10 +80,10 @@ def fetch(
 
 
 def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> None:
-    """Write a tree below `root`, which is empty.
+    """Write a tree below `root`, an empty directory.
 
-    Links are made last, so that no file can be written through one, and each is then followed: where it leads must
-    lie inside `root`.
+    Links are made last, so that no file can be written through one, and each is then followed: its target must lie
+    inside `root`.
 
     Raises:
         SnapshotError: an entry is not allowed, or a pack does not hold what it should even when fetched again.
@@ -108,7 +108,7 @@ def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> No
 
 
 def tree_digest(root: Path, hands: Hands | None = None) -> str:
-    """Compute the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
+    """Return the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
     top, names = os.fsencode(root) + b"/", names_in(root)
     hands = hands or Hands()
     size = max(1, min(JOB_FILES, len(names) // hands.count + 1))
@@ -121,7 +121,7 @@ def tree_digest(root: Path, hands: Hands | None = None) -> str:
 
 
 def names_in(root: Path) -> list[bytes]:
-    """The files, links and empty folders of a tree, in order of their names."""
+    """Return the names of the files, links and empty folders of a tree, in order."""
     top = os.fsencode(root) + b"/"
     names: list[bytes] = []
     folders = [b""]
@@ -140,7 +140,7 @@ def names_in(root: Path) -> list[bytes]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, read block by block."""
+    """Return the SHA-256 of a file's content, read block by block."""
     with path.open("rb", buffering=0) as file:
         return unpacker.digest(file.fileno())
 
@@ -148,7 +148,7 @@ def file_digest(path: Path) -> str:
 def _build_making_room(
     store: PackStore, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]
 ) -> None:
-    """Build; when the disk turns out to be full, again after other runs' code, and then other packs, have gone."""
+    """Build the tree; on a full disk again after removing other runs' code, and then unused packs."""
     ways: Iterator[Callable[[], bool]] = iter((lambda: remove_others(target, spared), store.remove_unused))
     while True:
         try:
@@ -179,7 +179,7 @@ def _build(store: PackStore, digest: str, partial: Path, target: Path, spared: C
 
 
 class _Writing:
-    """What of a tree is written, and what is still lacking."""
+    """Keeps track of the contents of a tree that are still to be written."""
 
     def __init__(self, top: bytes, manifest: Manifest) -> None:
         self._top = top
@@ -195,11 +195,11 @@ class _Writing:
         self._bare = [entry for entry in manifest.entries if not entry.size]
 
     def packs(self) -> set[str]:
-        """The packs that hold what is still lacking."""
+        """Return the packs that hold contents still to be written."""
         return {pack for pack, wanted in self._wanted.items() if wanted}
 
     def take(self, pack: str, store: PackStore, hands: Hands) -> str:
-        """Fetch a pack unless it is here, and write what is wanted of it; says what is wrong with it, if anything."""
+        """Fetch a pack unless it is here, and write what is wanted of it; returns the pack's damage, empty if none."""
         wanted = self._wanted[pack]
         path = store.packs({pack})[pack]
         unpacked: unpacker.Unpacked = hands.do("unpack", self._top, str(path), wanted)
@@ -210,7 +210,7 @@ class _Writing:
         return problem
 
     def finish(self) -> None:
-        """Make what needs no content, and the links."""
+        """Create the entries without content, and the links."""
         for entry in self._bare:
             if entry.kind == "d":
                 self._folder(entry.name)

@@ -1,6 +1,6 @@
-"""The packages that a script needs, on the host before the script starts, with everything that happens in the log.
+"""Installs the packages that a script needs before it starts, with all output in the log.
 
-What is needed is read from the code that was sent, never guessed: a PEP 723 block in the script, else `uv.lock`, else
+The needs are read from the code that was sent, never guessed: a PEP 723 block in the script, else `uv.lock`, else
 `requirements.txt`, else the dependencies in `pyproject.toml`. If the host's own Python has it all, that one is used: a
 GPU image comes with a PyTorch of several gigabytes. Else uv makes an environment, named by the content of those files,
 which the next run with the same content finds ready.
@@ -35,11 +35,11 @@ UNCHANGED = "Would make no changes"
 
 
 class DependencyError(AgentError):
-    """What the script needs is not on the host and could not be brought there."""
+    """The script's packages are not on the host and could not be installed."""
 
 
 class DependencySource(Enum):
-    """Where a project says what it needs."""
+    """The place where a project declares its dependencies."""
 
     SCRIPT = "the script's own header"
     LOCK = "uv.lock"
@@ -49,13 +49,13 @@ class DependencySource(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a project needs: where that is said, and the files that say it."""
+    """A project's dependencies: where they are declared, and the files that declare them."""
 
     source: DependencySource
     files: tuple[Path, ...]
 
     def digest(self, python: str) -> str:
-        """Name an environment by all that decides what is in it."""
+        """Return the name of an environment: a hash of all that decides its content."""
         whole = hashlib.sha256(f"{self.source.value}\0{os.path.realpath(python)}\0".encode())
         for path in self.files:
             whole.update(path.read_bytes() + b"\0")
@@ -63,7 +63,7 @@ class Needs:
 
 
 def find_needs(code: Path, script: str) -> Needs | None:
-    """Look where the project says what it needs; None when it says nothing."""
+    """Return where the project declares its dependencies; None when it declares none."""
     path = code / script
     if path.suffix == ".py" and SCRIPT_BLOCK.search(path.read_text(errors="replace")):
         return Needs(source=DependencySource.SCRIPT, files=(path,))
@@ -78,7 +78,7 @@ def find_needs(code: Path, script: str) -> Needs | None:
 
 
 class Installer:
-    """Brings a project's packages onto the host.
+    """Installs a project's packages on the host.
 
     Args:
         environments: where environments are kept.
@@ -110,13 +110,13 @@ class Installer:
         self._environ.setdefault("UV_CACHE_DIR", str(environments / "cache"))
 
     def install(self, needs: Needs, *, code: Path, script: str) -> str:
-        """Give the Python that has what is needed; it is the host's own, or that of an environment.
+        """Return the Python that has the packages: the host's own, or that of an environment.
 
         Raises:
-            DependencyError: it could not be had; what uv said about it is in the log.
+            DependencyError: they could not be installed; uv's output is in the log.
         """
         if self._uv is None:
-            raise DependencyError(f"{needs.source.value} says what the script needs, but this host has no uv; {HINT}")
+            raise DependencyError(f"{needs.source.value} declares packages, but this host has no uv; {HINT}")
         if needs.source is not DependencySource.LOCK and self._is_satisfied(needs, code):
             return self._python
         if needs.source is DependencySource.SCRIPT:
@@ -146,7 +146,7 @@ class Installer:
         return UNCHANGED in self._ask([*probe, "--requirements", str(needs.files[0].relative_to(code))], code)
 
     def _is_new_enough(self, script: str) -> bool:
-        """Return whether the host's own Python is surely one that the script's header allows."""
+        """Return whether the script's header surely allows the host's own Python."""
         block = SCRIPT_BLOCK.search(script)
         found = REQUIRES_PYTHON.search(block.group()) if block else None
         if found is None:
@@ -157,7 +157,7 @@ class Installer:
         return bool(major) and not more.strip() and [int(part) for part in has] >= [int(major), int(minor)]
 
     def _ask(self, words: Sequence[str], code: Path) -> str:
-        """Run uv for its answer; empty when it refuses."""
+        """Run uv and return its output; empty when it refuses."""
         answer = subprocess.run(
             [str(self._uv), *words],
             cwd=code,
@@ -170,7 +170,7 @@ class Installer:
         return answer.stdout + answer.stderr if "--dry-run" in words else answer.stdout
 
     def _do(self, words: Sequence[str], needs: Needs, code: Path, *, project: Path | None = None) -> None:
-        """Run uv with its output in the run's log; ends it when the run is stopped or it takes too long."""
+        """Run uv with its output in the run's log; end it when the run is stopped or it takes too long."""
         environ = self._environ | ({"UV_PROJECT_ENVIRONMENT": str(project)} if project else {})
         with self._spool.open("ab") as spool:
             process = subprocess.Popen(
@@ -184,17 +184,17 @@ class Installer:
             )
         if self._is_too_slow(process):
             raise DependencyError(
-                f"what {needs.source.value} asks for was not installed within {INSTALL_SECONDS / 60:g} minutes "
+                f"the packages of {needs.source.value} were not installed within {INSTALL_SECONDS / 60:g} minutes "
                 f"(uv {words[0]}); {HINT}"
             )
         if process.returncode:
             raise DependencyError(
-                f"what {needs.source.value} asks for could not be installed (uv {words[0]}: exit code "
+                f"the packages of {needs.source.value} could not be installed (uv {words[0]}: exit code "
                 f"{process.returncode}; {_reason(self._spool)}); {HINT}"
             )
 
     def _is_too_slow(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait for its end, or end it: because the run is stopped, or because its time is over."""
+        """Wait for its end, or end it when the run is stopped or the time is over; returns whether it was too slow."""
         wait_until(
             lambda: process.poll() is not None or self._stopped(),
             seconds=INSTALL_SECONDS,
@@ -209,6 +209,6 @@ class Installer:
 
 
 def _reason(spool: Path) -> str:
-    """What uv calls the error; hints that follow it are in the log."""
+    """Return uv's line about the error; hints that follow it are in the log."""
     lines = last_lines(spool)
-    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "it said nothing")
+    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "no output")

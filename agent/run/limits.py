@@ -1,8 +1,8 @@
-"""When a run is ended by its own limits: time, money, silence.
+"""Decides when a run exceeds its limits of time, money and silence.
 
-Counted on the host, so a limit holds with the laptop off. Time and money count from the attempt's start, because that
-is what the host costs. A run hangs when nothing at all is seen of it: no output, no metrics, no change in the
-checkpoint directory, and next to no processor time.
+The host counts, so a limit holds with the laptop off. Time and money count from the attempt's start, because the host
+costs from then on. A run hangs when it shows no activity at all: no output, no metrics, no change in the checkpoint
+directory, and next to no processor time.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ IDLE_CORES = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Excess:
-    """A limit that was passed: the outcome's cause and detail."""
+    """A limit that was exceeded, as the outcome's cause and detail."""
 
     cause: Cause
     detail: str
 
 
 def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, quiet_seconds: float) -> Excess | None:
-    """Decide whether a run has to end now.
+    """Return the limit that a run exceeds now; None when it exceeds none.
 
     Args:
         limits: of the run.
         usd_per_hour: of the host.
         elapsed_seconds: since the attempt began.
-        quiet_seconds: since anything was last seen of the script.
+        quiet_seconds: since the script was last active.
     """
     cost = cost_usd(usd_per_hour, elapsed_seconds)
     if limits.timeout_seconds is not None and elapsed_seconds >= limits.timeout_seconds:
@@ -50,7 +50,7 @@ def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, q
 
 
 class ActivityMeter:
-    """Tells for how long nothing has been seen of a script.
+    """Measures for how long a script has shown no activity.
 
     Args:
         files: files and directories that it writes to.
@@ -77,13 +77,13 @@ class ActivityMeter:
 
 
 class LimitGuard:
-    """Looks after one run's limits, once a second at most.
+    """Checks one run's limits, once a second at most.
 
     Args:
         limits: of the run.
         usd_per_hour: of the host.
         born: when the attempt began (monotonic).
-        meter: what is seen of the script.
+        meter: of the script's activity.
         clock: for all times.
     """
 

@@ -1,4 +1,4 @@
-"""The training process as the agent sees it: by what its shim wrote down, never by being its parent.
+"""Starts and observes the training process through the records of its shim, never as its parent.
 
 So an agent that started the process and one that found it running (its predecessor was killed) do exactly the same.
 The process has a session of its own; signals go to its whole group.
@@ -26,7 +26,7 @@ KILL_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ExitStatus:
-    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it.
+    """How the process ended; `returncode` is negative for a signal, None when no parent was left to see it.
 
     `out_of_memory`: the kernel killed a process for want of memory while this one ran, in the run's own control group
     where it has one.
@@ -38,7 +38,7 @@ class ExitStatus:
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell gives it: 128 + n for a signal n."""
+        """The exit code as a shell reports it: 128 + n for a signal n."""
         if self.returncode is None or self.returncode >= 0:
             return self.returncode
         return 128 - self.returncode
@@ -51,7 +51,7 @@ class ExitStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What is to be started. `environment` is not written to the disk."""
+    """The process to start; its `environment` is not written to the disk."""
 
     argv: Sequence[str]
     cwd: Path
@@ -80,7 +80,7 @@ class TrainingProcess:
         Args:
             state: the attempt's state folder.
             launch: what to start.
-            host_lock: held on by the shim too, so the host stays taken when the agent dies before the script.
+            host_lock: held by the shim too, so the host stays taken when the agent dies before the script.
             processes: of this host.
             clock: for the wait.
 
@@ -123,8 +123,8 @@ class TrainingProcess:
         return cls(state, processes, pid=int(record["pid"]), birth=record["birth"], shim=record.get("shim"))
 
     def poll(self) -> ExitStatus | None:
-        """How it ended; None while it runs."""
-        # The lock is looked at first: a shim that let go of it before this line has written its record before.
+        """Return how it ended; None while it runs."""
+        # The lock is read first: a shim that released it before this line has written its record before.
         alive = is_held(self._state / "shim.lock")
         if record := read_record(self._state / "exit.json"):
             return ExitStatus(
@@ -135,7 +135,7 @@ class TrainingProcess:
         return None if alive else ExitStatus(returncode=None, seconds=0.0)
 
     def send(self, number: signal.Signals) -> bool:
-        """Send a signal to the whole group; False when it has ended already."""
+        """Send a signal to the whole group; False when the process has ended already."""
         return self.poll() is None and self._processes.signal_group(self.pid, number)
 
     @property
@@ -159,10 +159,10 @@ class TrainingProcess:
 
 
 def command(script: str, arguments: Sequence[str], *, code: Path, python: str | None) -> list[str]:
-    """Decide what runs a script: Python for `.py`, bash for `.sh`, itself when it is executable.
+    """Return the command line of a script: Python for `.py`, bash for `.sh`, the script itself when it is executable.
 
     Raises:
-        LaunchError: it is not in the code, leads outside it, or nothing can run it.
+        LaunchError: the script is not in the code, leads outside it, or cannot be run.
     """
     path = code / script
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""After a crash or a reboot: every attempt that has begun on this host and was not brought to its end gets its end.
+"""Brings every unfinished attempt on this host to its end after a crash or a reboot.
 
-An attempt whose script was started, running still or not, gets a supervisor that goes on from what is found; one that
-never got that far is started again, as if its start had been asked for a second time.
+An attempt whose script was started, still running or not, gets a supervisor that continues from its records; one that
+never got that far is started again, as if its start had been ordered a second time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def recover(
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
 ) -> AgentReply:
-    """Give every unfinished attempt a supervisor; the answer names them."""
+    """Start a supervisor for every unfinished attempt; the reply names them."""
     recovered = []
     for folder in layout.attempts():
         order = _unfinished(folder)

@@ -32,9 +32,9 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def main(state: Path) -> int:
-    """Run what `launch.json` says in this process's own environment; see the module for what is left behind."""
+    """Run the command of `launch.json` in this process's own environment; the module names the records it leaves."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # A handler and not SIG_IGN: what is ignored stays ignored in the script.
+        # A handler and not SIG_IGN: an ignored signal would stay ignored in the script.
         signal.signal(number, lambda *_: None)
     _adopt_orphans()
     launch = json.loads((state / "launch.json").read_bytes())
@@ -54,7 +54,7 @@ def main(state: Path) -> int:
 
 
 def _start(launch: dict[str, Any]) -> subprocess.Popen[bytes]:
-    # The script writes into a file and never into a pipe of ours: no trouble of the agent's can block or kill it.
+    # The script writes into a file and never into a pipe to the agent: no trouble of the agent can block or kill it.
     spool = os.open(launch["spool"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         return subprocess.Popen(
@@ -71,7 +71,7 @@ def _start(launch: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def _wait(script: subprocess.Popen[bytes]) -> dict[str, Any]:
     if hasattr(os, "waitid"):
-        # Without reaping it: as long as it is a zombie, its number cannot be given to another process group.
+        # Without reaping it: as long as it is a zombie, its number cannot go to another process group.
         end = os.waitid(os.P_PID, script.pid, os.WEXITED | os.WNOWAIT)
         # A script that was killed has had its time; so have its children.
         killed = end is not None and end.si_code == os.CLD_KILLED and end.si_status == signal.SIGKILL
@@ -84,7 +84,7 @@ def _wait(script: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def _end_stragglers(script: int, *, linger_seconds: float) -> None:
-    """End what the script left running, so that nothing of it writes checkpoints or holds the GPU afterwards."""
+    """End the processes that the script left, so that none of them writes checkpoints or holds the GPU afterwards."""
     kill_at = time.monotonic() + linger_seconds
     while left := _left(script):
         now = time.monotonic()
@@ -94,7 +94,7 @@ def _end_stragglers(script: int, *, linger_seconds: float) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(script, signal.SIGKILL if kill else signal.SIGTERM)
         for pid, process in left.items():
-            if kill or process.parent == os.getpid():  # what has a parent of its own is first left to that
+            if kill or process.parent == os.getpid():  # the others are first left to their own parents
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
         time.sleep(POLL_SECONDS)
@@ -113,7 +113,7 @@ def _reap(script: int) -> None:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory in our control group.
+    """Return how many processes of our control group the kernel has killed for want of memory.
 
     Under systemd the run has a group of its own, so these are its own processes. Outside of any group there is only
     the whole machine's count.
@@ -128,7 +128,7 @@ def _oom_kills() -> int:
 
 
 def _oom_counters(root: Path) -> list[Path]:
-    """The files that count such kills, the most exact first: our group's (version 2, version 1), the machine's."""
+    """Return the files that count such kills, the most exact first: our group's (versions 2 and 1), the machine's."""
     found = []
     with contextlib.suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -141,13 +141,13 @@ def _oom_counters(root: Path) -> list[Path]:
 
 
 def _adopt_orphans() -> None:
-    """Ask Linux to give us the script's children when it dies before them, so that they can be found."""
+    """Have Linux give this process the script's children when it dies before them, so that they can be found."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _reserve(path: Path) -> None:
-    """Take the room for the last record now: a script that fills the disk must not cost its own exit code."""
+    """Reserve the room for the last record now: a script that fills the disk must not cost its own exit code."""
     with path.open("wb") as stream:
         stream.write(b" " * RESERVED_BYTES)
         stream.flush()

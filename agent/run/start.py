@@ -1,8 +1,8 @@
-"""What `agent.pyz start` does: take the host, leave a supervisor behind, answer at once.
+"""Takes the host, leaves a supervisor behind and replies at once, for `agent.pyz start`.
 
 It runs inside an SSM command, whose end must not be the run's end and must not wait for it: the supervisor has a
-session of its own and no descriptor of ours except the lock. The lock is taken here and inherited, so between this
-process and that one nobody else can have the host.
+session of its own and inherits no descriptor except the locks. The lock is taken here and inherited, so no other run
+can take the host in between.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HERE = Processes()
 
 @dataclass(frozen=True, kw_only=True)
 class StartOrder:
-    """Which attempt to start, and where its bucket is."""
+    """The attempt to start, and its bucket."""
 
     bucket: str
     run: str
@@ -35,14 +35,14 @@ class StartOrder:
     region: str | None
 
     def options(self) -> list[str]:
-        """The order as the arguments of a further process of ours."""
+        """Return the order as arguments for the supervisor."""
         region = ["--region", self.region] if self.region else []
         return ["--bucket", self.bucket, "--run", self.run, "--attempt", str(self.attempt), *region]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentReply:
-    """One line for whoever asked, and the exit code."""
+    """The agent's reply to a command: one line of JSON, and the exit code."""
 
     line: dict[str, Any]
     exit_code: int
@@ -57,17 +57,17 @@ def start(
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
 ) -> AgentReply:
-    """Start a supervisor for the attempt, or say which run has the host.
+    """Start a supervisor for the attempt, or reply which run has the host.
 
-    To start an attempt that is running already changes nothing and is answered as the first time (SSM may deliver a
-    command twice), except that it gets a supervisor again if it has lost its own.
+    To start an attempt that is already running changes nothing and gets the same reply (SSM may deliver a command
+    twice), except that an attempt that has lost its supervisor gets another one.
 
     Args:
-        order: what to start.
+        order: the attempt to start.
         layout: the host's folder.
         program: the command line that runs this very agent.
-        refuse: called with the reason before a refusal is given, to make it the run's outcome.
-        systemd: the supervisor lives in a scope of it, and it calls us back after a reboot.
+        refuse: called with the reason before a refusal, to make it the run's outcome.
+        systemd: gives the supervisor a scope of its own.
         processes: of this host.
     """
     folder = layout.run(order.run, order.attempt)
@@ -94,7 +94,7 @@ def start_supervisor(
     systemd: Systemd = WITHOUT_SYSTEMD,
     processes: Processes = HERE,
 ) -> AgentReply:
-    """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
+    """Leave a supervisor behind, unless the attempt has one; it inherits the locks."""
     duty = FileLock.acquire(folder.duty_lock)
     if duty is None:
         return _started(order, int(holder(folder.duty_lock).get("pid") or 0))

@@ -1,9 +1,9 @@
-"""One attempt of one run, from claim to outcome.
+"""Supervises one attempt of one run, from claim to outcome.
 
-The order is the promise: claim the attempt; fetch and verify the code; start the script; watch it, with log, status
-and checkpoints going to the bucket beside it; after its end send what is left; free the host; and write the outcome
-last of all. Whatever goes wrong with our part is in the outcome too. A supervisor that finds that an earlier one of the
-same attempt has already started the script goes on from there.
+The order is the promise: claim the attempt; fetch and verify the code; start the script; watch it while log, status and
+checkpoints go to the bucket; after its end send the rest; free the host; and write the outcome last of all. An error of
+the agent's own part ends in the outcome too. A supervisor that finds the script started by an earlier one of the same
+attempt continues from there.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Supervisor:
     """Supervises one attempt.
 
     Args:
-        assignment: what to supervise.
+        assignment: the attempt.
         environ: the host's environment, which the script inherits.
         metadata: of the host, for the notice that a spot host gets.
-        host_lock: taken by whoever started us; None when the script that we are to adopt holds it.
-        stopper: where requests to end the run arrive.
+        host_lock: inherited from `start`; None when a script that already runs holds it.
+        stopper: receives requests to end the run.
         clock: for all times.
         processes: of this host.
         threads: for what goes on beside the script.
@@ -91,7 +91,7 @@ class Supervisor:
         self._spot = Repeater("spot", watcher.poll, period_seconds=SPOT_POLL_SECONDS, threads=threads)
 
     def supervise(self) -> bool:
-        """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
+        """Bring the attempt to its end; False when it is another host's or already over.
 
         Raises:
             AgentError: the outcome could not be written in an hour of trying; it lies in the state folder.
@@ -104,11 +104,11 @@ class Supervisor:
                 return False
             ending = self._work()
         except AgentError as error:
-            logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
+            logger.error("%s", error)  # noqa: TRY400  the message is complete; a traceback adds nothing
             self._publisher.print_note(str(error))
-            # What was interrupted on request has not failed.
+            # An attempt that was interrupted on request has not failed.
             ending = self._ending(None) if self._stopper.request else Ending(failure=str(error))
-        except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
+        except Exception as error:  # the agent's outermost boundary: a bug must end in an outcome too
             logger.exception("a bug of the agent")
             ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
         self._publisher.finish_log()
@@ -117,7 +117,7 @@ class Supervisor:
         return True
 
     def _begin(self) -> datetime:
-        """When the attempt began: now, or when an earlier agent of it did."""
+        """Return when the attempt began: now, or when an earlier agent of it did."""
         record = read_record(self._layout.state / "begun.json")
         if record is None:
             record = {"at": self._clock.now().timestamp()}
@@ -146,7 +146,7 @@ class Supervisor:
         return bool(other == self._assignment.host)
 
     def _work(self) -> Ending:
-        """Everything between claim and outcome, with log and status going out beside it."""
+        """Do everything between claim and outcome, while log and status are published."""
         self._publisher.start()
         self._spot.start()
         self._spec = spec = self._read_spec()
@@ -163,7 +163,7 @@ class Supervisor:
         return self._ending(status)
 
     def _read_spec(self) -> RunSpec:
-        """From the bucket, and from the copy of it when an earlier agent has read it: it may be away just now."""
+        """Read the spec from the copy that an earlier agent left, else from the bucket, which may be away just now."""
         copy = self._layout.state / "spec.json"
         document = read_record(copy)
         if document is None:
@@ -175,7 +175,7 @@ class Supervisor:
         return spec
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
-        """Prepare and start the script; None when the run was stopped before."""
+        """Prepare and start the script; None when the run was stopped before that."""
         self._publisher.take_leftovers(spec)
         plan = Preparation(
             spec,
@@ -197,7 +197,7 @@ class Supervisor:
         return TrainingProcess.find(self._layout.state, self._processes)
 
     def _watch(self, process: TrainingProcess, spec: RunSpec | None) -> ExitStatus:
-        """Wait for the script's end, and bring it about when it is asked for or a limit is passed."""
+        """Wait for the script's end, and end it on a request or when it exceeds a limit."""
         guard = self._guard(process, spec) if spec else None
         while (status := process.poll()) is None:
             if guard and self._stopper.request is None and (excess := guard.poll()):
@@ -212,7 +212,7 @@ class Supervisor:
         return status
 
     def _note_stop(self) -> bool:
-        """Write down that the script is told to end, before it is: a successor must not take its 0 for a success."""
+        """Record that the script is told to end, before it is: a successor must not take its 0 for a success."""
         request = self._stopper.request
         if request is not None and not self._stop_noted:
             self._stop_noted = True
@@ -233,14 +233,14 @@ class Supervisor:
         self._stopper.ask(cause, detail, grace_seconds=grace_seconds)
 
     def _on_notice(self, notice: Notice, left: float) -> None:
-        """EC2 takes the host back: give the script what time can be spared from the sending."""
+        """Give the script the time that the upload leaves before EC2 takes the host back."""
         self._publisher.host_ends_at = self._clock.monotonic() + left
         grace = grace_for(left, self._publisher.upload_seconds)
         detail = f"EC2 takes the spot host back ({notice.action} at {stamp(notice.at)})"
         self._end(Cause.SPOT, detail, grace_seconds=grace)
 
     def _on_recommendation(self) -> None:
-        self._publisher.print_note("EC2 recommends to leave this spot host: it is at an elevated risk of interruption")
+        self._publisher.print_note("EC2 recommends to leave this spot host: it has an elevated risk of interruption")
 
     def _ending(self, status: ExitStatus | None) -> Ending:
         request = self._stopper.delivered if status else self._stopper.request
@@ -253,14 +253,14 @@ class Supervisor:
         )
 
     def _detail_of(self, request: StopRequest) -> str:
-        """Why it was ended, and for a spot host how much of the work that was done is lost."""
+        """Return why it was ended, and for a spot host how many steps are lost."""
         reached, kept = self._publisher.metrics.last_step, self._publisher.progress.last_step
         if request.cause is not Cause.SPOT or reached is None:
             return request.detail
         return f"{request.detail}; {max(0, reached - (kept or 0))} steps lost after step {kept or 0}"
 
     def _abandon(self, failure: str) -> Ending:
-        """End a script that we cannot go on watching, rather than leave it running with nobody to tell."""
+        """End a script that the agent cannot watch any longer, rather than leave it running without a record."""
         process = self._find_process()
         if process is None:
             return Ending(failure=failure)
@@ -268,14 +268,14 @@ class Supervisor:
         return self._ending(self._watch(process, None))
 
     def _close(self, ending: Ending) -> None:
-        """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
+        """Free the host and write the outcome, in this order: who sees the outcome can start the next run."""
         self._publisher.free_host()
         record = self._outcome(ending)
         self._keep("outcome.json", record)
         if self._host_lock is not None:
             self._host_lock.release()
         if self._publisher.fence.lost:
-            logger.warning("run %s is a later attempt's; its outcome is not ours to write", self._keys.run)
+            logger.warning("run %s is a later attempt's; its outcome is not written here", self._keys.run)
             return
         self._publish(record)
 
@@ -284,19 +284,19 @@ class Supervisor:
         self._keep(self._layout.published.name, {"at": stamp(self._clock.now())})
 
     def _keep(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write a record for a successor, if the disk has room; that there is none must not cost the outcome."""
+        """Write a record for a successor, if the disk has room; a full disk must not cost the outcome."""
         try:
             write_record(self._layout.state / name, record)
         except OSError as error:
             logger.warning("%s is not kept: %s", name, error)
 
     def _false_resume(self) -> list[str]:
-        """What to say when the script was given a checkpoint and began at the beginning all the same."""
+        """Return the remark on a script that was given a checkpoint and still began at the beginning."""
         given = (read_record(self._layout.state / "resumed.json") or {}).get("step")
         first = self._publisher.first_step
         if given is None or first is None or first > given:
             return []
-        return [f"it was to go on from step {given}, but began with step {first}"]
+        return [f"it was to resume from step {given}, but began with step {first}"]
 
     def _outcome(self, ending: Ending) -> dict[str, Any]:
         verdict = decide(ending, remarks=[*self._publisher.remarks, *self._false_resume()])

@@ -1,9 +1,9 @@
-"""Does one thing on this host for the laptop, and answers exactly: run a script, take a file, give a file.
+"""Runs a script, writes a file or reads a file on this host for the laptop, and replies exactly.
 
 The laptop sends this file's text inside the SSM command, with the order at its end. Run Command cuts output at 24,000
 characters, decodes it and shows none of it before the end; so output and files too large for one line of JSON go
 through the bucket, to keys and by addresses that the laptop signed for this one order. The host's own role is not
-used and needs no right for it. One file, standard library only; the last line printed is the answer.
+used and needs no right for it. One file, standard library only; the last line printed is the reply.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ExecReply = dict[str, Any]
 
 
 class ExecFailure(Exception):
-    """What went wrong, in one line, and its kind: a key of EXIT_CODES."""
+    """An error in one line, and its kind, a key of EXIT_CODES."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class ExecFailure(Exception):
 
 
 def main(order: ExecOrder) -> int:
-    """Carry out an order, print its answer and return the exit code."""
+    """Carry out an order, print its reply and return the exit code."""
     try:
         answer = {"run": run, "put": put, "get": get}[order["do"]](order)
     except ExecFailure as failure:
@@ -60,18 +60,18 @@ def main(order: ExecOrder) -> int:
     sys.stdout.flush()
     if answer.get("timed_out"):
         # What the script started is in our own process group, so that a cancelled command ends as a whole; hence so
-        # do we, now that everything is said.
+        # does this process, now that the reply is out.
         os.killpg(0, signal.SIGKILL)
     return int(answer["exit_code"])
 
 
 def failed(failure: ExecFailure) -> ExecReply:
-    """The answer to an order that could not be carried out."""
+    """Return the reply to an order that failed."""
     return {"failed": failure.kind, "message": str(failure), "exit_code": EXIT_CODES[failure.kind]}
 
 
 def run(order: ExecOrder) -> ExecReply:
-    """Run a shell script; its output goes to files, so that a child left behind holds up nobody."""
+    """Run a shell script; its output goes to files, so that a child left behind delays no reader."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         frames = Frames(order["post"], {"out": out, "err": err})
         try:
@@ -93,7 +93,7 @@ def run(order: ExecOrder) -> ExecReply:
 
 
 def attend(process: subprocess.Popen[bytes], seconds: float, frames: Frames | None) -> int | None:
-    """Wait for the end, sending what was said meanwhile; the return code, or None when the time was up."""
+    """Wait for the end while sending output; return the return code, or None when the time was up."""
     deadline = time.monotonic() + seconds
     next_frame = time.monotonic() + FRAME_SECONDS
     code = None
@@ -110,7 +110,7 @@ def attend(process: subprocess.Popen[bytes], seconds: float, frames: Frames | No
 
 
 class Frames:
-    """The output as numbered objects in the bucket: `00000001.out`, `00000002.err`, ... and the answer in `.end`.
+    """Sends output as numbered objects to the bucket: `00000001.out`, `00000002.err`, ... and the reply as `.end`.
 
     Args:
         post: the signed form for the objects, None when there is no bucket.
@@ -125,7 +125,7 @@ class Frames:
         self.lost = "" if post else "the output is longer than fits, and there is no bucket for it"
 
     def send(self) -> None:
-        """Send what was written since the last time; once that failed, nothing more, and `lost` says why."""
+        """Send the output since the last call; once that failed, send nothing more, and keep the reason in `lost`."""
         for name, stream in self._streams.items():
             while not self.lost:
                 body = os.pread(stream.fileno(), FRAME_BYTES, self._sent[name])
@@ -135,12 +135,12 @@ class Frames:
                 self._sent[name] += len(body)
 
     def end(self, answer: ExecReply) -> None:
-        """Send the answer as the last object."""
+        """Send the reply as the last object."""
         if not self.lost:
             self._frame("end", json.dumps(answer).encode())
 
     def summary(self) -> ExecReply:
-        """Sizes and hashes of the whole output, and the output itself when it is short."""
+        """Return sizes and hashes of the whole output, and the output itself when it is short."""
         answer: ExecReply = {"inline": True}
         for name, stream in self._streams.items():
             digest, size = digest_of(stream)
@@ -162,7 +162,7 @@ class Frames:
 
 
 def put(order: ExecOrder) -> ExecReply:
-    """Write a file: a draft beside it, checked, then renamed into place."""
+    """Write a file as a draft beside it, check it, and rename it into place."""
     target = place(order["path"], order["name"])
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -180,7 +180,7 @@ def put(order: ExecOrder) -> ExecReply:
 
 
 def content(order: ExecOrder) -> Iterator[bytes]:
-    """A file's bytes: from the order itself, else from the address in it."""
+    """Yield a file's bytes, from the order itself or from the address in it."""
     if order["inline"] is not None:
         yield zlib.decompress(base64.b64decode(order["inline"]))
         return
@@ -199,7 +199,7 @@ def content(order: ExecOrder) -> Iterator[bytes]:
 
 
 def pour(blocks: Iterator[bytes], stream: IO[bytes]) -> str:
-    """Write blocks down to the disk; the SHA-256 of what was written."""
+    """Write blocks through to the disk, and return their SHA-256."""
     digest = hashlib.sha256()
     for block in blocks:
         stream.write(block)
@@ -210,7 +210,7 @@ def pour(blocks: Iterator[bytes], stream: IO[bytes]) -> str:
 
 
 def get(order: ExecOrder) -> ExecReply:
-    """Give a file: in the answer when it is short, else through the bucket."""
+    """Send a file, in the reply when it is short, else through the bucket."""
     source = place(order["path"], "")
     try:
         if source.is_dir():
@@ -229,7 +229,7 @@ def get(order: ExecOrder) -> ExecReply:
 
 
 def place(path: str, name: str) -> Path:
-    """Where a path of the order is: relative ones are below the home, and a folder takes the file's name.
+    """Return the place of a path: relative ones are below the home, and a folder takes the file's name.
 
     A host of the local cloud that has no root of its own shares the machine's file system: there every path is below
     HOST_ROOT, and none may lead out of it.
@@ -247,13 +247,13 @@ def place(path: str, name: str) -> Path:
 
 
 def home() -> str:
-    """The home of the user (Python asks the system when, as under the SSM agent, there is no HOME), else the root."""
+    """Return the user's home (Python asks the system where, as under the SSM agent, HOME is not set), else the root."""
     found = str(Path("~").expanduser())
     return found if Path(found).is_dir() else "/"
 
 
 def digest_of(stream: IO[bytes]) -> tuple[str, int]:
-    """The SHA-256 and size of an open file, from its start."""
+    """Return the SHA-256 and size of an open file, from its start."""
     digest, size = hashlib.sha256(), 0
     for block in blocks_of(stream, None):
         digest.update(block)
@@ -262,7 +262,7 @@ def digest_of(stream: IO[bytes]) -> tuple[str, int]:
 
 
 def blocks_of(stream: IO[bytes], size: int | None) -> Iterator[bytes]:
-    """An open file's bytes from its start, at most `size` of them, however it grows meanwhile."""
+    """Yield an open file's bytes from its start, at most `size` of them, however it grows meanwhile."""
     at = 0
     while block := os.pread(stream.fileno(), BLOCK_BYTES if size is None else min(BLOCK_BYTES, size - at), at):
         yield block
@@ -270,12 +270,12 @@ def blocks_of(stream: IO[bytes], size: int | None) -> Iterator[bytes]:
 
 
 def packed(body: bytes) -> str:
-    """Bytes as text, small."""
+    """Return bytes as short text."""
     return base64.b64encode(zlib.compress(body)).decode()
 
 
 def post(form: dict[str, Any], name: str, blocks: Iterator[bytes] | list[bytes], size: int) -> None:
-    """Store an object by the form that the laptop signed.
+    """Post an object with the form that the laptop signed.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
     """
@@ -307,14 +307,14 @@ def post(form: dict[str, Any], name: str, blocks: Iterator[bytes] | list[bytes],
 
 
 def around(head: bytes, blocks: Iterator[bytes] | list[bytes], tail: bytes) -> Iterator[bytes]:
-    """A request's body in pieces."""
+    """Yield a request's body in pieces."""
     yield head
     yield from blocks
     yield tail
 
 
 def opened(url: str) -> tuple[http.client.HTTPConnection, str]:
-    """A connection for an address, straight (a signature is for one address only), and the path to ask there."""
+    """Return a direct connection to an address (a signature is for one address only), and the path to request."""
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -322,12 +322,12 @@ def opened(url: str) -> tuple[http.client.HTTPConnection, str]:
 
 
 def code_in(body: bytes) -> str:
-    """S3's own word in an answer."""
+    """Return S3's error code in an answer."""
     return body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode(errors="replace")
 
 
 def explained(error: OSError, path: Path) -> ExecFailure:
-    """What the system said of a path."""
+    """Return the system's error about a path as a failure of the order."""
     kinds = {
         errno.ENOENT: "missing",
         errno.ENOTDIR: "missing",

@@ -151,8 +151,8 @@ def test_a_checkpoint_that_was_cut_in_the_bucket_is_passed_over_for_the_one_befo
     assert found is not None
     assert (found.step, found.path.read_bytes()) == (1, WHOLE)
     assert said == [
-        f"checkpoint {keys.manifest(2)} is passed over: c_2.npz is not the file that was committed",
-        f"going on from step 1 of run {keys.run}",
+        f"checkpoint {keys.manifest(2)} is skipped: c_2.npz is not the file that was committed",
+        f"resuming from step 1 of run {keys.run}",
     ]
 
 
@@ -164,7 +164,7 @@ def test_files_without_a_manifest_are_no_checkpoint(host: Host) -> None:
     host.start(run)
 
     assert host.outcome(run)["last_step"] == 6
-    assert host.log(run).decode() == f"[runctl] going on from step 3 of run {first}\nfrom 3 True\n"
+    assert host.log(run).decode() == f"[runctl] resuming from step 3 of run {first}\nfrom 3 True\n"
 
 
 class WrongClock(Clock):

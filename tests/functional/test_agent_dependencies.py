@@ -121,8 +121,8 @@ def test_a_script_that_wants_a_newer_python_does_not_get_the_hosts_own(host: Hos
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [
-        ({}, None, "what requirements.txt asks for could not be installed"),
-        ({}, "/usr/bin:/bin", "requirements.txt says what the script needs, but this host has no uv"),
+        ({}, None, "the packages of requirements.txt could not be installed"),
+        ({}, "/usr/bin:/bin", "requirements.txt declares packages, but this host has no uv"),
     ],
     ids=["not-to-be-had", "no-uv"],
 )

@@ -21,7 +21,7 @@ def test_a_run_goes_on_from_the_newest_checkpoint_of_another(host: Host) -> None
     outcome = host.outcome(run)
 
     assert (outcome["cause"], outcome["last_step"], outcome["detail"]) == ("completed", 6, "")
-    assert host.log(run).decode() == f"[runctl] going on from step 3 of run {first}\nfrom 3 True\n"
+    assert host.log(run).decode() == f"[runctl] resuming from step 3 of run {first}\nfrom 3 True\n"
 
 
 def test_a_spoiled_checkpoint_is_passed_over_and_the_log_says_so(host: Host) -> None:
@@ -37,9 +37,9 @@ def test_a_spoiled_checkpoint_is_passed_over_and_the_log_says_so(host: Host) -> 
     assert host.outcome(run)["last_step"] == 4
     lines = host.log(run).decode().splitlines()
     assert lines == [
-        f"[runctl] checkpoint {keys.manifest(3)} is passed over: checkpoint_3.json is not the file that was committed",
-        f"[runctl] checkpoint {keys.manifest(2)} is passed over: {file['key']} is not in the bucket",
-        f"[runctl] going on from step 1 of run {first}",
+        f"[runctl] checkpoint {keys.manifest(3)} is skipped: checkpoint_3.json is not the file that was committed",
+        f"[runctl] checkpoint {keys.manifest(2)} is skipped: {file['key']} is not in the bucket",
+        f"[runctl] resuming from step 1 of run {first}",
         "from 1 True",
     ]
 
@@ -69,7 +69,7 @@ def test_without_any_checkpoint_it_begins_at_the_beginning_and_says_so(host: Hos
     host.start(run)
 
     assert host.outcome(run)["last_step"] == 3
-    assert b"has no checkpoint to go on from; starting from the beginning\nfrom 0 True" in host.log(run)
+    assert b"has no checkpoint to resume from; starting from the beginning\nfrom 0 True" in host.log(run)
 
 
 def test_a_resume_that_did_not_resume_is_in_the_outcome(host: Host) -> None:
@@ -77,7 +77,7 @@ def test_a_resume_that_did_not_resume_is_in_the_outcome(host: Host) -> None:
 
     outcome = host.train({"train.py": SAVE + "save(1)\nsave(2)\n"}, **resume(first))
 
-    assert (outcome["cause"], outcome["detail"]) == ("completed", "it was to go on from step 3, but began with step 1")
+    assert (outcome["cause"], outcome["detail"]) == ("completed", "it was to resume from step 3, but began with step 1")
 
 
 def test_cancel_ends_the_run_and_leaves_the_host_free(host: Host) -> None:

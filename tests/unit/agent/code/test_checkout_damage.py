@@ -70,7 +70,7 @@ def test_damaged_code_ends_a_run_before_it_starts_and_says_what_to_remove(host: 
 
 
 def test_a_pack_that_unpacks_without_end_is_not_unpacked(bucket: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(SnapshotError, match="begins no content"):
+    with pytest.raises(SnapshotError, match="does not begin a content"):
         get(bucket, put(bucket, {"a": "x"}, pack=gzip.compress(b"0" * 200_000_000, 1)), tmp_path)
 
 

@@ -64,7 +64,7 @@ def test_an_installation_that_does_not_end_is_ended_and_said_to_be_too_slow(tmp_
         spool=tmp_path / "log", stopped=lambda: False, clock=clock,
     )  # fmt: skip
 
-    with pytest.raises(DependencyError, match=r"requirements.txt asks for was not installed within 30 minutes"):
+    with pytest.raises(DependencyError, match=r"requirements.txt were not installed within 30 minutes"):
         installer.install(needs, code=tmp_path, script="train.py")
 
     assert clock.seconds >= INSTALL_SECONDS

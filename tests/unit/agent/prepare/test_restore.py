@@ -65,7 +65,7 @@ def test_a_torn_file_that_was_committed_all_the_same_is_passed_over(
 
     assert found is not None
     assert found.step == 1
-    assert [line.rsplit(": ")[-1] for line in said[:1]] == ["c_2.json was committed, but it is no whole file"]
+    assert [line.rsplit(": ")[-1] for line in said[:1]] == ["c_2.json was committed, but is not a whole file"]
 
 
 def test_an_older_checkpoint_may_be_asked_for(bucket: Bucket, keys: RunKeys, tmp_path: Path) -> None:

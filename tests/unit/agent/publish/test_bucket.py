@@ -119,7 +119,7 @@ def test_an_error_says_which_call_on_which_key_and_what_came_back(bucket: Bucket
     with pytest.raises(BucketError, match="upload s3"):
         bucket.upload("k", tmp_path / "not there")
     bucket.write("text", b"{")
-    with pytest.raises(BucketError, match="holds no JSON"):
+    with pytest.raises(BucketError, match="is not valid JSON"):
         bucket.find_json("text")
     assert bucket.find_json("none") is None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from commands.completion import candidates
-from commands.frame import command
+from commands.cli.completion import candidates
+from commands.cli.task import command
 
 
 @command(noun="script")

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from commands.following import write
-from commands.frame import say, say_error
+from commands.cli.output import say, say_error
+from commands.run_view import write
 from remote.errors import Error, InputMissing, Interrupted, UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from commands.positional import Command, flags_of, inverse_of
+from commands.cli.positional import Command, flags_of, inverse_of
 
 
 def candidates(words: Sequence[str], commands: Mapping[str, Command], core: Sequence[str]) -> list[str]:

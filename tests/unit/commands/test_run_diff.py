@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.diff import SHOWN, _show
+from commands.run_diff import SHOWN, _show
 from contract.code_manifest import NOWHERE, Head, Manifest
 from remote.code.diff import compare
 from remote.records import RunSpec

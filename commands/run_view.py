@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from invoke.exceptions import Exit
 
-from commands import wording
-from commands.frame import emit, emit_line, print_facts, say
+from commands.cli import formats
+from commands.cli.output import emit, emit_line, print_facts, say
 from remote.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str | 
     return {
         "run": f"{run.id} ({run.spec.name})" if run.spec.name else run.id,
         "host": f"{run.spec.host.name} ({run.spec.host.instance_id})",
-        "state": wording.state(run.state(now), outcome.detail if outcome else ""),
-        "exit code": wording.number(outcome.exit_code if outcome else None),
-        "duration": wording.duration(run.duration_seconds(now)),
+        "state": formats.state(run.state(now), outcome.detail if outcome else ""),
+        "exit code": formats.number(outcome.exit_code if outcome else None),
+        "duration": formats.duration(run.duration_seconds(now)),
         "checkpoint": f"step {run.last_step}, {last}" if last else "none",
-        "cost so far": wording.money(run.cost_usd(now)),
+        "cost so far": formats.money(run.cost_usd(now)),
     }
 
 

@@ -6,9 +6,10 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.frame import command, emit, print_facts, print_table, say
-from commands.runs import choose_run
+from commands.cli import formats, stacks
+from commands.cli.output import emit, print_facts, print_table, say
+from commands.cli.task import command
+from commands.run import choose_run
 
 if TYPE_CHECKING:
     from remote.code.diff import Change
@@ -26,7 +27,7 @@ def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> N
     from remote.code.diff import compare
     from remote.code.sent_manifests import read_manifest
 
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     specs = [choose_run(opened, name).spec for name in (run, other)]
     before, after = (read_manifest(opened.bucket, spec.snapshot.digest) for spec in specs)
     changes = compare(before, after)
@@ -95,7 +96,7 @@ def _text(value: Any) -> str:
 
 
 def _row(change: Change, name: str) -> list[str]:
-    sizes = [wording.size(entry.size) for entry in (change.before, change.after) if entry]
+    sizes = [formats.size(entry.size) for entry in (change.before, change.after) if entry]
     return [change.what, " -> ".join(dict.fromkeys(sizes)), name]
 
 

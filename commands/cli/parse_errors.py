@@ -15,7 +15,7 @@ from invoke.exceptions import ParseError
 from invoke.parser.context import ParserContext
 from invoke.parser.parser import ParseMachine
 
-from commands.positional import Rest, before_dashes, flags_of
+from commands.cli.positional import Rest, before_dashes, flags_of
 from remote.errors import UsageError
 
 _handle, _see_value = ParseMachine.handle, ParseMachine.see_value

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from commands.columns import fit, shorten
+from commands.cli.columns import fit, shorten
 
 
 @pytest.mark.parametrize(

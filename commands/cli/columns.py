@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
-from commands.frame import WIDTH
+from commands.cli.output import WIDTH
 
 ELLIPSIS = "…"
 GAP = 2  # between two columns

@@ -6,8 +6,9 @@ import datetime as dt
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.frame import SCHEMA, command, emit, print_facts, print_table, say
+from commands.cli import formats, output, stacks
+from commands.cli.output import SCHEMA, emit, print_facts, print_table, say
+from commands.cli.task import command
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -22,7 +23,7 @@ def hosts(c: Any, stack: str = "", json: bool = False) -> None:
 
     Example: inv hosts
     """
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     found = see_hosts(opened)
     if json:
         emit("hosts", stack=opened.name, items=[asdict(host) for host in found])
@@ -45,8 +46,8 @@ def print_hosts(found: list[Host]) -> None:
 
 
 def _row(host: Host) -> list[str | Text]:
-    reach = wording.state("online" if host.online else "offline")
-    return [host.name, host.instance_id, host.instance_type, host.market, wording.state(host.state), reach]
+    reach = formats.state("online" if host.online else "offline")
+    return [host.name, host.instance_id, host.instance_type, host.market, formats.state(host.state), reach]
 
 
 @command(
@@ -61,7 +62,7 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
     from remote.hosts.host import find_host
     from remote.hosts.power import start_host
 
-    opened = environment.open_stack(stack, access=environment.access_of(c))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c))
     started = start_host(opened, find_host(opened, host), wait=wait or resume)
     say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
     if resume:
@@ -116,7 +117,7 @@ def terminate(
     from remote.hosts.power import terminate_host
 
     if not dry_run:
-        environment.confirm(f"Terminate host {host}?", yes=yes)
+        output.confirm(f"Terminate host {host}?", yes=yes)
     opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, clock=Clock())
@@ -132,7 +133,7 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
     from remote.hosts.host import find_host
     from remote.runs.end import end_run, run_on
 
-    opened = environment.open_stack(stack, access=environment.access_of(c))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c))
     found = find_host(opened, host)
     run = run_on(opened, found) if found.running and not force else None
     if dry_run:
@@ -141,7 +142,7 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
     elif run:
         say("run", f"{run.id} is asked to save and end ...")
         outcome = end_run(opened, run, Clock())
-        say("run", f"{run.id} is {outcome.cause}, last step {wording.number(outcome.last_step)}")
+        say("run", f"{run.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
     return opened, found
 
 
@@ -154,22 +155,22 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
     from remote.hosts.agent_client import Orders
     from remote.hosts.host import find_host, require_running
 
-    opened = environment.open_stack(stack, access=environment.access_of(c))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c))
     found = find_host(opened, host)
     require_running(found)
     answer = Orders(opened, found.instance_id).give(["processes"])
     if json:
         emit("processes", host=found.name, instance_id=found.instance_id, **{**answer, "schema": SCHEMA})
         return
-    print_facts({"host": f"{found.name} ({found.instance_id})", "load": wording.load(answer["load"])})
+    print_facts({"host": f"{found.name} ({found.instance_id})", "load": formats.load(answer["load"])})
     print_table(
         ["PID", "CPU %", "MEMORY", "RUNNING", "COMMAND"],
         [
             [
                 str(one["pid"]),
                 f"{one['cpu_percent']:.0f}",
-                wording.size(one["memory_bytes"]),
-                wording.duration(one["seconds"]),
+                formats.size(one["memory_bytes"]),
+                formats.duration(one["seconds"]),
                 one["command"],
             ]
             for one in answer["processes"]

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from commands import columns, environment, wording
-from commands.following import as_item, follow_run, show_log, stream_run, summary
-from commands.frame import command, emit, print_table, say, say_error
+from commands.cli import columns, formats, stacks
+from commands.cli.output import emit, print_table, say, say_error
+from commands.cli.task import command
+from commands.run_view import as_item, follow_run, show_log, stream_run, summary
 from remote.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def list_(
         raise UsageError(f"--limit {limit} would show nothing", next_step="inv runs --limit 20")
     now = dt.datetime.now(dt.UTC)
     filters = read_filters(script=script, user=user, state=state, since=since, name=name, tags=tag, now=now)
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     found = search(opened.bucket, filters, limit, now)
     if json:
         emit("runs", stack=opened.name, items=[as_item(run, now) for run in found.runs])
@@ -65,7 +66,7 @@ def _print_runs(runs: Sequence[Run], now: dt.datetime) -> None:
     useless = {"NAME": not any(run.spec.name for run in runs), "HOST": len({row["HOST"] for row in rows}) < MANY}
     kept = [name for name in HEADINGS if not useless.get(name)]
     lines = columns.fit([{name: row[name] for name in kept} for row in rows], columns.room(), ELASTIC)
-    styles = [{"STATE": wording.COLOURS.get(run.state(now), "")} for run in runs]
+    styles = [{"STATE": formats.COLOURS.get(run.state(now), "")} for run in runs]
     print_table(
         kept,
         [
@@ -86,8 +87,8 @@ def _row(run: Run, now: dt.datetime) -> dict[str, str]:
         "USER": spec.created_by,
         "HOST": spec.host.name,
         "STATE": f"{run.state(now)} {code}" if code else run.state(now),
-        "TIME": wording.brief_duration(run.duration_seconds(now)),
-        "STEP": wording.number(run.last_step),
+        "TIME": formats.brief_duration(run.duration_seconds(now)),
+        "STEP": formats.number(run.last_step),
     }
 
 
@@ -101,7 +102,7 @@ def _say_what_is_left(found: Found, limit: int, *, filtered: bool) -> None:
             f"--limit {max(limit, found.looked_at) * 2} looks at so many",
         )
     elif filtered and not found.runs:
-        say("none", f"no such run; looked at {wording.count(found.looked_at, 'run')}")
+        say("none", f"no such run; looked at {formats.count(found.looked_at, 'run')}")
 
 
 @command(
@@ -131,7 +132,7 @@ def monitor(
     from remote.runs.log import read_selection
 
     selected = read_selection(tail=tail, since=since, grep=grep, now=dt.datetime.now(dt.UTC))
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     chosen = choose_run(opened, run, or_host=True)
     if not follow:
         show_log(opened, chosen, selected, as_json=json)

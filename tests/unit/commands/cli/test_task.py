@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from commands import environment
-from commands.frame import EXIT_CODES, as_known, as_typed, command, emit, print_facts, print_table
+from commands.cli import paths, stacks
+from commands.cli.output import as_typed, emit, print_facts, print_table
+from commands.cli.task import EXIT_CODES, as_known, command
 from localcloud.errors import NoAccess, NotAnswering, PortTaken
 from remote import errors
 
@@ -192,7 +193,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch) -> None:
 
     monkeypatch.setattr(Path, "home", nowhere)
     with pytest.raises(errors.ConfigError, match="has no home") as caught:
-        environment.state_dir()
+        paths.state_dir()
     assert "RUNCTL_STATE_DIR" in caught.value.next_step
 
 
@@ -207,13 +208,13 @@ def test_another_file_that_the_system_refuses_is_named_and_is_no_bug() -> None:
 def test_silence_is_the_local_clouds_only_where_this_process_has_spoken_to_it(monkeypatch) -> None:
     """newcomer m7."""
     silence = EndpointConnectionError(endpoint_url="http://127.0.0.1:9/bucket?list-type=2")
-    monkeypatch.setattr(environment, "_reached", ["http://127.0.0.1:9"])
+    monkeypatch.setattr(stacks, "_reached", ["http://127.0.0.1:9"])
     known = as_known(silence)
     assert known is not None
     assert known.message == "the local cloud at http://127.0.0.1:9 does not answer: nothing answers there"
     assert known.next_step == "inv local.up"
 
-    monkeypatch.setattr(environment, "_reached", [])
+    monkeypatch.setattr(stacks, "_reached", [])
     known = as_known(silence)
     assert known is not None
     assert "local cloud" not in known.message

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.watch import Watch
+from commands.train_watch import Watch
 from infra.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from commands.frame import console
+from commands.cli.output import console
 from remote.progress import SILENT, Meter
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from invoke.collection import Collection
 from invoke.parser.argument import Argument
 
-from commands.frame import WIDTH, as_typed, emit
-from commands.positional import Command, flags_of, inverse_of
+from commands.cli.output import WIDTH, as_typed, emit
+from commands.cli.positional import Command, flags_of, inverse_of
 
 COMMON = ("stack", "json", "yes", "dry_run")
 OTHERS = "Others"

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from commands import progress
+from commands.cli import progress
 from remote.progress import SILENT
 
 

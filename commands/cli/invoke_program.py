@@ -12,20 +12,22 @@ from collections.abc import Callable, Mapping
 from invoke.exceptions import Exit
 from invoke.program import Program
 
-from commands import completion, guide, usage
-from commands.frame import bounded
-from commands.positional import Command
+from commands.cli import completion, help_text, parse_errors
+from commands.cli.positional import Command
+from commands.cli.task import bounded
 from remote.errors import UsageError
 from remote.runs.arguments import after_double_dash
 
 FORMATS = ("flat", "nested", "json")
+_groups: dict[str, tuple[str, ...]] = {}
 
 _parse_core_args, _parse_tasks, _parse_cleanup = Program.parse_core_args, Program.parse_tasks, Program.parse_cleanup
 
 
-def speak() -> None:
-    """Make every program of this process ours."""
-    usage.refuse_in_our_words()
+def speak(groups: Mapping[str, tuple[str, ...]]) -> None:
+    """Make every program of this process ours; `groups` are the headings under which the commands are shown."""
+    _groups.update(groups)
+    parse_errors.refuse_in_our_words()
     Program.parse_core_args = _read_core  # type: ignore[method-assign, assignment]
     Program.parse_tasks = _read_commands  # type: ignore[method-assign, assignment]
     Program.parse_cleanup = _answer  # type: ignore[method-assign, assignment]
@@ -56,15 +58,15 @@ def _answer(program: Program) -> None:
 
 
 def _do(call: Callable[..., None], *args: object) -> None:
-    bounded(lambda: call(*args), as_json=usage.asks_for_json(sys.argv))
+    bounded(lambda: call(*args), as_json=parse_errors.asks_for_json(sys.argv))
 
 
 def _parsed(parse: Callable[[Program], None], program: Program) -> None:
     try:
         parse(program)
-    except usage.Refusal as refused:
+    except parse_errors.Refusal as refused:
         command = program.collection[refused.command] if refused.command else None
-        raise usage.explained(refused, getattr(command, "rest", None)) from None
+        raise parse_errors.explained(refused, getattr(command, "rest", None)) from None
 
 
 def _answer_in_our_words(program: Program) -> None:
@@ -86,17 +88,15 @@ def _answer_in_our_words(program: Program) -> None:
 
 def _show(program: Program, commands: Mapping[str, Command], name: str) -> None:
     """Show one command, the commands of one collection, or all."""
-    from commands.index import GROUPS
-
-    as_json = usage.asks_for_json(sys.argv)
+    as_json = parse_errors.asks_for_json(sys.argv)
     if name in commands and program.args.help.value:
-        show_command = guide.emit_command if as_json else guide.print_command
+        show_command = help_text.emit_command if as_json else help_text.print_command
         show_command(name, commands[name])
         return
-    found = [entry for entry in guide.entries(program.collection, GROUPS) if entry.is_in(name)]
+    found = [entry for entry in help_text.entries(program.collection, _groups) if entry.is_in(name)]
     if not found:
-        raise usage.not_a_command(name, list(commands), sys.argv[1:])
-    show_commands = guide.emit_commands if as_json else guide.print_commands
+        raise parse_errors.not_a_command(name, list(commands), sys.argv[1:])
+    show_commands = help_text.emit_commands if as_json else help_text.print_commands
     show_commands(found)
 
 

@@ -11,8 +11,8 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 from commands import index
-from commands.frame import command
-from commands.positional import Rest
+from commands.cli.positional import Rest
+from commands.cli.task import command
 
 
 @command(noun="script", rest=Rest("[-- ARGS...]", "the script's own options follow --"), limit="How many")

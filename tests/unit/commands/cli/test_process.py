@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from commands import process
+from commands.cli import process
 
 
 class Broken(io.StringIO):

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from commands import environment
+from commands.cli import paths
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that holds what proves runctl's own project."""
     (tmp_path / "infra").mkdir()
-    (tmp_path / environment.MARKER).write_text(environment.MARK)
+    (tmp_path / paths.MARKER).write_text(paths.MARK)
     (tmp_path / "Pulumi.yaml").write_text("name: runctl\nruntime: python\nmain: infra/\n")
     return tmp_path
 
 
 def test_this_checkout_is_runctls_own_project() -> None:
-    assert environment.is_own_project(ROOT)
-    assert not environment.is_installed()
+    assert paths.is_own_project(ROOT)
+    assert not paths.is_installed()
 
 
 def test_the_marker_and_the_name_make_a_project_ours(folder: Path) -> None:
-    assert environment.is_own_project(folder)
+    assert paths.is_own_project(folder)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_without_one_of_them_it_is_somebody_elses(folder: Path, path: str, conte
     if content is not None:
         (folder / path).write_bytes(content)
 
-    assert not environment.is_own_project(folder)
+    assert not paths.is_own_project(folder)
 
 
 def test_the_nearest_project_of_ours_above_the_current_folder_is_used(
@@ -58,11 +58,11 @@ def test_the_nearest_project_of_ours_above_the_current_folder_is_used(
     (shop / "Pulumi.yaml").write_text("name: webshop\nruntime: nodejs\n")
     monkeypatch.chdir(shop)
 
-    assert environment.checkout() == folder
+    assert paths.checkout() == folder
 
 
 def test_elsewhere_it_is_the_one_around_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert environment.checkout() == ROOT
-    assert environment.bundle_path() == ROOT / "build/agent.pyz"
+    assert paths.checkout() == ROOT
+    assert paths.bundle_path() == ROOT / "build/agent.pyz"

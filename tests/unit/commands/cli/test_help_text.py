@@ -7,9 +7,9 @@ import json
 import pytest
 from invoke.collection import Collection
 
-from commands import guide
-from commands.frame import command
-from commands.positional import Rest
+from commands.cli import help_text
+from commands.cli.positional import Rest
+from commands.cli.task import command
 
 
 @command(
@@ -45,7 +45,7 @@ NAMESPACE = Collection(train, stop, runs=Collection(stop))
 
 
 def test_the_commands_stand_in_their_groups_in_that_order_and_the_others_last() -> None:
-    found = guide.entries(NAMESPACE, {"Hosts": ("stop",), "Training": ("train",)})
+    found = help_text.entries(NAMESPACE, {"Hosts": ("stop",), "Training": ("train",)})
 
     assert [(entry.group, entry.name) for entry in found] == [
         ("Hosts", "stop"),
@@ -55,19 +55,19 @@ def test_the_commands_stand_in_their_groups_in_that_order_and_the_others_last() 
 
 
 def test_a_line_of_the_overview_is_a_name_and_what_it_does(capsys) -> None:
-    guide.print_commands(guide.entries(NAMESPACE, {"Hosts": ("stop",)}))
+    help_text.print_commands(help_text.entries(NAMESPACE, {"Hosts": ("stop",)}))
     lines = capsys.readouterr().out.splitlines()
 
     assert lines[:3] == ["Usage: inv COMMAND [OPTIONS]", "Hosts", "  stop       Stop a host"]
 
 
 def test_the_usage_shows_nouns_in_capitals_and_optional_ones_in_brackets() -> None:
-    assert guide.usage("train", NAMESPACE["train"]) == "inv train [SCRIPT] [OPTIONS] [-- ARGS...]"
-    assert guide.usage("stop", NAMESPACE["stop"]) == "inv stop HOST [OPTIONS]"
+    assert help_text.usage("train", NAMESPACE["train"]) == "inv train [SCRIPT] [OPTIONS] [-- ARGS...]"
+    assert help_text.usage("stop", NAMESPACE["stop"]) == "inv stop HOST [OPTIONS]"
 
 
 def test_options_stand_under_the_headings_that_the_command_gives_them() -> None:
-    options = guide.options_of(NAMESPACE["train"])
+    options = help_text.options_of(NAMESPACE["train"])
 
     assert {title: [argument.name for argument in arguments] for title, arguments in options.items()} == {
         "What": ["script", "lr"],
@@ -79,7 +79,7 @@ def test_options_stand_under_the_headings_that_the_command_gives_them() -> None:
 
 def test_the_help_of_a_command_says_all_and_ends_with_the_example(capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    guide.print_command("train", NAMESPACE["train"])
+    help_text.print_command("train", NAMESPACE["train"])
     out = capsys.readouterr().out
 
     assert out.startswith("Usage: inv train [SCRIPT] [OPTIONS] [-- ARGS...]\n\nTrain a model.\n\nIt takes a while.\n")
@@ -94,9 +94,9 @@ def test_the_help_of_a_command_says_all_and_ends_with_the_example(capsys, monkey
 
 def test_a_help_text_is_there_every_time_it_is_asked_for(capsys) -> None:
     """Invoke takes the texts away from a task when its parser reads them."""
-    guide.print_command("train", NAMESPACE["train"])
+    help_text.print_command("train", NAMESPACE["train"])
     first = capsys.readouterr().out
-    guide.print_command("train", NAMESPACE["train"])
+    help_text.print_command("train", NAMESPACE["train"])
 
     assert capsys.readouterr().out == first
 
@@ -104,16 +104,16 @@ def test_a_help_text_is_there_every_time_it_is_asked_for(capsys) -> None:
 @pytest.mark.parametrize(("columns", "widest"), [("30", 48), ("300", 100)])
 def test_a_narrow_terminal_is_respected_and_a_wide_one_is_not_filled(columns, widest, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    guide.print_command("train", NAMESPACE["train"])
+    help_text.print_command("train", NAMESPACE["train"])
     out = capsys.readouterr().out
 
     assert max(len(line) for line in out.splitlines()) <= widest
 
 
 def test_the_same_is_there_as_documents(capsys) -> None:
-    guide.emit_command("train", NAMESPACE["train"])
+    help_text.emit_command("train", NAMESPACE["train"])
     one = json.loads(capsys.readouterr().out)
-    guide.emit_commands(guide.entries(NAMESPACE, {"Hosts": ("stop",)}))
+    help_text.emit_commands(help_text.entries(NAMESPACE, {"Hosts": ("stop",)}))
     all_of_them = json.loads(capsys.readouterr().out)
 
     assert (one["kind"], one["usage"]) == ("command", "inv train [SCRIPT] [OPTIONS] [-- ARGS...]")

@@ -6,32 +6,24 @@ become one clear line, the next command to type, and the number in `EXIT_CODES`.
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import functools
 import inspect
-import json as jsonlib
 import os
-import re
 import shlex
-import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.exceptions import Exit, UnexpectedExit
 
-from commands import process
-from commands.positional import Command, Rest
+from commands.cli import process
+from commands.cli.output import WIDTH, as_typed, emit, say_error
+from commands.cli.positional import Command, Rest
 from remote import errors
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
-SCHEMA = 1
-WIDTH = 100
 # How the system says that a file is not ours to use.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 # A followed run exits with the training process's own code; everything else with one of these.
@@ -128,18 +120,11 @@ def describe(error: errors.Error) -> dict[str, str]:
     return {"kind": error.kind, "message": as_typed(error.message), "next_step": as_typed(error.next_step)}
 
 
-def as_typed(text: str) -> str:
-    """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
-    program = Path(sys.argv[0])
-    ours = "runctl" in {program.stem, program.parent.name if program.stem == "__main__" else ""}
-    return re.sub(r"(?<![\w/.-])inv (?=[a-zA-Z-])", "runctl ", text) if ours else text
-
-
 def as_known(error: Exception) -> errors.Error | None:
     """The failure in our own words, whichever room or library it came from; None for a bug."""
     if isinstance(error, errors.Error):
         return error
-    from commands.environment import reached_local
+    from commands.cli.stacks import reached_local
     from localcloud.errors import LocalCloudError, NoAccess
     from remote.aws import as_error, as_silence
 
@@ -168,7 +153,7 @@ def _of_this_machine(error: OSError) -> errors.Error | None:
 
 def _refused(path: Path, error: OSError) -> errors.Error | None:
     """What it means that the system did not let us at a file, which may be one of the state folder's."""
-    from commands.environment import state_dir
+    from commands.cli.paths import state_dir
 
     folder, reason = state_dir(), f"{error.strerror}: {path}"
     is_inside = path == folder or folder in path.parents
@@ -206,7 +191,7 @@ def _keep_traceback(error: Exception) -> str:
 
 
 def _write_beside_the_state(text: str) -> Path:
-    from commands.environment import state_dir
+    from commands.cli.paths import state_dir
 
     path = state_dir() / "crash.log"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,83 +205,3 @@ def _write_temporarily(text: str) -> Path:
     with tempfile.NamedTemporaryFile("w", prefix="runctl-crash-", suffix=".log", delete=False) as file:
         file.write(text)
     return Path(file.name)
-
-
-def emit(kind: str, **data: Any) -> None:
-    """Print one JSON document in the one schema: `{"schema": 1, "kind": …, …}`."""
-    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, indent=2, default=_as_text))
-
-
-def emit_line(kind: str, **data: Any) -> None:
-    """Print one line of a JSON stream."""
-    print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, default=_as_text), flush=True)
-
-
-def _as_text(value: Any) -> str:
-    """What JSON has no type for; times as docs/contracts.md writes them."""
-    from remote.records import instant
-
-    return instant(value) if isinstance(value, dt.datetime) else str(value)
-
-
-def say(topic: str, text: str) -> None:
-    """Tell a person, on standard error, what was done: a short topic and the rest of the line."""
-    from rich.text import Text
-
-    console().print(Text.assemble((f"{topic:<12} ", "dim"), as_typed(text)), soft_wrap=True)
-
-
-def say_error(message: str, next_step: str) -> None:
-    """Tell a person what went wrong and what to type next."""
-    from rich.text import Text
-
-    console().print(Text.assemble(("error ", "bold red"), as_typed(message)), soft_wrap=True)
-    if next_step:
-        console().print(Text.assemble(("  next: ", "dim"), as_typed(next_step)), soft_wrap=True)
-
-
-@functools.cache
-def console() -> Any:
-    """Standard error for people: colours at a terminal and where FORCE_COLOR asks for them, motion only at one."""
-    return _console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
-
-
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
-    """Print a table that fits 100 columns on standard output; text is taken as it is, never as markup."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    _screen().print(table)
-
-
-def print_facts(facts: Mapping[str, str | Text], *, to_stderr: bool = False) -> None:
-    """Print aligned name and value lines; text is taken as it is, never as markup."""
-    from rich.text import Text
-
-    screen = console() if to_stderr else _screen()
-    width = max(len(name) for name in facts) + 2
-    for name, value in facts.items():
-        line = Text.assemble((f"{name:<{width}}", "dim"), value)
-        screen.print(line, soft_wrap=True, highlight=False)
-
-
-def _screen() -> Any:
-    """Standard output for people: as wide as the terminal, 100 columns where there is none."""
-    return _console(width=None if sys.stdout.isatty() else WIDTH)
-
-
-def _console(**options: Any) -> Any:
-    from rich.console import Console
-
-    made: Any = Console(highlight=False, **options)
-    made.on_broken_pipe = _unread  # rich would end the process with 1
-    return made
-
-
-def _unread() -> None:
-    raise BrokenPipeError

@@ -60,7 +60,7 @@ def _source() -> str:
 
     https://packaging.python.org/en/latest/specifications/direct-url/
     """
-    from commands.environment import is_installed
+    from commands.cli.paths import is_installed
 
     if not is_installed():
         return ""

@@ -8,7 +8,7 @@ import pytest
 from invoke.collection import Collection
 from invoke.program import Program
 
-from commands.positional import Command, words_of
+from commands.cli.positional import Command, words_of
 
 
 @pytest.mark.parametrize(

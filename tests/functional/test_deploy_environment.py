@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from localcloud import daemon, deployer
 from localcloud.deployer import DeployError, Event, EventKind, Result, run
 from localcloud.deployer.state import StackState, state_path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +73,11 @@ class Cloud:
                 )
                 self._clients[service] = self._session.client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
             return self._clients[service]
+
+    @cached_property
+    def account(self) -> str:
+        """Return the account's number."""
+        return str(self.client("sts").get_caller_identity()["Account"])
 
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
         """Ask again and again, ever more slowly, until `reached` is true.

@@ -18,7 +18,7 @@ NAME_SUFFIX_LENGTH = 7  # as Pulumi's: https://www.pulumi.com/docs/concepts/reso
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What the cloud made: its id, and the properties that only the cloud knows."""
+    """A resource that the cloud has made: its id, and the properties that only the cloud knows."""
 
     id: str
     computed: Values = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoName:
-    """Which property gets a generated name when the program gives none, and how long that may be."""
+    """The property that gets a generated name when the program sets none, and the longest name allowed."""
 
     key: str
     limit: int

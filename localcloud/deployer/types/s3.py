@@ -153,7 +153,7 @@ class BucketPolicy(BucketSetting):
 
     def values(self, cloud: Cloud, found: Values, outputs: Values) -> Values:
         read = super().values(cloud, found, outputs)
-        # A statement that `loopback_policy` left out is not one that somebody has removed.
+        # A statement that `loopback_policy` left out was not removed behind the deployer's back.
         as_declared = read["policy"] == loopback_policy(outputs["policy"])
         return {**read, "policy": outputs["policy"]} if as_declared else read
 

@@ -82,7 +82,7 @@ class TableType(ResourceType):
         deleter: the call that deletes it.
         member: where creator and reader have the description in their answers; empty for the whole answer.
         id_format: the id, composed of inputs, such as `{role}:{name}`.
-        keys: the properties that say in every call which resource is meant; `id` is one that AWS gives.
+        keys: the properties that say in every call which resource is meant; `id` is assigned by AWS.
         properties: the others that the creator takes.
         applied: those that calls of their own set, once it exists.
         computed: those that only the cloud knows.

@@ -373,7 +373,17 @@ def test_hand_made_rules_of_different_descriptions_are_read_apart(stage: Stage) 
     assert found["ingress"] == [first, second]
 
 
-def test_a_spot_host_reads_as_one_and_another_does_not(stage: Stage) -> None:
+def test_a_profile_whose_role_was_taken_out_by_hand_is_deleted(stage: Stage) -> None:
+    kind = type_of("aws:iam/instanceProfile:InstanceProfile")
+    inputs = {**stage.inputs("aws:iam/instanceProfile:InstanceProfile"), "name": "toy-emptied"}
+    made = kind.create(stage.cloud, inputs, stage.token())
+    stage.iam.remove_role_from_instance_profile(InstanceProfileName=made.id, RoleName=ROLE)
+    kind.delete(stage.cloud, made.id, {**inputs, **made.computed})
+
+    assert not kind.exists(stage.cloud, made.id, inputs)
+
+
+def test_a_host_on_demand_reads_without_market_options(stage: Stage) -> None:
     kind = type_of("aws:ec2/instance:Instance")
     inputs = {key: value for key, value in stage.inputs("aws:ec2/instance:Instance").items() if key != "subnetId"}
     on_demand = {key: value for key, value in inputs.items() if key != "instanceMarketOptions"}

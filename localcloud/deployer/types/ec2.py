@@ -208,6 +208,12 @@ class LaunchTemplate(Ec2Type):
         data = from_aws(TEMPLATE_DATA, newest["LaunchTemplateData"])
         return {**super().values(cloud, found, outputs), **from_aws((DESCRIPTION,), newest), **data}
 
+    def tags(self, cloud: Cloud, found: Values, outputs: Values) -> dict[str, str]:
+        del outputs
+        # moto 5.2 describes a template with the tags of its creation.
+        which = [{"Name": "resource-id", "Values": [found["LaunchTemplateId"]]}]
+        return tag_mapping(cloud.client("ec2").describe_tags(Filters=which)["Tags"])
+
     def arguments(self, inputs: Values) -> dict[str, Any]:
         return {**super().arguments(inputs), **_version(inputs)}
 

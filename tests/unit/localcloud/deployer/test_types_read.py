@@ -341,9 +341,59 @@ def test_a_type_reads_what_has_changed_since(stage: Stage, token: str) -> None:
     assert {key: found.get(key) for key in expected if not declared_in(expected[key], found.get(key))} == {}
 
 
+OTHER_TAGS = {"tagsAll": {"runctl:stack": "toy", "owner": "team"}}
+UPDATES: dict[str, dict[str, Any]] = {
+    "aws:iam/role:Role": {
+        "description": "",
+        "assumeRolePolicy": json.dumps({**json.loads(TRUST), "Id": "other"}),
+        **OTHER_TAGS,
+    },
+    "aws:iam/rolePolicy:RolePolicy": {"policy": OTHER_POLICY},
+    "aws:iam/instanceProfile:InstanceProfile": {"role": None, **OTHER_TAGS},
+    "aws:s3/bucket:Bucket": OTHER_TAGS,
+    "aws:s3/bucketVersioning:BucketVersioning": {"versioningConfiguration": {"status": "Suspended"}},
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": {
+        "rules": [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": "k"}}]
+    },
+    "aws:s3/bucketPolicy:BucketPolicy": {"policy": BUCKET_POLICY.replace("List", "Delete")},
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": {"blockPublicAcls": False},
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": {"rule": {"objectOwnership": "ObjectWriter"}},
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
+        "rules": [{"id": "x", "status": "Enabled", "filter": {"prefix": ""}, "expiration": {"days": 1}}]
+    },
+    "aws:s3/bucketObjectv2:BucketObjectv2": {"contentType": "text/plain", **OTHER_TAGS},
+    "aws:ecr/repository:Repository": {
+        "imageScanningConfiguration": {"scanOnPush": False},
+        "imageTagMutability": "IMMUTABLE",
+        **OTHER_TAGS,
+    },
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": {"policy": EXPIRE_SOONER},
+    "aws:ec2/securityGroup:SecurityGroup": {"ingress": [SSH], "egress": [OUT], **OTHER_TAGS},
+    "aws:ec2/launchTemplate:LaunchTemplate": {"userData": "eQ==", "description": "another", **OTHER_TAGS},
+    "aws:ec2/instance:Instance": {"instanceType": "t3.medium", **OTHER_TAGS},
+    "aws:ebs/volume:Volume": {"size": 2, **OTHER_TAGS},
+}
+
+
+@pytest.mark.parametrize("token", sorted(UPDATES))
+def test_a_type_reads_what_it_updated(stage: Stage, token: str) -> None:
+    kind, old = type_of(token), stage.inputs(token)
+    if token == "aws:ec2/instance:Instance":  # a one-time spot host cannot stop, which a new type takes
+        del old["instanceMarketOptions"]
+    new = {**old, **UPDATES[token]}
+    made = kind.create(stage.cloud, old, stage.token())
+    outputs = {**new, **made.computed, **kind.update(stage.cloud, made.id, old, new)}
+    found = kind.read(stage.cloud, made.id, outputs)
+    kind.delete(stage.cloud, made.id, outputs)
+
+    assert found is not None
+    assert {key for key in outputs if key not in ONLY_OURS and not declared_in(outputs[key], found.get(key))} == set()
+    assert not kind.taggable or found["tagsAll"] == new["tagsAll"]
+
+
 def test_every_type_that_can_change_in_place_is_among_the_changes() -> None:
     fixed = {"aws:iam/rolePolicyAttachment:RolePolicyAttachment", "aws:ec2/volumeAttachment:VolumeAttachment"}
-    assert set(CHANGES) == set(KNOWN) - fixed
+    assert set(CHANGES) == set(UPDATES) == set(KNOWN) - fixed
 
 
 def test_a_policy_for_tls_only_reads_as_it_was_declared(stage: Stage) -> None:

@@ -91,7 +91,7 @@ class Record:
         missing = [path + known.name for known in fields if known.name not in data and _is_required(known)]
         if missing:
             raise RecordError(f"it lacks {', '.join(missing)}")
-        kinds = _kinds(cls)
+        kinds = _kinds(typing.cast("Any", cls))
         read = {
             known.name: _read(data[known.name], kinds[known.name], known.metadata, path + known.name)
             for known in fields

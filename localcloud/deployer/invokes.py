@@ -1,4 +1,4 @@
-"""Functions of pulumi-aws that a program calls to look something up, answered from the local cloud."""
+"""Answers the lookup functions of pulumi-aws, such as `aws.get_region`, from the local cloud."""
 
 from __future__ import annotations
 

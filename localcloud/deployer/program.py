@@ -22,7 +22,7 @@ PARALLEL = 8
 def run(
     project: Project, stack: str, config: Mapping[str, str], monitor: Monitor, console: Console, *, preview: bool
 ) -> None:
-    """Run the program to its end; what it raises is raised here, after steps under way have finished.
+    """Run the program to its end; its exception is raised here, after steps under way have finished.
 
     Changes this process's working directory and import path, as the language host does, so it needs a process of its
     own.

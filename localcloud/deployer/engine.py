@@ -22,7 +22,7 @@ from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Operation
 from localcloud.deployer.graph import deletion_order, dragged_along
 from localcloud.deployer.plan import Decision, Declaration, checked_inputs, decide, generated_name
-from localcloud.deployer.state import Pending, Resource, StackState
+from localcloud.deployer.stack.state import Pending, Resource, StackState
 from localcloud.deployer.types import KNOWN, type_of
 from localcloud.deployer.types.base import Made, ResourceType
 from localcloud.deployer.values import mark_secrets, plain

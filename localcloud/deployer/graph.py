@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 
 
 def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> list[Resource]:

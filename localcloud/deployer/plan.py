@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.deployer.events import Operation
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 from localcloud.deployer.types.base import NAME_SUFFIX_LENGTH, AutoName
 from localcloud.deployer.values import has_secret, plain
 

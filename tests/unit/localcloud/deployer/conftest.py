@@ -14,7 +14,7 @@ from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.events import Event
 from localcloud.deployer.plan import Declaration
-from localcloud.deployer.state import Scratch, StackState
+from localcloud.deployer.stack.state import Scratch, StackState
 from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values
 
 THING = "toy:index/thing:Thing"

@@ -6,7 +6,7 @@ import pytest
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapping
 from localcloud.deployer.errors import CloudAway, DeployError
-from localcloud.deployer.leftovers import leftovers
+from localcloud.deployer.stack.leftovers import leftovers
 from tests.unit.localcloud.deployer.conftest import refused
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, resource_pb2
 
-from localcloud.deployer import invokes
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.errors import UnknownType
 from localcloud.deployer.events import Event, EventKind, Listener
 from localcloud.deployer.plan import Declaration, answer
+from localcloud.deployer.program import invokes
 from localcloud.deployer.values import has_unknown, plain
 
 FEATURES = ("SECRETS", "RESOURCE_REFERENCES", "ALIAS_SPECS", "DELETED_WITH", "PARAMETERIZATION")

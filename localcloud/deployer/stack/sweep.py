@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine
-from localcloud.deployer.leftovers import Leftover, leftovers
+from localcloud.deployer.stack.leftovers import Leftover, leftovers
 from localcloud.deployer.types import ec2, ecr, iam, s3
 
 REGION = "us-east-1"

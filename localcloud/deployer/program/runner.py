@@ -13,8 +13,8 @@ import pulumi.runtime
 from pulumi.runtime.settings import Settings, configure
 from pulumi.runtime.stack import run_in_stack
 
-from localcloud.deployer.monitor import Console, Monitor
-from localcloud.deployer.project import Project
+from localcloud.deployer.program.monitor import Console, Monitor
+from localcloud.deployer.program.project import Project
 
 PARALLEL = 8
 

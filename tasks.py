@@ -1,6 +1,6 @@
 """Invoke looks for its commands here; they are listed in commands/index.py."""
 
-from commands import process
+from commands.cli import process
 
 process.prepare()
 

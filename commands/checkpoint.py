@@ -6,10 +6,11 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.frame import command, emit, print_facts, print_table, say
-from commands.progress import bar
-from commands.runs import RUN, RUN_OR_HOST, choose_run
+from commands.cli import formats, output, stacks
+from commands.cli.output import emit, print_facts, print_table, say
+from commands.cli.progress import bar
+from commands.cli.task import command
+from commands.run import RUN, RUN_OR_HOST, choose_run
 from remote.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def show(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "",
     print_facts({**facts, "manifest": f"s3://{opened.bucket.name}/{one.key}"})
     print_table(
         ["FILE", "SIZE", "SHA256"],
-        [[file["path"], wording.size(file["size"]), file["sha256"]] for file in one.manifest.files],
+        [[file["path"], formats.size(file["size"]), file["sha256"]] for file in one.manifest.files],
     )
 
 
@@ -115,11 +116,11 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
     """
     from remote.runs.checkpoints import push as push_one
 
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     chosen = choose_run(opened, run).id
     with bar("push") as meter:
         manifest = push_one(opened.bucket, chosen, Path(path), _number(step, chosen), dt.datetime.now(dt.UTC), meter)
-    say("pushed", f"step {manifest.step} of run {chosen}, {wording.size(manifest.size)}")
+    say("pushed", f"step {manifest.step} of run {chosen}, {formats.size(manifest.size)}")
     if json:
         emit("pushed", run=chosen, step=manifest.step, files=manifest.files)
 
@@ -142,7 +143,7 @@ def prune(
     steps = {"keep": [one.step for one in plan.keep], "remove": [one.step for one in plan.remove]}
     say("plan" if dry_run else "prune", f"run {chosen.id}: keep {_steps(plan.keep)}; remove {_steps(plan.remove)}")
     if not dry_run:
-        environment.confirm(f"Remove {len(plan.remove)} checkpoints?", yes=yes or not plan.remove)
+        output.confirm(f"Remove {len(plan.remove)} checkpoints?", yes=yes or not plan.remove)
         carry_out(opened.bucket, plan)
     if json:
         emit("prune", run=chosen.id, done=not dry_run, **steps)
@@ -154,7 +155,7 @@ def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]
 
     if run and host:
         raise UsageError("a run and --host name two things", next_step=f"inv checkpoint.list {run}")
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     if host:
         chosen = latest_run_on(opened.bucket, host, dt.datetime.now(dt.UTC))
     else:
@@ -177,7 +178,7 @@ def _number(step: str, run: str) -> int | None:
 def _row(one: Checkpoint, now: dt.datetime) -> list[str]:
     names = [file["path"] for file in one.manifest.files]
     shown = names[0] if len(names) == 1 else f"{len(names)} files"
-    return [str(one.step), wording.size(one.manifest.size), _age(one, now), _metrics(one), shown]
+    return [str(one.step), formats.size(one.manifest.size), _age(one, now), _metrics(one), shown]
 
 
 def _item(one: Checkpoint, now: dt.datetime) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def _verdict(one: Verdict) -> dict[str, Any]:
 
 
 def _verdict_row(one: Verdict) -> list[str | Text]:
-    state = wording.state("valid" if one.valid else "corrupt")
+    state = formats.state("valid" if one.valid else "corrupt")
     return [str(one.checkpoint.step), state, "; ".join(one.problems) or "-"]
 
 
@@ -206,7 +207,7 @@ def _steps(found: tuple[Checkpoint, ...]) -> str:
 
 
 def _age(one: Checkpoint, now: dt.datetime) -> str:
-    return wording.duration(max(0.0, (now - one.committed_at).total_seconds()))
+    return formats.duration(max(0.0, (now - one.committed_at).total_seconds()))
 
 
 def _metrics(one: Checkpoint) -> str:

@@ -2,12 +2,11 @@
 
 from invoke.collection import Collection
 
-from commands import checkpoint, dialect, diff, hosts, local, resume, runs, shell, stack, status, sync, train
+from commands import checkpoint, host, local, resume, run, run_diff, shell, stack, status, sync, train
+from commands.cli import invoke_program
 
-dialect.speak()
-
-runs_collection = Collection(diff.diff)
-runs_collection.add_task(runs.list_, default=True)  # `inv runs` too
+runs_collection = Collection(run_diff.diff)
+runs_collection.add_task(run.list_, default=True)  # `inv runs` too
 sync_collection = Collection(sync.plan)
 sync_collection.add_task(sync.send, default=True)  # `inv sync HOST` too
 
@@ -17,13 +16,13 @@ namespace = Collection(
     stack.preview,
     stack.outputs,
     train.train,
-    runs.monitor,
+    run.monitor,
     status.status,
-    hosts.hosts,
-    hosts.start,
-    hosts.stop,
-    hosts.terminate,
-    hosts.processes,
+    host.hosts,
+    host.start,
+    host.stop,
+    host.terminate,
+    host.processes,
     shell.exec_,
     shell.ssh,
     shell.push,
@@ -53,3 +52,4 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Environment": ("up", "preview", "outputs", "down"),
     "Local cloud": ("local.up", "local.status", "local.interrupt", "local.down"),
 }
+invoke_program.speak(GROUPS)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from commands import environment
-from commands.frame import as_typed, command, emit, print_facts, say
+from commands.cli import paths, stacks
+from commands.cli.local_cloud import find, lost_in_words, start
+from commands.cli.output import as_typed, emit, print_facts, say
+from commands.cli.task import command
 
 if TYPE_CHECKING:
-    from localcloud.daemon import Address, Lost
+    from localcloud.daemon import Address
 
 
 @command(port="The port on 127.0.0.1 (default: the last one if free, else any)")
@@ -37,9 +38,9 @@ def status(c: Any, json: bool = False) -> None:
         emit("local", up=address is not None, url=url, pid=pid, lost=_as_item(address))
         return
     state = f"up at {address.url}, process {address.pid}" if address else "down; inv local.up starts it"
-    facts = {"local cloud": state, "state": str(environment.local_dir())}
+    facts = {"local cloud": state, "state": str(paths.local_dir())}
     if address and address.lost:
-        facts["saved state"] = _in_words(address.lost)
+        facts["saved state"] = lost_in_words(address.lost)
     print_facts({name: as_typed(value) for name, value in facts.items()})
 
 
@@ -51,7 +52,7 @@ def down(c: Any, json: bool = False) -> None:
     """
     from localcloud import daemon
 
-    stopped = daemon.stop(environment.local_dir())
+    stopped = daemon.stop(paths.local_dir())
     say("local cloud", "stopped" if stopped else "was not up")
     if json:
         emit("local", up=False, stopped=stopped)
@@ -68,8 +69,8 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
     from remote.units import parse_duration
 
     seconds = parse_duration(notice, "--notice")
-    address = environment.require_local()
-    found = find_host(environment.open_stack(environment.LOCAL), host)
+    address = stacks.require_local()
+    found = find_host(stacks.open_stack(paths.LOCAL), host)
     answer = daemon.call(
         address,
         "POST",
@@ -79,30 +80,6 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
     say("interrupted", f"{found.name} ({found.instance_id}) has its notice and ends in {seconds:.0f} s")
     if json:
         emit("interruption", host=found.name, instance_id=found.instance_id, **answer)
-
-
-def start(port: int = 0) -> tuple[Address, bool]:
-    """Start the local cloud unless it is up, and say what it has lost; the bool says whether this call started it."""
-    from localcloud import daemon
-
-    address, started = daemon.start(environment.local_dir(), port=port, tell=partial(say, "waiting"))
-    if started and address.lost:
-        say("saved state", _in_words(address.lost))
-    return address, started
-
-
-def find() -> Address | None:
-    """Where the local cloud is, None when it is not up; says so when that takes long."""
-    from localcloud import daemon
-
-    return daemon.find(environment.local_dir(), tell=partial(say, "waiting"))
-
-
-def _in_words(lost: Lost) -> str:
-    return (
-        f"could not be read: {lost.reason}; it was put aside as {lost.path}; "
-        "buckets, hosts and runs start empty; inv up makes the environment again"
-    )
 
 
 def _as_item(address: Address | None) -> dict[str, str] | None:

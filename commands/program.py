@@ -8,7 +8,7 @@ from pathlib import Path
 
 from invoke.program import Program
 
-from commands import environment, process
+from commands.cli import paths, process
 from commands.index import namespace
 
 NAMES = ("inv", "runctl")
@@ -20,7 +20,7 @@ class Commands(Program):
     def parse_collection(self) -> None:
         """Take up the checkout's settings, as Invoke does when it finds its commands on the disk."""
         super().parse_collection()
-        root = environment.checkout()
+        root = paths.checkout()
         if Path.cwd().is_relative_to(root):
             self.config.set_project_location(root)
             self.config.load_project()

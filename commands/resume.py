@@ -7,10 +7,11 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.following import finish_with
-from commands.frame import command, emit, say
-from commands.runs import RUN, choose_run
+from commands.cli import formats, stacks
+from commands.cli.output import emit, say
+from commands.cli.task import command
+from commands.run import RUN, choose_run
+from commands.run_view import finish_with
 
 if TYPE_CHECKING:
     from remote.runs.run import Run
@@ -31,7 +32,7 @@ def resume(
 
     Example: inv resume
     """
-    opened = environment.open_stack(stack, access=environment.access_of(c, transport))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport))
     chosen = choose_run(opened, run)
     go_on(opened, chosen, host or chosen.spec.host.name, wait=wait, dry_run=dry_run, as_json=json)
 
@@ -96,12 +97,12 @@ def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: 
     from contract.clock import Clock
     from remote.runs.end import end_run
 
-    opened = environment.open_stack(stack, access=environment.access_of(c))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c))
     chosen = choose_run(opened, run)
     if dry_run:
         say("plan", f"end run {chosen.id} on {chosen.spec.host.name}, which is {chosen.state(dt.datetime.now(dt.UTC))}")
         return
     outcome = end_run(opened, chosen, Clock())
-    say("run", f"{chosen.id} is {outcome.cause}, last step {wording.number(outcome.last_step)}")
+    say("run", f"{chosen.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
     if json:
         emit("run", **asdict(outcome))

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.frame import command, emit, say
-from commands.positional import Rest
-from commands.progress import bar
+from commands.cli import formats, stacks
+from commands.cli.output import emit, say
+from commands.cli.positional import Rest
+from commands.cli.progress import bar
+from commands.cli.task import command
 from remote.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def parse_remote(text: str) -> tuple[str, str]:
 
 
 def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer, *, as_json: bool) -> None:
-    say(topic, f"{what}, {wording.size(done.bytes)}, SHA-256 {done.sha256[:12]}")
+    say(topic, f"{what}, {formats.size(done.bytes)}, SHA-256 {done.sha256[:12]}")
     if as_json:
         emit("transfer", host=host, transport=carrier.name, **asdict(done))
 
@@ -158,7 +159,7 @@ def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> It
 def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple[Stack, Host]:
     from remote.hosts.host import find_host
 
-    opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport, identity))
     return opened, find_host(opened, host)
 
 

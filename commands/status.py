@@ -6,10 +6,11 @@ import datetime as dt
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.following import as_item
-from commands.frame import as_typed, command, emit, print_facts
-from commands.hosts import print_hosts, see_hosts
+from commands.cli import formats, stacks
+from commands.cli.output import as_typed, emit, print_facts
+from commands.cli.task import command
+from commands.host import print_hosts, see_hosts
+from commands.run_view import as_item
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,7 +28,7 @@ def status(c: Any, stack: str = "", json: bool = False) -> None:
     """
     from remote.runs.run import find_latest
 
-    opened = environment.open_stack(stack)
+    opened = stacks.open_stack(stack)
     now = dt.datetime.now(dt.UTC)
     hosts = see_hosts(opened)
     run = find_latest(opened.bucket, now)
@@ -57,15 +58,15 @@ def _facts(run: Run, now: dt.datetime) -> dict[str, str | Text]:
     status, outcome = run.status, run.outcome
     facts: dict[str, str | Text] = {
         "run": f"{run.id}  {run.spec.script} on {run.spec.host.name}",
-        "state": wording.state(run.state(now), outcome.detail if outcome else ""),
-        "duration": wording.duration(run.duration_seconds(now)),
+        "state": formats.state(run.state(now), outcome.detail if outcome else ""),
+        "duration": formats.duration(run.duration_seconds(now)),
         "checkpoint": f"step {run.last_step}" if run.last_step is not None else "none yet",
-        "cost so far": wording.money(run.cost_usd(now)),
+        "cost so far": formats.money(run.cost_usd(now)),
         "last line": (status.last_line if status else None) or "-",
     }
     if outcome:
-        return {**facts, "exit code": wording.number(outcome.exit_code)}
+        return {**facts, "exit code": formats.number(outcome.exit_code)}
     if status:
-        facts["state"] = wording.state(run.state(now), wording.progress("", status.progress).strip())
-        facts["load"] = wording.load(status.load)
+        facts["state"] = formats.state(run.state(now), formats.progress("", status.progress).strip())
+        facts["load"] = formats.load(status.load)
     return facts

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands import environment, wording
-from commands.frame import command, emit, print_facts, print_table, say
-from commands.progress import bar
+from commands.cli import formats, paths, stacks
+from commands.cli.output import emit, print_facts, print_table, say
+from commands.cli.progress import bar
+from commands.cli.task import command
 from remote.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -37,18 +38,18 @@ def send(
     from remote.hosts.host import find_host
 
     tree = _look(find_project(Path(project) if project else None), max_size)
-    opened = environment.open_stack(stack, access=environment.access_of(c, transport, identity))
+    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport, identity))
     found = find_host(opened, host)
     carrier, choice = reach(opened, found)
     say("transport", f"{choice.way}: {choice.why}")
     try:
-        sync = HostSync(carrier, found.instance_id, environment.state_dir() / "sent")
+        sync = HostSync(carrier, found.instance_id, paths.state_dir() / "sent")
         with bar("code") as meter:
             arrival = sync.bring(tree, to or tree.root.name, meter)
     finally:
         carrier.close()
-    amount = f"{wording.size(arrival.sent)} sent" if arrival.sent else "nothing sent"
-    say("code", f"{wording.count(len(tree.entries), 'file')} from {tree.root}, {amount}")
+    amount = f"{formats.size(arrival.sent)} sent" if arrival.sent else "nothing sent"
+    say("code", f"{formats.count(len(tree.entries), 'file')} from {tree.root}, {amount}")
     say("same" if arrival.state == "same" else "written", f"{host}:{arrival.folder}, verified, {tree.digest[:12]}")
     if json:
         emit("arrival", host=host, transport=carrier.name, digest=tree.digest, **asdict(arrival))
@@ -71,12 +72,12 @@ def plan(
         return
     tree = _look(root, max_size)
     try:
-        opened = environment.open_stack(stack)
+        opened = stacks.open_stack(stack)
     except Unavailable as error:
         say("bucket", f"not asked ({error.message}): everything counts as new")
         found = CodeSync.nothing_known(tree)
     else:
-        found = CodeSync(opened.bucket, environment.state_dir() / "sent").plan(tree)
+        found = CodeSync(opened.bucket, paths.state_dir() / "sent").plan(tree)
     _show(found, as_json=json)
 
 
@@ -85,7 +86,7 @@ def _look(root: Path, max_size: str) -> Tree:
     from remote.units import parse_size
 
     limit = parse_size(max_size, option="max-size")
-    return look(root, cache_dir=environment.state_dir() / "snapshots", max_bytes=limit)
+    return look(root, cache_dir=paths.state_dir() / "snapshots", max_bytes=limit)
 
 
 def _explain(root: Path, path: str, *, as_json: bool) -> None:
@@ -114,13 +115,13 @@ def _show(found: SyncPlan, *, as_json: bool) -> None:
         {
             "project": str(tree.root),
             "digest": tree.digest[:12],
-            "files": f"{len(tree.entries)}, {wording.size(tree.bytes)}",
+            "files": f"{len(tree.entries)}, {formats.size(tree.bytes)}",
             "to send": _amount(found, packed),
         }
     )
     if names:
         names.sort(key=lambda item: -item[1])
-        print_table(["SIZE", "TO SEND"], [[wording.size(size), name] for name, size in names[:SHOWN]])
+        print_table(["SIZE", "TO SEND"], [[formats.size(size), name] for name, size in names[:SHOWN]])
     if len(names) > SHOWN:
         say("more", f"{len(names) - SHOWN} smaller files; --json lists them all")
 
@@ -128,4 +129,4 @@ def _show(found: SyncPlan, *, as_json: bool) -> None:
 def _amount(found: SyncPlan, packed: int) -> str:
     if not found.sources:
         return "nothing: the bucket has it" if found.complete else "no content, only the list of files"
-    return f"{found.files_to_send} files, {wording.size(found.bytes_to_send)}, packed {wording.size(packed)}"
+    return f"{found.files_to_send} files, {formats.size(found.bytes_to_send)}, packed {formats.size(packed)}"

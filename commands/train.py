@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from commands import environment, wording
-from commands.following import finish_with
-from commands.frame import command, emit, say
-from commands.positional import Rest
-from commands.progress import bar
-from commands.runs import choose_run
-from commands.stack import ensure_local_stack
+from commands.cli import formats, paths, stacks
+from commands.cli.output import emit, say
+from commands.cli.positional import Rest
+from commands.cli.progress import bar
+from commands.cli.task import command
+from commands.local_stack import ensure_local_stack
+from commands.run import choose_run
+from commands.run_view import finish_with
 from remote.errors import ConfigError, UsageError
 
 QUEUE_SECONDS = 2.0
@@ -115,7 +116,7 @@ def train(
         tags=read_tags(tag),
     )
     manner = Manner(rerun=rerun, watch=watch, wait=wait, dry_run=dry_run, as_json=json)
-    _train(stack, environment.access_of(c, transport, identity), wish, manner)
+    _train(stack, stacks.access_of(c, transport, identity), wish, manner)
 
 
 def _train(stack: str, access: Access, wish: Wish, manner: Manner) -> None:
@@ -197,7 +198,7 @@ class Wish:
         """The project as it is on the disk now."""
         from remote.code.tree import plan, require
 
-        tree = plan(script.root, cache_dir=environment.state_dir() / "snapshots", max_bytes=self.max_bytes)
+        tree = plan(script.root, cache_dir=paths.state_dir() / "snapshots", max_bytes=self.max_bytes)
         require(tree, script.path)
         return tree
 
@@ -224,9 +225,9 @@ class Wish:
 
 def _stack(name: str, access: Access, *, dry_run: bool) -> Stack:
     """The stack; the local one is started and deployed if need be, but not for a look."""
-    if environment.stack_name(name) == environment.LOCAL and not dry_run:
+    if stacks.stack_name(name) == paths.LOCAL and not dry_run:
         ensure_local_stack()
-    return environment.open_stack(name, access=access)
+    return stacks.open_stack(name, access=access)
 
 
 def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
@@ -260,7 +261,7 @@ def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
 
 
 def _watch(stack: Stack, wish: Wish, script: Script, *, log_to: TextIO) -> None:
-    from commands.watch import Watch, end_quietly
+    from commands.train_watch import Watch, end_quietly
 
     Watch(
         stack,
@@ -314,14 +315,14 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
     if source and source.path:
         with bar("resume") as meter:
             pushed = push(stack.bucket, spec.run, source.path, None, dt.datetime.now(dt.UTC), meter)
-        say("resume", f"from step {pushed.step} in {source.path}, {wording.size(pushed.size)} sent")
+        say("resume", f"from step {pushed.step} in {source.path}, {formats.size(pushed.size)} sent")
     elif source:
         say("resume", f"from the newest valid checkpoint of run {source.run}")
     with bar("code") as meter:
-        sent = launch.upload(stack, spec.snapshot, tree, environment.state_dir() / "sent", meter)
+        sent = launch.upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", meter)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
-    amount = f"{wording.size(sent)} sent" if sent else "already in the bucket"
-    say("code", f"{origin}{wording.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
+    amount = f"{formats.size(sent)} sent" if sent else "already in the bucket"
+    say("code", f"{origin}{formats.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
     _hand_over(stack, spec)
 
 
@@ -339,16 +340,16 @@ def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
     if as_json:
         emit("plan", plan=asdict(spec))
         return
-    from commands.frame import print_facts
+    from commands.cli.output import print_facts
 
-    files = wording.count(spec.snapshot.files, "file")
+    files = formats.count(spec.snapshot.files, "file")
     labels = " ".join([spec.name or "", *(f"{key}={value}" for key, value in spec.tags.items())]).strip()
     print_facts(
         {
             **({"name and tags": labels} if labels else {}),
             "would run": " ".join([spec.script, *spec.arguments]),
             "host": f"{spec.host.name} ({spec.host.instance_id}, {spec.host.instance_type}, {spec.host.market})",
-            "code": f"{files}, {wording.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",
+            "code": f"{files}, {formats.size(spec.snapshot.bytes)}, {spec.snapshot.digest[:12]}",
             "price": f"{spec.usd_per_hour or 'unknown'} USD per hour",
         }
     )

@@ -35,7 +35,7 @@ def import_path(root: str, path: Sequence[str], environ: Mapping[str, str], cwd:
 def main() -> None:
     """Run one command line."""
     sys.path[:] = import_path(checkout(), sys.path, os.environ, os.getcwd())
-    from commands import process
+    from commands.cli import process
 
     process.prepare()
     from commands.program import main as run

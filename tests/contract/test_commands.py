@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from commands import index
-from commands.frame import EXIT_CODES, HELP
-from commands.positional import Command
+from commands.cli.positional import Command
+from commands.cli.task import EXIT_CODES, HELP
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(index.namespace.task_names)

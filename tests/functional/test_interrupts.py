@@ -29,7 +29,7 @@ import atexit, os, signal
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 """
 # What every command line imports once the first module of ours runs, and what a command's body imports.
-EARLY = ("commands.index", "commands.frame", "commands.train", "remote.errors", "commands.usage")
+EARLY = ("commands.index", "commands.cli.task", "commands.train", "remote.errors", "commands.cli.parse_errors")
 LATE = ("remote.stack", "localcloud.daemon", "rich.console")
 EARLIER_IN_RUNCTL = ("importlib.metadata", "invoke.program", "invoke.parser.argument")
 

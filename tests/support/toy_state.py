@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 
 
 def thing(name: str = "a") -> Resource:

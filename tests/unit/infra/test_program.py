@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from infra.settings import SettingsError
 from tests.support.golden import golden
 from tests.support.recorder import Program, Recording

@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from localcloud.deployer.cloud import Cloud
-from localcloud.deployer.state import state_path
+from localcloud.deployer.stack.state import state_path
 from tests.support.toy_cloud import Bench
 
 

@@ -1,0 +1,1 @@
+"""The command line itself: the task decorator, output, help, refusals; nothing of any one command."""

@@ -1,0 +1,45 @@
+"""What a shell offers when Tab is pressed: the names of commands, then the options of the one that was typed.
+
+The scripts that `--print-completion-script` prints are Invoke's, and so is `--complete`, which they call. They lose the
+empty word that a user is about to type, so `train` may be a name to complete or a command that is followed by nothing:
+both are offered then, and the shell takes what begins like the word. Where nothing is offered the shell offers files,
+which is right for a script and for what `--project` wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from commands.cli.positional import Command, flags_of, inverse_of
+
+
+def candidates(words: Sequence[str], commands: Mapping[str, Command], core: Sequence[str]) -> list[str]:
+    """Return what the last word may become.
+
+    Args:
+        words: the line behind the program's name, as far as it was typed.
+        commands: the commands by all of their names.
+        core: the options that stand before a command.
+    """
+    if "--" in words[:-1]:
+        return []
+    at = next((at for at, word in enumerate(words) if word in commands), None)
+    if at is None:
+        return list(core) if words and words[-1].startswith("-") else ["help", *commands]
+    name, behind = words[at], words[at + 1 :]
+    if words[0] == "help" or not behind:
+        return [name, *(_options(commands[name]) if words[0] != "help" else ())]
+    return _within(commands[name], behind)
+
+
+def _within(command: Command, words: Sequence[str]) -> list[str]:
+    takes_value = {flag: argument.takes_value for argument in command.declared() for flag in flags_of(argument)}
+    before, last = words[-2:] if len(words) > 1 else ("", words[-1])
+    if takes_value.get(before) or takes_value.get(last) or not last.startswith("-"):
+        return []
+    return _options(command)
+
+
+def _options(command: Command) -> list[str]:
+    arguments = command.declared()
+    return [*(flag for argument in arguments for flag in [*flags_of(argument), *inverse_of(argument)]), "--help"]

@@ -1,0 +1,50 @@
+"""A bar with rate and remaining time on standard error while bytes move; nothing where no person looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from commands.cli.output import console
+from remote.progress import SILENT, Meter
+
+
+@contextmanager
+def bar(verb: str) -> Iterator[Meter]:
+    """A meter that is shown at a terminal and gone at the end, when the command says what was done."""
+    if not console().is_interactive:
+        yield SILENT
+        return
+    from rich import progress
+
+    columns = [
+        progress.TextColumn("{task.description:<12}", style="dim"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    ]
+    with progress.Progress(*columns, console=console(), transient=True) as shown:
+        yield Bar(shown, shown.add_task(verb, total=None))
+
+
+class Bar(Meter):
+    """A meter as a line of rich's.
+
+    Args:
+        shown: the display.
+        task: its line.
+    """
+
+    def __init__(self, shown: Any, task: Any) -> None:
+        self._shown = shown
+        self._task = task
+
+    def expect(self, total: int) -> None:
+        """Show how much is to move."""
+        self._shown.update(self._task, total=total)
+
+    def add(self, count: int) -> None:
+        """Show that more has moved."""
+        self._shown.advance(self._task, count)

@@ -1,0 +1,90 @@
+"""Which stack a command means, and how to get at it: the local cloud's or one on AWS."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commands.cli.paths import LOCAL, checkout, local_dir, state_dir
+from remote.errors import Unavailable
+
+if TYPE_CHECKING:
+    from localcloud.daemon import Address
+    from remote.stack import Stack
+    from remote.transport.access import Access
+
+
+# Where this process found the local cloud: a connection that broke does not always say whose it was.
+_reached: list[str] = []
+
+
+def stack_name(option: str) -> str:
+    """The stack a command means: `--stack`, else $RUNCTL_STACK, else `local`."""
+    return option or os.environ.get("RUNCTL_STACK") or LOCAL
+
+
+def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
+    """How hosts are to be reached: by `--transport`, and for SSH with `--identity`, else `ssh.identity` in invoke.yaml.
+
+    Raises:
+        UsageError: there is no such transport.
+    """
+    from remote.hosts.connect import parse_way
+    from remote.transport.access import Access
+    from remote.transport.host_keys import Pins
+
+    chosen = identity or c.config.get("ssh", {}).get("identity")
+    return Access(
+        way=parse_way(transport),
+        pins=Pins(state_dir() / "ssh"),
+        identity=Path(chosen).expanduser() if chosen else None,
+    )
+
+
+def open_stack(option: str, *, access: Access | None = None) -> Stack:
+    """The stack, which must exist.
+
+    Args:
+        option: `--stack`.
+        access: how hosts are to be reached, for commands that give them orders.
+
+    Raises:
+        Unavailable: the local cloud is not up, or the local stack is not deployed.
+        InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
+    """
+    from remote.stack import Stack, pulumi_outputs, read_outputs
+    from remote.transport.access import Access
+
+    name = stack_name(option)
+    access = access or Access()
+    if name != LOCAL:
+        _reached.clear()
+        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())), access=access)
+    address = require_local()
+    from localcloud import deployer
+
+    found = deployer.outputs(LOCAL, state_dir=local_dir())
+    if not found:
+        raise Unavailable("stack local is not deployed", next_step="inv up")
+    return Stack(outputs=read_outputs(found), endpoint_url=address.url, access=access)
+
+
+def require_local() -> Address:
+    """The local cloud's address.
+
+    Raises:
+        Unavailable: it is not up.
+    """
+    from commands.cli.local_cloud import find
+
+    address = find()
+    if address is None:
+        raise Unavailable("the local cloud is not up", next_step="inv up")
+    _reached[:] = [address.url]
+    return address
+
+
+def reached_local() -> str:
+    """The address of the local cloud that this process speaks to; empty when it speaks to AWS."""
+    return next(iter(_reached), "")

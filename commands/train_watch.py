@@ -1,0 +1,131 @@
+"""`train --watch`: the edit loop. A save ends the run, sends what changed and starts the next one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from commands.cli.output import say, say_error
+from commands.run_view import write
+from remote.errors import Error, InputMissing, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from remote.code.saves import Saves
+    from remote.code.tree import Tree
+    from remote.records import RunSpec
+    from remote.runs.follow import Follower
+    from remote.stack import Stack
+
+LOOK_SECONDS = 0.5
+MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
+
+
+class Watch:
+    """Keeps the newest state of a project running until Ctrl-C.
+
+    Args:
+        stack: where the runs are.
+        start: sends the project as it is and starts a run of it.
+        look: the project as it is.
+        end: ends a run and waits for its outcome.
+        log_to: where the log is shown.
+        sleep: waits between two looks.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        start: Callable[[], tuple[RunSpec, Tree]],
+        look: Callable[[], Tree],
+        end: Callable[[str], object],
+        log_to: TextIO,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stack = stack
+        self._start = start
+        self._look = look
+        self._end = end
+        self._log_to = log_to
+        self._sleep = sleep
+        self._run: str | None = None
+        self._shown_problem = ""
+
+    def keep_running(self) -> None:
+        """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
+        from remote.code.saves import Saves
+        from remote.runs.follow import Follower
+
+        spec, tree = self._start()
+        saves = Saves(self._look, tree.digest)
+        self._run, follower = spec.run, Follower(self._stack.bucket, spec.run)
+        try:
+            while True:
+                self._show(follower)
+                if self._saved(saves) and (restarted := self._restart(follower)):
+                    follower = restarted
+                self._sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            if self._run:
+                say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
+            raise
+
+    def _saved(self, saves: Saves) -> bool:
+        """Whether there is something new to run; a project that cannot be sent as it is now is said to be one, once."""
+        try:
+            saved = saves.saved()
+        except Error as error:
+            if error.message != self._shown_problem:
+                say_error(error.message, error.next_step)
+            self._shown_problem = error.message
+            return False
+        self._shown_problem = ""
+        return saved
+
+    def _show(self, follower: Follower) -> None:
+        from remote.records import Outcome
+        from remote.runs.follow import LogChunk
+
+        if self._run is None:
+            return
+        for event in follower.look():
+            if isinstance(event, LogChunk):
+                write(self._log_to, event.data)
+            elif isinstance(event, Outcome):
+                say("ended", f"{event.cause}, exit code {event.exit_code}; waiting for the next save")
+                self._run = None
+
+    def _restart(self, follower: Follower) -> Follower | None:
+        """The follower of the next run; None when it could not be started, which the next save may change."""
+        from remote.runs.follow import Follower as NextFollower
+
+        say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")
+        if self._run:
+            self._end(self._run)
+            self._show(follower)
+            self._run = None
+        try:
+            spec, _ = self._start()
+        except MENDABLE as error:
+            say_error(error.message, error.next_step)
+            return None
+        self._run = spec.run
+        return NextFollower(self._stack.bucket, spec.run)
+
+
+def end_quietly(stack: Stack, run: str) -> None:
+    """End a run; that it has ended by itself meanwhile is as good."""
+    from contract.clock import Clock
+    from remote.runs.end import end_run
+    from remote.runs.run import read_run
+
+    found = read_run(stack.bucket, run)
+    if found.ended:
+        return
+    try:
+        end_run(stack, found, Clock())
+    except Error:
+        if not read_run(stack.bucket, run).ended:
+            raise

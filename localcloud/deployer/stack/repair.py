@@ -1,0 +1,83 @@
+"""Goes back to a stack's backup where its state is damaged, so that a deployment can go on, and says what it did.
+
+What the backup does not know any more, and what it knows and is gone, the refresh in front of every deployment finds
+out. Where there is no backup, nothing in the cloud belongs to the stack any more; `refuse_orphans` names what it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.deployer.errors import DeployError, StateUnreadable
+from localcloud.deployer.stack.leftovers import leftovers
+from localcloud.deployer.stack.state import StackState, backup_path
+from localcloud.state.aside import put_aside
+
+NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """What was wrong with a state, where it is kept (None: it was missing), and whether a backup stands in for it."""
+
+    reason: str
+    kept: Path | None
+    from_backup: bool
+
+    def in_words(self) -> str:
+        """One line for a person."""
+        kept = f"; it is kept as {self.kept}" if self.kept else ""
+        then = "going on from the backup of the last complete deployment" if self.from_backup else "there is no backup"
+        return f"{self.reason}{kept}; {then}"
+
+
+def repair(path: Path, stack: str) -> Repair | None:
+    """Put a damaged state aside and its backup in its place; None when the state is sound.
+
+    Without a backup that can be read the stack has no state afterwards. The caller holds the stack's lock.
+
+    Raises:
+        DeployError: a newer version wrote the state.
+    """
+    try:
+        StackState.load(path, stack)
+    except StateUnreadable as error:
+        kept = put_aside(path) if path.exists() else None
+        return Repair(reason=error.message, kept=kept, from_backup=_restore(path, stack))
+    return None
+
+
+def refuse_orphans(state: StackState, endpoint: str) -> None:
+    """See to it that a stack that has lost its state does not meet its own things, whose names it would use again.
+
+    Raises:
+        DeployError: the cloud has some, which another command removes.
+    """
+    has_lost = state.is_empty and any(state.path.parent.glob(f"{state.path.name}.unusable-*"))
+    left = leftovers(state.stack, endpoint) if has_lost else []
+    if not left:
+        return
+    names = ", ".join(f"{found.kind} {found.id}" for found in left[:NAMED])
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    raise DeployError(
+        f"stack {state.stack!r} has no state, and what it made is still in the local cloud: {names}{more}",
+        next_step="inv down, which removes it with its runs and checkpoints; then inv up",
+    )
+
+
+def _restore(path: Path, stack: str) -> bool:
+    backup = backup_path(path)
+    if not backup.exists():
+        return False
+    draft = path.with_suffix(".tmp")
+    try:
+        shutil.copy(backup, draft)
+        StackState.load(draft, stack)
+    except (DeployError, OSError):
+        put_aside(backup)
+        draft.unlink(missing_ok=True)
+        return False
+    draft.replace(path)
+    return True

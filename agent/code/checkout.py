@@ -31,7 +31,7 @@ from agent.code.pack_store import (
     make_room,
     remove_others,
 )
-from agent.code.worker_pool import Hands
+from agent.code.worker_pool import WorkerPool
 from agent.errors import SnapshotError
 from contract.code_manifest import NOWHERE, Manifest, digest_of, manifest_key, pack_key
 
@@ -79,7 +79,7 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> None:
+def unpack(manifest: Manifest, store: PackStore, root: Path, pool: WorkerPool) -> None:
     """Write a tree below `root`, an empty directory.
 
     Links are made last, so that no file can be written through one, and each is then followed: its target must lie
@@ -92,7 +92,7 @@ def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> No
     problems: dict[str, str] = {}
     with ThreadPoolExecutor(FETCHERS) as fetchers:
         for _ in range(TRIES):
-            found = fetchers.map(lambda name: (name, writing.take(name, store, hands)), sorted(writing.packs()))
+            found = fetchers.map(lambda name: (name, writing.take(name, store, pool)), sorted(writing.packs()))
             problems.update({name: problem for name, problem in found if problem})
             lacking = writing.packs()
             if not lacking:
@@ -107,15 +107,15 @@ def unpack(manifest: Manifest, store: PackStore, root: Path, hands: Hands) -> No
     writing.finish()
 
 
-def tree_digest(root: Path, hands: Hands | None = None) -> str:
+def tree_digest(root: Path, pool: WorkerPool | None = None) -> str:
     """Return the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
     top, names = os.fsencode(root) + b"/", names_in(root)
-    hands = hands or Hands()
-    size = max(1, min(JOB_FILES, len(names) // hands.count + 1))
+    pool = pool or WorkerPool()
+    size = max(1, min(JOB_FILES, len(names) // pool.count + 1))
     jobs = [names[at : at + size] for at in range(0, len(names), size)]
     whole = hashlib.sha256()
-    with ThreadPoolExecutor(hands.count) as threads:
-        for lines in threads.map(lambda job: hands.do("lines", top, job), jobs):
+    with ThreadPoolExecutor(pool.count) as threads:
+        for lines in threads.map(lambda job: pool.do("lines", top, job), jobs):
             whole.update(lines)
     return whole.hexdigest()
 
@@ -171,9 +171,9 @@ def _build(store: PackStore, digest: str, partial: Path, target: Path, spared: C
         )
     make_room(target, sum(entry.size for entry in manifest.entries), spared=spared)
     partial.mkdir(parents=True)
-    with Hands(len(manifest.entries), locks=store.locks) as hands:
-        unpack(manifest, store, partial, hands)
-        found = tree_digest(partial, hands)
+    with WorkerPool(len(manifest.entries), locks=store.locks) as pool:
+        unpack(manifest, store, partial, pool)
+        found = tree_digest(partial, pool)
     if found != digest:
         raise SnapshotError(f"the code's digest on this host's disk is {found}, but the spec says {digest}")
 
@@ -198,11 +198,11 @@ class _Writing:
         """Return the packs that hold contents still to be written."""
         return {pack for pack, wanted in self._wanted.items() if wanted}
 
-    def take(self, pack: str, store: PackStore, hands: Hands) -> str:
+    def take(self, pack: str, store: PackStore, pool: WorkerPool) -> str:
         """Fetch a pack unless it is here, and write what is wanted of it; returns the pack's damage, empty if none."""
         wanted = self._wanted[pack]
         path = store.packs({pack})[pack]
-        unpacked: unpacker.Unpacked = hands.do("unpack", self._top, str(path), wanted)
+        unpacked: unpacker.Unpacked = pool.do("unpack", self._top, str(path), wanted)
         done, links, problem = unpacked
         self._links.extend(links)
         for sha256 in done:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,27 +180,7 @@ class Bucket:
     def download(self, key: str, path: Path) -> None:
         """Download an object of any size to a file."""
         with self._call("download", key):
-            if not self._download_part(key, path):
-                self._client.download_file(self.name, key, str(path), Config=_transfer_config())
-
-    def _download_part(self, key: str, path: Path) -> bool:
-        """Write an object of one part at most, in one call; boto3's transfers ask for the size first: 10 ms, not 5.
-
-        False when it is larger, or when it broke off: then it is for boto3, which goes on and tries again.
-        """
-        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError  # noqa: PLC0415  see connect
-
-        answer = self._client.get_object(Bucket=self.name, Key=key)
-        with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > TRANSFER_PART_BYTES:
-                return False
-            try:
-                with path.open("wb") as out:
-                    for block in body.iter_chunks(MIB):
-                        out.write(block)
-            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                return False
-        return True
+            self._client.download_file(self.name, key, str(path), Config=_transfer_config())
 
     def size(self, key: str) -> int:
         """Return an object's length in bytes."""

@@ -28,11 +28,12 @@ from agent.errors import AgentError
 from agent.host.systemd import Systemd
 from agent.lock import FileLock
 from agent.paths import Layout
-from agent.run.cancel import EX_UNAVAILABLE, cancel
+from agent.run.cancel import cancel
 from agent.run.recover import recover
-from agent.run.spec import RUN_ID
-from agent.run.start import EX_OK, AgentReply, StartOrder, start
+from agent.run.start import AgentReply, StartOrder, start
 from contract.clock import Clock
+from contract.exit_codes import OK, UNAVAILABLE
+from contract.keys import RUN_ID
 
 if TYPE_CHECKING:
     from agent.publish.bucket import Bucket
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
         from agent.host.doctor import examine  # noqa: PLC0415  see the module's docstring
 
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
-        return _print(AgentReply(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
+        return _print(AgentReply(line=report, exit_code=OK if healthy else UNAVAILABLE))
     layout = Layout.of(environ)
     systemd = Systemd(root=os.geteuid() == 0 and not environ.get("HOST_ROOT"))
     if options.command in {"cancel", "stop"}:
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     if options.command == "processes":
         from agent.host.processes import list_processes  # noqa: PLC0415  see the module's docstring
 
-        return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
+        return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=OK))
     if options.command == "recover":
         return _print(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
     order = StartOrder(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
@@ -78,9 +79,9 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
 
 def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
     from agent.host.imds import Metadata  # noqa: PLC0415  see the module's docstring
-    from agent.run.outcome import Cause  # noqa: PLC0415
     from agent.run.stop import Stopper  # noqa: PLC0415
     from agent.run.supervisor import Supervisor  # noqa: PLC0415
+    from contract.records import Cause  # noqa: PLC0415
 
     clock = Clock()
     stopper = Stopper(clock=clock)
@@ -98,15 +99,15 @@ def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, envi
         supervisor.supervise()
     except AgentError as error:
         logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message has everything
-        return EX_UNAVAILABLE
+        return UNAVAILABLE
     finally:
         duty.close()
-    return EX_OK
+    return OK
 
 
 def _assignment(order: StartOrder, environ: Mapping[str, str]) -> Assignment:
-    from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
     from agent.run.publisher import Assignment  # noqa: PLC0415
+    from contract.keys import RunKeys  # noqa: PLC0415  see the module's docstring
 
     bucket = _bucket(order, environ)
     return Assignment(
@@ -129,7 +130,7 @@ def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
 def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
     """Return the instance's id: from its own metadata, else from the spec."""
     from agent.host.imds import Metadata  # noqa: PLC0415
-    from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
+    from contract.keys import RunKeys  # noqa: PLC0415  see the module's docstring
 
     try:
         if found := Metadata.of(environ).find("instance-id"):

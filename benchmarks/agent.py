@@ -24,9 +24,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from benchmarks.timing import Sample, table, timed
 from contract.clock import stamp
+from contract.keys import RunKeys
 from localcloud import daemon
 from tests.support.agent_host import Host
 from tests.support.metadata import MetadataService

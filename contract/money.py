@@ -1,4 +1,4 @@
-"""Amounts of money as the records have them: USD as decimal text, never as a binary fraction."""
+"""Reads and computes money as the records have it, in USD as decimal text and never as a binary fraction."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -237,6 +238,11 @@ class Limits(Record):
     max_cost_usd: str | None = _amount(default=None)
     grace_seconds: float = _from_zero(default=90)
 
+    @property
+    def max_cost(self) -> Decimal | None:
+        """The limit in money as a number."""
+        return None if self.max_cost_usd is None else read_usd(self.max_cost_usd)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resume(Record):
@@ -268,6 +274,11 @@ class RunSpec(Record):
     tags: dict[str, str] = field(default_factory=dict)
     project: str | None = None
 
+    @property
+    def price(self) -> Decimal | None:
+        """The price of an hour of the host, None when it is not known."""
+        return None if self.usd_per_hour is None else read_usd(self.usd_per_hour)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Status(Record):
@@ -277,9 +288,9 @@ class Status(Record):
     attempt: int = _above_zero()
     host: str
     phase: str
-    heartbeat_at: str = _time()
-    started_at: str | None = _time(default=None)
     pid: int | None = None
+    started_at: str | None = _time(default=None)
+    heartbeat_at: str = _time()
     last_line: str | None = None
     last_step: int | None = _from_zero(default=None)
     log_chunks: int = _from_zero(default=0)
@@ -299,10 +310,10 @@ class Outcome(Record):
     host: str
     cause: str
     exit_code: int | None
-    ended_at: str = _time()
     signal: int | None = None
     detail: str = ""
     started_at: str | None = _time(default=None)
+    ended_at: str = _time()
     duration_seconds: float | None = _from_zero(default=None)
     last_step: int | None = _from_zero(default=None)
     last_checkpoint: str | None = None
@@ -320,6 +331,13 @@ class CheckpointFile(Record):
     sha256: str = limited(DIGEST.fullmatch)
 
 
+def _are_files(found: list[dict[str, Any]]) -> bool:
+    try:
+        return all(CheckpointFile.from_fields(file) for file in found)
+    except RecordError:
+        return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckpointManifest(Record):
     """The commit of one checkpoint: without it the files do not count."""
@@ -328,7 +346,7 @@ class CheckpointManifest(Record):
     attempt: int = _from_zero()
     step: int = _from_zero()
     committed_at: str = _time()
-    files: list[dict[str, Any]]
+    files: list[dict[str, Any]] = limited(_are_files)
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -342,6 +360,6 @@ class HostRecord(Record):
     """Which run has a host; `run` is None when it is free."""
 
     host: str
-    heartbeat_at: str = _time()
     run: str | None = _run_id(default=None)
     attempt: int | None = _above_zero(default=None)
+    heartbeat_at: str = _time()

@@ -18,12 +18,14 @@ from typing import Any
 from agent.checkpoints.candidates import Candidate, Mark, at_rest, candidate, group, scan
 from agent.code.checkout import file_digest
 from agent.errors import AgentError
-from agent.json_file import SCHEMA, encode
-from agent.publish.bucket import Bucket, RunKeys
+from agent.json_file import encode
+from agent.publish.bucket import Bucket
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
 from contract.checkpoint_format import step_of
 from contract.clock import Clock, stamp
+from contract.keys import RunKeys
+from contract.records import CheckpointManifest
 
 logger = logging.getLogger(__name__)
 
@@ -219,16 +221,15 @@ class CheckpointCommitter:
         if self._fence.poll():
             self._complain("a later attempt has taken the run over; nothing more is committed by this one")
             return
-        manifest = {
-            "schema": SCHEMA,
-            "run": self._keys.run,
-            "attempt": self._attempt,
-            "step": found.step,
-            "committed_at": stamp(self._clock.now()),
-            "files": files,
-            "metrics": self._metrics.of_step(found.step),
-        }
-        self._enter(found, manifest)
+        manifest = CheckpointManifest(
+            run=self._keys.run,
+            attempt=self._attempt,
+            step=found.step,
+            committed_at=stamp(self._clock.now()),
+            files=files,
+            metrics=self._metrics.of_step(found.step),
+        )
+        self._enter(found, manifest.to_mapping())
         self.upload_seconds = self._clock.monotonic() - begin
         self._prune()
 

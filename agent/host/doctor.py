@@ -18,10 +18,10 @@ from typing import Any
 
 from agent.errors import AgentError
 from agent.host.imds import Metadata
-from agent.json_file import SCHEMA
 from agent.paths import Layout
 from agent.publish.bucket import Bucket
 from contract.clock import Clock
+from contract.records import SCHEMA
 
 OLDEST_PYTHON = (3, 10)
 # S3 refuses a request whose time is more than 15 minutes off (RequestTimeTooSkewed); warn long before.

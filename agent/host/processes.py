@@ -18,8 +18,8 @@ from typing import Any
 from agent.host import process_table
 from agent.host.load import LoadMeter
 from agent.host.process_table import PROC, TICKS_PER_SECOND, members, read_table
-from agent.json_file import SCHEMA
 from contract.clock import Clock
+from contract.records import SCHEMA
 
 SHIM = Path(__file__).parents[1] / "run/shim.py"
 MEASURE_SECONDS = 0.2

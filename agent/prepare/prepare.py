@@ -12,11 +12,10 @@ from agent.code.checkout import fetch
 from agent.paths import RunLayout
 from agent.prepare.dependencies import Installer, find_needs
 from agent.prepare.restore import Restored, restore, takes_option, with_option
-from agent.publish.status import Phase
 from agent.run.process import Launch, command
 from agent.run.publisher import Assignment
-from agent.run.spec import RunSpec
 from contract.clock import Clock
+from contract.records import Phase, RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class Preparation:
                 S3 does not answer.
         """
         spec, layout = self._spec, self._layout
-        fetch(self._bucket, spec.snapshot_key, spec.snapshot_digest, layout.code)
+        fetch(self._bucket, spec.snapshot.key, spec.snapshot.digest, layout.code)
         python = shutil.which("python3", path=self._environment.get("PATH"))
         command(spec.script, spec.arguments, code=layout.code, python=python)  # fails early
         if python is not None and spec.install_dependencies:

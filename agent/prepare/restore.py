@@ -16,10 +16,10 @@ from typing import Any
 from agent.checkpoints.committer import committed_steps
 from agent.code.checkout import file_digest
 from agent.errors import AgentError
-from agent.json_file import SCHEMA
-from agent.publish.bucket import Bucket, RunKeys
-from agent.run.spec import Resume
+from agent.publish.bucket import Bucket
 from contract.checkpoint_format import Structure, structure
+from contract.keys import RunKeys
+from contract.records import SCHEMA, Resume
 
 OPTION = "--resume-from"
 

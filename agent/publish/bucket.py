@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,77 +24,6 @@ MIB = 1 << 20
 # the processors of the large ones to the training.
 TRANSFER_THREADS = 4
 TRANSFER_PART_BYTES = 32 * MIB
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunKeys:
-    """The keys of one run as one of its attempts uses them; `docs/contracts.md` has the table.
-
-    Args:
-        run: the run's id.
-        number: which attempt; the second and later ones have a spec and an outcome of their own.
-    """
-
-    run: str
-    number: int = 1
-
-    @property
-    def spec(self) -> str:
-        """RunSpec, written by the laptop."""
-        return self._numbered("spec")
-
-    @property
-    def status(self) -> str:
-        """Status, overwritten as the run goes on."""
-        return f"runs/{self.run}/status.json"
-
-    @property
-    def outcome(self) -> str:
-        """Outcome, created once."""
-        return self._numbered("outcome")
-
-    def _numbered(self, name: str) -> str:
-        suffix = "" if self.number == 1 else f"-{self.number:03d}"
-        return f"runs/{self.run}/{name}{suffix}.json"
-
-    @property
-    def checkpoints(self) -> str:
-        """Prefix of the run's checkpoints and their manifests."""
-        return f"runs/{self.run}/checkpoints/"
-
-    @property
-    def attempts(self) -> str:
-        """Prefix of the claims."""
-        return f"runs/{self.run}/attempts/"
-
-    def attempt(self, attempt: int) -> str:
-        """The claim of an attempt: the host that created it runs the attempt."""
-        return f"{self.attempts}{attempt:03d}.json"
-
-    def log(self, attempt: int) -> str:
-        """Return the prefix of an attempt's log chunks."""
-        return f"runs/{self.run}/log/{attempt:03d}/"
-
-    def chunk(self, attempt: int, sequence: int) -> str:
-        """Return the key of a chunk of the log; `sequence` counts from 1."""
-        return f"{self.log(attempt)}{sequence:08d}"
-
-    def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
-        """A file of a checkpoint; attempts do not share keys, so a late one cannot spoil what another committed."""
-        return f"{self.checkpoints}{step:012d}/{attempt:03d}/{path}"
-
-    def manifest(self, step: int) -> str:
-        """The commit of a step."""
-        return f"{self.checkpoints}{step:012d}/manifest.json"
-
-    def output(self, path: str) -> str:
-        """A file that the script left in `RUNCTL_OUTPUT_DIR`."""
-        return f"runs/{self.run}/output/{path}"
-
-
-def host_key(instance_id: str) -> str:
-    """The host record: which run the host is busy with."""
-    return f"hosts/{instance_id}.json"
 
 
 class Bucket:

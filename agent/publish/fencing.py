@@ -7,8 +7,9 @@ have been refused by its host and never claimed anything, so all later ones coun
 
 from __future__ import annotations
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from contract.clock import Clock
+from contract.keys import RunKeys
 
 POLL_SECONDS = 10.0
 

@@ -15,7 +15,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys
 
 logger = logging.getLogger(__name__)
 

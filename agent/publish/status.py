@@ -9,25 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
-from agent.json_file import SCHEMA, encode
-from agent.publish.bucket import Bucket, RunKeys, host_key
+from agent.json_file import encode
+from agent.publish.bucket import Bucket
 from contract.clock import Clock, stamp
+from contract.keys import RunKeys, host_key
+from contract.records import HEARTBEAT_SECONDS, HostRecord, Phase, Status
 
 POLL_SECONDS = 1.0
-HEARTBEAT_SECONDS = 5.0
-
-
-class Phase(Enum):
-    """The part of an attempt that the agent is in."""
-
-    SYNCING = "syncing"
-    INSTALLING = "installing"
-    RUNNING = "running"
-    UPLOADING = "uploading"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,32 +45,30 @@ class Identity:
 
 def status_record(identity: Identity, standing: Standing, *, now: datetime) -> dict[str, Any]:
     """Return a status in the contract's shape (`tests/golden/status.json`)."""
-    return {
-        "schema": SCHEMA,
-        "run": identity.run,
-        "attempt": identity.attempt,
-        "host": identity.host,
-        "phase": standing.phase.value,
-        "pid": standing.pid,
-        "started_at": stamp(identity.started_at),
-        "heartbeat_at": stamp(now),
-        "last_line": standing.last_line,
-        "last_step": standing.last_step,
-        "log_chunks": standing.log_chunks,
-        "progress": dict(standing.progress) if standing.progress is not None else None,
-        "load": dict(standing.load) if standing.load is not None else None,
-    }
+    return Status(
+        run=identity.run,
+        attempt=identity.attempt,
+        host=identity.host,
+        phase=standing.phase.value,
+        pid=standing.pid,
+        started_at=stamp(identity.started_at),
+        heartbeat_at=stamp(now),
+        last_line=standing.last_line,
+        last_step=standing.last_step,
+        log_chunks=standing.log_chunks,
+        progress=dict(standing.progress) if standing.progress is not None else None,
+        load=dict(standing.load) if standing.load is not None else None,
+    ).to_mapping()
 
 
 def host_record(identity: Identity, *, busy: bool, now: datetime) -> dict[str, Any]:
     """Return a host record in the contract's shape (`tests/golden/host.json`)."""
-    return {
-        "schema": SCHEMA,
-        "host": identity.host,
-        "run": identity.run if busy else None,
-        "attempt": identity.attempt if busy else None,
-        "heartbeat_at": stamp(now),
-    }
+    return HostRecord(
+        host=identity.host,
+        run=identity.run if busy else None,
+        attempt=identity.attempt if busy else None,
+        heartbeat_at=stamp(now),
+    ).to_mapping()
 
 
 class StatusWriter:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from agent.json_file import SCHEMA
 from agent.lock import holder, is_held
 from agent.paths import Layout
-from agent.run.start import EX_OK, AgentReply
-
-EX_UNAVAILABLE = 69
+from agent.run.start import AgentReply
+from contract.exit_codes import OK, UNAVAILABLE
+from contract.records import SCHEMA
 
 
 def cancel(run: str, *, layout: Layout) -> AgentReply:
@@ -24,6 +23,6 @@ def cancel(run: str, *, layout: Layout) -> AgentReply:
         if pid and is_held(folder.duty_lock):
             os.kill(int(pid), signal.SIGTERM)
             line = {"schema": SCHEMA, "state": "stopping", "run": run, "attempt": folder.attempt}
-            return AgentReply(line=line, exit_code=EX_OK)
+            return AgentReply(line=line, exit_code=OK)
     line = {"schema": SCHEMA, "state": "not-running", "run": run, "detail": f"run {run} has no agent on this host"}
-    return AgentReply(line=line, exit_code=EX_UNAVAILABLE)
+    return AgentReply(line=line, exit_code=UNAVAILABLE)

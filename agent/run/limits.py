@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from agent.run.outcome import Cause, cost_usd
-from agent.run.spec import Limits
 from contract.clock import Clock
+from contract.money import cost_usd
+from contract.records import Cause, Limits
 
 POLL_SECONDS = 1.0
 # Less than a twentieth of one core is a process that only waits: interpreters wake up a few times a second.
@@ -41,8 +41,8 @@ def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, q
     cost = cost_usd(usd_per_hour, elapsed_seconds)
     if limits.timeout_seconds is not None and elapsed_seconds >= limits.timeout_seconds:
         return Excess(cause=Cause.TIMEOUT, detail=f"it ran for longer than {limits.timeout_seconds:g} s")
-    if limits.max_cost_usd is not None and cost >= limits.max_cost_usd:
-        return Excess(cause=Cause.BUDGET, detail=f"it cost {cost:f} USD, and {limits.max_cost_usd:f} USD was the limit")
+    if limits.max_cost is not None and cost >= limits.max_cost:
+        return Excess(cause=Cause.BUDGET, detail=f"it cost {cost:f} USD, and {limits.max_cost:f} USD was the limit")
     if limits.hang_timeout_seconds is not None and quiet_seconds >= limits.hang_timeout_seconds:
         detail = f"no output, no checkpoint and no processor time for {quiet_seconds:.0f} s"
         return Excess(cause=Cause.HUNG, detail=detail)

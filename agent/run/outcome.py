@@ -9,31 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_UP, Decimal
-from enum import Enum
+from decimal import Decimal
 from typing import Any
 
-from agent.json_file import SCHEMA
 from agent.publish.status import Identity
 from agent.run.process import ExitStatus
 from contract.clock import stamp
-
-MICRODOLLAR = Decimal("0.000001")
-SECONDS_PER_HOUR = 3600
-
-
-class Cause(Enum):
-    """Why a run ended."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    OOM = "oom"
-    STOPPED = "stopped"
-    SPOT = "spot"
-    TIMEOUT = "timeout"
-    BUDGET = "budget"
-    HUNG = "hung"
-    INFRA = "infra"
+from contract.money import cost_usd
+from contract.records import Cause, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +90,6 @@ def _cause_unseen(ending: Ending) -> tuple[Cause, str]:
     return (ending.asked, ending.asked_detail) if ending.asked else (Cause.INFRA, ending.failure)
 
 
-def cost_usd(usd_per_hour: Decimal, seconds: float) -> Decimal:
-    """Return the cost of a time on the host, rounded up to a millionth of a dollar so that limits are safe."""
-    exact = usd_per_hour * Decimal(repr(seconds)) / SECONDS_PER_HOUR
-    return exact.quantize(MICRODOLLAR, rounding=ROUND_UP)
-
-
 def outcome_record(
     identity: Identity,
     verdict: Verdict,
@@ -123,20 +100,19 @@ def outcome_record(
     usd_per_hour: Decimal,
 ) -> dict[str, Any]:
     """Return an outcome in the contract's shape (`tests/golden/outcome.json`)."""
-    return {
-        "schema": SCHEMA,
-        "run": identity.run,
-        "attempt": identity.attempt,
-        "host": identity.host,
-        "cause": verdict.cause.value,
-        "exit_code": verdict.exit_code,
-        "signal": verdict.signal,
-        "detail": verdict.detail,
-        "started_at": stamp(identity.started_at),
-        "ended_at": stamp(ended_at),
-        "duration_seconds": round(duration_seconds, 3),
-        "last_step": progress.last_step,
-        "last_checkpoint": progress.last_checkpoint,
-        "log_chunks": progress.log_chunks,
-        "cost_usd": f"{cost_usd(usd_per_hour, duration_seconds):f}",
-    }
+    return Outcome(
+        run=identity.run,
+        attempt=identity.attempt,
+        host=identity.host,
+        cause=verdict.cause.value,
+        exit_code=verdict.exit_code,
+        signal=verdict.signal,
+        detail=verdict.detail,
+        started_at=stamp(identity.started_at),
+        ended_at=stamp(ended_at),
+        duration_seconds=round(duration_seconds, 3),
+        last_step=progress.last_step,
+        last_checkpoint=progress.last_checkpoint,
+        log_chunks=progress.log_chunks,
+        cost_usd=f"{cost_usd(usd_per_hour, duration_seconds):f}",
+    ).to_mapping()

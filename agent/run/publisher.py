@@ -14,15 +14,16 @@ from agent.checkpoints.committer import CheckpointCommitter, Committed, upload_o
 from agent.host.load import LoadMeter
 from agent.paths import RunLayout
 from agent.publish import fencing, log, status
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper, last_line, print_note
 from agent.publish.metrics import Metrics
-from agent.publish.status import Identity, Phase, Standing, StatusWriter
+from agent.publish.status import Identity, Standing, StatusWriter
 from agent.repeat import THREADS, Repeater, Threads, retry, within
 from agent.run.outcome import Progress
-from agent.run.spec import RunSpec
 from contract.clock import Clock
+from contract.keys import RunKeys
+from contract.records import Phase, RunSpec
 
 # After the script's end: how long to keep trying to send the rest. A bucket that is away for longer costs what had not
 # been sent, and the outcome reports it.

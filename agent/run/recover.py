@@ -11,9 +11,11 @@ from functools import partial
 
 from agent.host.processes import Processes
 from agent.host.systemd import Systemd
-from agent.json_file import SCHEMA, read_record
+from agent.json_file import read_record
 from agent.paths import Layout, RunLayout
-from agent.run.start import EX_OK, HERE, WITHOUT_SYSTEMD, AgentReply, StartOrder, start, start_supervisor
+from agent.run.start import HERE, WITHOUT_SYSTEMD, AgentReply, StartOrder, start, start_supervisor
+from contract.exit_codes import OK
+from contract.records import SCHEMA
 
 
 def recover(
@@ -37,7 +39,7 @@ def recover(
             refusal = partial(refuse, order)
             start(order, layout=layout, program=program, refuse=refusal, systemd=systemd, processes=processes)
         recovered.append({"run": order.run, "attempt": order.attempt})
-    return AgentReply(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=EX_OK)
+    return AgentReply(line={"schema": SCHEMA, "state": "recovered", "attempts": recovered}, exit_code=OK)
 
 
 def _unfinished(folder: RunLayout) -> StartOrder | None:

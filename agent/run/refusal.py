@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from agent.errors import AgentError
 from agent.json_file import encode
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.publish.status import Identity
 from agent.run.outcome import Ending, Progress, decide, outcome_record
 from contract.clock import Clock
+from contract.keys import RunKeys
 
 logger = logging.getLogger(__name__)
 

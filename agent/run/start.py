@@ -14,13 +14,12 @@ from typing import Any
 
 from agent.host.processes import Processes
 from agent.host.systemd import Systemd
-from agent.json_file import SCHEMA, write_record
+from agent.json_file import write_record
 from agent.lock import FileLock, holder
 from agent.paths import Layout, RunLayout
+from contract.exit_codes import CANNOT_CREATE, INTERRUPTED, OK
+from contract.records import SCHEMA
 
-EX_OK = 0
-EX_CANTCREAT = 73
-EX_TEMPFAIL = 75
 WITHOUT_SYSTEMD = Systemd()
 HERE = Processes()
 
@@ -81,7 +80,7 @@ def start(
         write_record(folder.order, {"bucket": order.bucket, "region": order.region})
     except OSError as error:
         detail = f"the host's disk cannot be written: {error}"
-        return _refusal(order, detail, refuse, reason="disk", exit_code=EX_CANTCREAT)
+        return _refusal(order, detail, refuse, reason="disk", exit_code=CANNOT_CREATE)
     return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd, processes=processes)
 
 
@@ -115,12 +114,12 @@ def start_supervisor(
 
 def _started(order: StartOrder, pid: int) -> AgentReply:
     line = {"schema": SCHEMA, "state": "started", "run": order.run, "attempt": order.attempt, "pid": pid}
-    return AgentReply(line=line, exit_code=EX_OK)
+    return AgentReply(line=line, exit_code=OK)
 
 
 def _busy(order: StartOrder, running: str, refuse: Callable[[str], None]) -> AgentReply:
     detail = f"the host is busy with run {running}"
-    return _refusal(order, detail, refuse, reason="busy", exit_code=EX_TEMPFAIL, running=running)
+    return _refusal(order, detail, refuse, reason="busy", exit_code=INTERRUPTED, running=running)
 
 
 def _refusal(

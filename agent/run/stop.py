@@ -9,9 +9,9 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from agent.run.outcome import Cause
 from agent.run.process import TrainingProcess
 from contract.clock import Clock
+from contract.records import Cause
 
 DEFAULT_GRACE_SECONDS = 90.0
 

@@ -19,20 +19,22 @@ from agent.host.imds import Metadata
 from agent.host.processes import Processes
 from agent.host.spot import POLL_SECONDS as SPOT_POLL_SECONDS
 from agent.host.spot import Notice, SpotWatcher, grace_for
-from agent.json_file import SCHEMA, encode, read_record, write_record
+from agent.json_file import encode, read_record, write_record
 from agent.lock import FileLock
 from agent.prepare.prepare import Preparation
-from agent.publish.bucket import Bucket, RunKeys
-from agent.publish.status import Identity, Phase
+from agent.publish.bucket import Bucket
+from agent.publish.status import Identity
 from agent.repeat import THREADS, Repeater, Threads, retry
 from agent.run.limits import ActivityMeter, LimitGuard
-from agent.run.outcome import Cause, Ending, decide, outcome_record
+from agent.run.outcome import Ending, decide, outcome_record
 from agent.run.process import ExitStatus, TrainingProcess
 from agent.run.publisher import Assignment, Publisher
-from agent.run.spec import RunSpec, parse_spec
+from agent.run.spec import parse_spec
 from agent.run.start import HERE
 from agent.run.stop import Stopper, StopRequest
 from contract.clock import Clock, stamp
+from contract.keys import RunKeys
+from contract.records import SCHEMA, Cause, Phase, RunSpec
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +228,7 @@ class Supervisor:
     def _guard(self, process: TrainingProcess, spec: RunSpec) -> LimitGuard:
         files = (self._layout.spool, self._layout.metrics, self._layout.checkpoints)
         meter = ActivityMeter(files, processor_seconds=lambda: process.processor_seconds, now=self._clock.monotonic())
-        return LimitGuard(spec.limits, spec.usd_per_hour, born=self._born, meter=meter, clock=self._clock)
+        return LimitGuard(spec.limits, spec.price or Decimal(0), born=self._born, meter=meter, clock=self._clock)
 
     def _end(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
         self._publisher.print_note(f"the run is ended: {detail}")
@@ -306,7 +308,7 @@ class Supervisor:
             self._publisher.progress,
             ended_at=self._clock.now(),
             duration_seconds=self._clock.monotonic() - self._born,
-            usd_per_hour=self._spec.usd_per_hour if self._spec else Decimal(0),
+            usd_per_hour=(self._spec and self._spec.price) or Decimal(0),
         )
 
 

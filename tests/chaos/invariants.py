@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent.publish.bucket import RunKeys
 from agent.publish.fencing import POLL_SECONDS
+from contract.keys import RunKeys
 from tests.chaos.memory_s3 import Trouble
 from tests.chaos.script import Truth, step_in
 from tests.chaos.world import RUN, World

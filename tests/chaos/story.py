@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from agent.publish.bucket import RunKeys
 from contract.clock import stamp
+from contract.keys import RunKeys
 from tests.chaos.memory_s3 import Store, Trouble
 from tests.chaos.script import Habits
 from tests.chaos.virtual import START, Loop, Owner

@@ -9,11 +9,13 @@ import pytest
 from agent.checkpoints import committer
 from agent.checkpoints.candidates import at_rest
 from agent.checkpoints.committer import CheckpointCommitter
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper
-from agent.run.outcome import Cause, Verdict
+from agent.run.outcome import Verdict
 from agent.run.stop import Stopper
+from contract.keys import RunKeys
+from contract.records import Cause
 from tests.chaos.invariants import broken
 from tests.chaos.script import Habits
 from tests.chaos.story import Fault, Plan, tell
@@ -76,12 +78,12 @@ BREAKS = {
         "committed_checkpoints_are_whole_and_kept", CheckpointCommitter, "_enter", believe_in_no_answer
     ),
     "uploads-only-at-the-end": (
-        "resume_loses_at_most_one_interval", CheckpointCommitter, "look", lambda _: None
+        "resume_loses_at_most_one_interval", CheckpointCommitter, "poll", lambda _: None
     ),
     "follows-from-behind": (
         "resume_loses_at_most_one_interval", CheckpointCommitter, "_newest_at_rest", take_the_oldest
     ),
-    "has-no-fence": ("there_is_one_writer_at_a_time", Fence, "look", lambda _: False),
+    "has-no-fence": ("there_is_one_writer_at_a_time", Fence, "poll", lambda _: False),
     "overwrites": (
         "there_is_one_writer_at_a_time", Bucket, "create", lambda bucket, key, body: bucket.write(key, body) is None
     ),

@@ -20,7 +20,8 @@ import pytest
 
 from agent.checkpoints.committer import committed_steps
 from agent.lock import is_held
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys
 from tests.support.agent_host import Host, new_run
 from tests.support.code import sha256
 from tests.support.golden import golden

@@ -21,15 +21,17 @@ from agent.errors import AgentError
 from agent.host.processes import Processes
 from agent.lock import FileLock
 from agent.paths import Layout
-from agent.publish.bucket import Bucket, RunKeys
-from agent.run.outcome import Cause
+from agent.publish.bucket import Bucket
 from agent.run.publisher import Assignment
 from agent.run.recover import recover
 from agent.run.refusal import record_refusal
-from agent.run.start import EX_OK, StartOrder, start
+from agent.run.start import StartOrder, start
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
 from contract.code_manifest import manifest_key
+from contract.exit_codes import OK
+from contract.keys import RunKeys
+from contract.records import Cause
 from tests.chaos.memory_s3 import Store
 from tests.chaos.script import Habits, Script, Truth
 from tests.chaos.virtual import Loop, Owner, VirtualClock, VirtualThreads
@@ -147,7 +149,7 @@ class World:
         self.processes = WorldProcesses(self)
         self.threads = VirtualThreads(loop)
         digest, objects = code_of({"train.py": ""})
-        self.snapshot = {"digest": digest, "key": manifest_key(digest)}
+        self.snapshot = {**golden("run_spec")["snapshot"], "digest": digest, "key": manifest_key(digest)}
         store.objects |= objects
 
     def bucket(self, host: Host, attempt: int) -> Bucket:
@@ -171,7 +173,7 @@ class World:
         order = StartOrder(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
         refuse = partial(self._refuse, host, order)
         answer = start(order, layout=host.layout, program=PROGRAM, refuse=refuse, processes=self.processes)
-        return answer.exit_code == EX_OK
+        return answer.exit_code == OK
 
     def recover(self, host: Host) -> None:
         """What a host does after a boot, and whoever finds an agent dead."""

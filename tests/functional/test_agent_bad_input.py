@@ -24,12 +24,13 @@ from agent.host.imds import Metadata
 from agent.host.process_table import birth
 from agent.paths import Layout
 from agent.prepare.restore import restore
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.run.publisher import Assignment
-from agent.run.spec import Resume
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
 from contract.clock import Clock, stamp
+from contract.keys import RunKeys
+from contract.records import Resume
 from tests.support.agent_host import Host, new_run
 from tests.support.agent_scripts import SAVE, SAVES_ON_SIGTERM, STEPS, first_run, resume
 from tests.support.checkpoints import commit

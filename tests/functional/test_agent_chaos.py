@@ -20,8 +20,8 @@ import pytest
 from agent.checkpoints.committer import committed_steps
 from agent.host.process_table import birth
 from agent.lock import is_held
-from agent.publish.bucket import RunKeys
 from contract.clock import stamp
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVE
 from tests.support.code import sha256

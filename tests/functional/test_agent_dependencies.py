@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.publish.bucket import RunKeys
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import GRACE
 from tests.support.waiting import wait_until

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.host.process_table import birth
-from agent.publish.bucket import RunKeys
 from contract.clock import stamp
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVES_ON_SIGTERM, WAIT
 from tests.support.golden import golden

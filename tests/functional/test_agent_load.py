@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVE
 from tests.support.waiting import wait_until

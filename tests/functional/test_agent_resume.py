@@ -7,7 +7,7 @@ import os
 import signal
 
 from agent.host.process_table import birth
-from agent.publish.bucket import RunKeys
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import GRACE, SAVE, STEPS, WAIT, first_run, resume
 from tests.support.waiting import wait_until

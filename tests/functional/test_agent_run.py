@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from agent.host.process_table import birth
-from agent.publish.bucket import RunKeys
+from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import GRACE, SAVE, WAIT
 from tests.support.code import sha256

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from contract.code_manifest import manifest_key
+from contract.keys import RunKeys
 from tests.support.code import code_of
 from tests.support.golden import golden
 from tests.support.waiting import wait_until

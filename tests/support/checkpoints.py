@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.json_file import encode
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys
 from tests.support.code import sha256
 from tests.support.golden import golden
 

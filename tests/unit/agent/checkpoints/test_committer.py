@@ -9,9 +9,10 @@ import pytest
 from agent.checkpoints.candidates import QUIET_DIRECTORY_SECONDS
 from agent.checkpoints.committer import CheckpointCommitter, committed_steps, upload_output
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
+from contract.keys import RunKeys
 from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
 from tests.support.code import sha256

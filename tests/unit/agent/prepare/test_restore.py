@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.prepare.restore import UnsoundError, fetch_checkpoint, restore, takes_option, with_option
-from agent.publish.bucket import Bucket, RunKeys
-from agent.run.spec import Resume
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys
+from contract.records import Resume
 from tests.support.agent_host import new_run
 from tests.support.checkpoints import commit
 

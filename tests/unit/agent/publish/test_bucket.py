@@ -11,7 +11,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket, RunKeys, host_key
+from agent.publish.bucket import Bucket
+from contract.keys import RunKeys, host_key
 from tests.support.golden import golden
 
 

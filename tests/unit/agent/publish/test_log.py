@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.publish.log import LINE_CHARACTERS, LogShipper, last_line, print_note
+from contract.keys import RunKeys
 from tests.support.agent_host import new_run
 
 

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.publish.bucket import Bucket, RunKeys, host_key
-from agent.publish.status import HEARTBEAT_SECONDS, Identity, Phase, Standing, StatusWriter, host_record, status_record
+from agent.publish.bucket import Bucket
+from agent.publish.status import Identity, Standing, StatusWriter, host_record, status_record
+from contract.keys import RunKeys, host_key
+from contract.records import HEARTBEAT_SECONDS, Phase
 from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
 from tests.support.golden import golden

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.lock import FileLock
 from agent.paths import Layout
-from agent.run.cancel import EX_UNAVAILABLE, cancel
-from agent.run.start import EX_OK
+from agent.run.cancel import cancel
+from contract.exit_codes import OK, UNAVAILABLE
 from tests.support.agent_host import new_run
 
 
@@ -26,7 +26,7 @@ def test_the_supervisor_is_sent_sigterm(tmp_path: Path) -> None:
         answer = cancel(run, layout=layout)
 
         assert supervisor.wait(20) == -signal.SIGTERM
-    assert (answer.exit_code, answer.line["state"], answer.line["attempt"]) == (EX_OK, "stopping", 3)
+    assert (answer.exit_code, answer.line["state"], answer.line["attempt"]) == (OK, "stopping", 3)
 
 
 def test_a_number_whose_lock_is_free_is_not_sent_anything(tmp_path: Path) -> None:
@@ -36,5 +36,5 @@ def test_a_number_whose_lock_is_free_is_not_sent_anything(tmp_path: Path) -> Non
     folder.duty_lock.write_text('{"pid": 1}')
 
     answer = cancel(run, layout=layout)
-    assert (answer.exit_code, answer.line["state"]) == (EX_UNAVAILABLE, "not-running")
-    assert cancel(new_run(), layout=layout).exit_code == EX_UNAVAILABLE
+    assert (answer.exit_code, answer.line["state"]) == (UNAVAILABLE, "not-running")
+    assert cancel(new_run(), layout=layout).exit_code == UNAVAILABLE

@@ -11,10 +11,9 @@ import pytest
 
 from agent.host.processes import Processes
 from agent.run.limits import ActivityMeter, Excess, LimitGuard, exceeded
-from agent.run.outcome import Cause
 from agent.run.process import Launch, TrainingProcess
-from agent.run.spec import Limits
 from contract.clock import Clock
+from contract.records import Cause, Limits
 from tests.support.clock import ManualClock
 from tests.support.waiting import wait_until
 
@@ -31,8 +30,8 @@ def with_limits(**changes: object) -> Limits:
         (NONE, 1e9, 1e9, None),
         (with_limits(timeout_seconds=60.0), 59.9, 0, None),
         (with_limits(timeout_seconds=60.0), 60, 0, Cause.TIMEOUT),
-        (with_limits(max_cost_usd=Decimal("1.00")), 1799, 0, None),
-        (with_limits(max_cost_usd=Decimal("1.00")), 1800, 0, Cause.BUDGET),
+        (with_limits(max_cost_usd="1.00"), 1799, 0, None),
+        (with_limits(max_cost_usd="1.00"), 1800, 0, Cause.BUDGET),
         (with_limits(hang_timeout_seconds=30.0), 100, 29, None),
         (with_limits(hang_timeout_seconds=30.0), 100, 30, Cause.HUNG),
     ],

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.publish.status import Identity
-from agent.run.outcome import Cause, Ending, Progress, cost_usd, decide, outcome_record
+from agent.run.outcome import Ending, Progress, decide, outcome_record
 from agent.run.process import ExitStatus
+from contract.money import cost_usd
+from contract.records import Cause
 from tests.support.golden import golden
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from agent import repeat
 from agent.paths import Layout
-from agent.publish.bucket import Bucket, RunKeys
-from agent.publish.status import Identity, Phase
+from agent.publish.bucket import Bucket
+from agent.publish.status import Identity
 from agent.run.publisher import Assignment, Publisher
 from agent.run.spec import parse_spec
 from contract.clock import Clock
+from contract.keys import RunKeys
+from contract.records import Phase
 from tests.support.agent_host import new_run
 from tests.support.golden import golden
 from tests.support.metadata import INSTANCE

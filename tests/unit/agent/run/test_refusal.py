@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from agent.publish.bucket import Bucket, RunKeys
+from agent.publish.bucket import Bucket
 from agent.run.refusal import record_refusal
+from contract.keys import RunKeys
 from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
 from tests.support.golden import golden

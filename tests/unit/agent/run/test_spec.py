@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import SpecError
-from agent.run.spec import Resume, parse_spec
+from agent.run.spec import parse_spec
+from contract.records import Resume
 from tests.support.golden import golden
 
 JSON = st.recursive(
@@ -21,8 +22,8 @@ JSON = st.recursive(
 def test_the_golden_spec_is_read_whole() -> None:
     spec = parse_spec(golden("run_spec"))
 
-    assert (spec.script, spec.arguments[2:]) == ("training/train_digits.py", ("an arg with spaces", "$HOME;`x`"))
-    assert (spec.usd_per_hour, spec.limits.grace_seconds, spec.keep_checkpoints) == (Decimal("0.0208"), 90.0, 5)
+    assert (spec.script, spec.arguments[2:]) == ("training/train_digits.py", ["an arg with spaces", "$HOME;`x`"])
+    assert (spec.price, spec.limits.grace_seconds, spec.keep_checkpoints) == (Decimal("0.0208"), 90.0, 5)
     assert (spec.limits.timeout_seconds, spec.resume, spec.install_dependencies) == (None, None, True)
 
 
@@ -40,7 +41,7 @@ def test_what_people_call_a_run_is_none_of_the_hosts_business(labels: dict[str, 
 def test_what_is_optional_may_be_null() -> None:
     spec = parse_spec({**golden("run_spec"), "usd_per_hour": None})
 
-    assert spec.usd_per_hour == 0
+    assert spec.price is None
 
 
 def test_a_resume_names_a_run_and_perhaps_a_manifest() -> None:
@@ -58,15 +59,15 @@ def test_a_resume_names_a_run_and_perhaps_a_manifest() -> None:
         ({"script": "/abs.py"}, "script is '/abs.py'"),
         ({"script": "a/../../b.py"}, "script"),
         ({"arguments": "x"}, "arguments is 'x'"),
-        ({"arguments": [1]}, "not a list of texts"),
+        ({"arguments": [1]}, r"arguments is \[1\]"),
         ({"environment": {"A=B": "x"}}, "A=B"),
-        ({"snapshot": {"digest": "short", "key": "k"}}, "snapshot.digest is 'short'"),
-        ({"usd_per_hour": "cheap"}, "no amount"),
-        ({"usd_per_hour": "NaN"}, "no amount"),
+        ({"snapshot": {**golden("run_spec")["snapshot"], "digest": "short"}}, "snapshot.digest is 'short'"),
+        ({"usd_per_hour": "cheap"}, "not an amount of USD"),
+        ({"usd_per_hour": "NaN"}, "not an amount of USD"),
         ({"limits": {"timeout_seconds": 0}}, "not above zero"),
         ({"limits": {"timeout_seconds": True}}, "limits.timeout_seconds is True"),
         ({"resume": {"run": "x"}}, "resume.run"),
-        ({"host": {}}, "lacks host.instance_id"),
+        ({"host": {}}, "lacks host.name, host.instance_id"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_key(change: dict[str, Any], words: str) -> None:

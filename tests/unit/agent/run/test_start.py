@@ -10,7 +10,8 @@ import pytest
 from agent.host.process_table import birth
 from agent.lock import FileLock, holder, is_held
 from agent.paths import Layout
-from agent.run.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, AgentReply, StartOrder, start
+from agent.run.start import AgentReply, StartOrder, start
+from contract.exit_codes import CANNOT_CREATE, INTERRUPTED, OK
 from tests.support.agent_host import new_run
 from tests.support.waiting import wait_until
 
@@ -58,7 +59,7 @@ def test_a_supervisor_is_left_behind_that_holds_the_locks_and_nothing_of_ours(st
     answer = starts.start(run)
 
     seen = starts.seen()
-    assert (answer.exit_code, answer.line["state"], answer.line["pid"]) == (EX_OK, "started", seen["pid"])
+    assert (answer.exit_code, answer.line["state"], answer.line["pid"]) == (OK, "started", seen["pid"])
     assert seen["argv"][:9] == [
         "supervise", "--bucket", "b", "--run", run, "--attempt", "1", "--region", "eu-west-1"
     ]  # fmt: skip
@@ -76,7 +77,7 @@ def test_another_run_and_another_attempt_are_refused(starts: Starts) -> None:
     pid = starts.start(run).line["pid"]
     answers = [starts.start(new_run()), starts.start(run, attempt=2)]
 
-    assert [answer.exit_code for answer in answers] == [EX_TEMPFAIL] * 2
+    assert [answer.exit_code for answer in answers] == [INTERRUPTED] * 2
     assert [answer.line["running"] for answer in answers] == [run, run]
     assert starts.refused == [f"the host is busy with run {run}"] * 2
     starts.end(pid)
@@ -98,7 +99,7 @@ def test_an_attempt_that_lost_its_supervisor_gets_one_while_its_script_has_the_h
     answer = starts.start(run)
 
     seen = starts.seen()
-    assert answer.exit_code == EX_OK
+    assert answer.exit_code == OK
     assert "--host-lock" not in seen["argv"]
     lock.release()
     starts.end(seen["pid"])
@@ -109,5 +110,5 @@ def test_a_disk_that_cannot_be_written_is_a_refusal(tmp_path: Path) -> None:
     starts = Starts(tmp_path)
     answer = starts.start(new_run())
 
-    assert (answer.exit_code, answer.line["state"], answer.line["reason"]) == (EX_CANTCREAT, "refused", "disk")
+    assert (answer.exit_code, answer.line["state"], answer.line["reason"]) == (CANNOT_CREATE, "refused", "disk")
     assert starts.refused == [answer.line["detail"]]

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from agent.run.outcome import Cause
 from agent.run.stop import Stopper
+from contract.records import Cause
 from tests.support.clock import ManualClock
 
 

@@ -14,12 +14,13 @@ from agent.errors import AgentError, BucketError
 from agent.host.imds import Metadata
 from agent.json_file import read_record
 from agent.paths import Layout
-from agent.publish.bucket import Bucket, RunKeys
-from agent.run.outcome import Cause
+from agent.publish.bucket import Bucket
 from agent.run.publisher import Assignment
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor, publish
 from contract.clock import Clock
+from contract.keys import RunKeys
+from contract.records import Cause
 from tests.support.agent_host import Host, new_run
 from tests.support.clock import ManualClock
 from tests.support.metadata import INSTANCE, MetadataService

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.publish.status import Phase
-from agent.run.outcome import Cause
+from contract.records import Cause, Phase
 from remote import records
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from remote.hosts.host import Host
     from remote.stack import Stack
+    from remote.transport.access import Access
 
 
 @command()
@@ -59,24 +60,26 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
 
     Example: inv start trainer
     """
+    from contract.clock import Clock
     from remote.hosts.host import find_host
     from remote.hosts.power import start_host
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
-    started = start_host(opened, find_host(opened, host), wait=wait or resume)
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
+    started = start_host(opened, find_host(opened, host), wait=wait or resume, clock=Clock())
     say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
     if resume:
-        _resume(opened, started, as_json=json)
+        _resume(opened, started, access, as_json=json)
     elif json:
         emit("host", **asdict(replace(started, online=True if wait else None)))
 
 
-def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
+def _resume(stack: Stack, host: Host, access: Access, *, as_json: bool) -> None:
     from commands.resume import go_on
     from remote.runs.run import latest_run_on
 
     run = latest_run_on(stack.bucket, host.instance_id, dt.datetime.now(dt.UTC))
-    go_on(stack, run, host.name, wait=True, as_json=as_json)
+    go_on(stack, run, host.name, access, wait=True, as_json=as_json)
 
 
 @command(wait="Return only when EC2 says stopped", force="Do not wait for the run on it to end")
@@ -133,7 +136,8 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
     from remote.hosts.host import find_host
     from remote.runs.end import end_run, run_on
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
     found = find_host(opened, host)
     run = run_on(opened, found) if found.running and not force else None
     if dry_run:
@@ -141,7 +145,7 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
         say("plan", f"{first}{verb} host {found.name} ({found.instance_id}), which is {found.state}")
     elif run:
         say("run", f"{run.id} is asked to save and end ...")
-        outcome = end_run(opened, run, Clock())
+        outcome = end_run(opened, run, access, Clock())
         say("run", f"{run.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
     return opened, found
 
@@ -152,13 +156,15 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
 
     Example: inv processes trainer
     """
-    from remote.hosts.agent_client import Orders
+    from contract.clock import Clock
+    from remote.hosts.agent_client import AgentClient
     from remote.hosts.host import find_host, require_running
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
     found = find_host(opened, host)
     require_running(found)
-    answer = Orders(opened, found.instance_id).give(["processes"])
+    answer = AgentClient(opened, found.instance_id, access, Clock()).call(["processes"])
     if json:
         emit("processes", host=found.name, instance_id=found.instance_id, **{**answer, "schema": SCHEMA})
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from commands.run_view import finish_with
 if TYPE_CHECKING:
     from remote.runs.run import Run
     from remote.stack import Stack
+    from remote.transport.access import Access
 
 
 @command(
@@ -32,20 +32,23 @@ def resume(
 
     Example: inv resume
     """
-    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport))
+    access = stacks.access_of(c, transport)
+    opened = stacks.open_stack(stack)
     chosen = choose_run(opened, run)
-    go_on(opened, chosen, host or chosen.spec.host.name, wait=wait, dry_run=dry_run, as_json=json)
+    go_on(opened, chosen, host or chosen.spec.host.name, access, wait=wait, dry_run=dry_run, as_json=json)
 
 
-def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, dry_run: bool = False) -> None:
+def go_on(
+    stack: Stack, run: Run, host_name: str, access: Access, *, wait: bool, as_json: bool, dry_run: bool = False
+) -> None:
     """Start the next attempt of a run and, when asked, follow it; ends the command with the run's exit code."""
-    run = run if dry_run else _recovered(stack, run)
+    run = run if dry_run else _recovered(stack, run, access)
     again = _next_attempt(stack, run, host_name, "plan" if dry_run else "resume")
     if dry_run:
         if as_json:
             emit("plan", plan=asdict(again.spec))
         return
-    _hand_over(stack, again)
+    _hand_over(stack, again, access)
     if wait:
         finish_with(stack, again, as_json=as_json)
     elif as_json:
@@ -54,7 +57,7 @@ def go_on(stack: Stack, run: Run, host_name: str, *, wait: bool, as_json: bool, 
         print(again.id)
 
 
-def _recovered(stack: Stack, run: Run) -> Run:
+def _recovered(stack: Stack, run: Run, access: Access) -> Run:
     """The run, with its agent back if it had gone and its host is there."""
     from contract.clock import Clock
     from remote.runs import resume
@@ -62,7 +65,7 @@ def _recovered(stack: Stack, run: Run) -> Run:
     if run.state(dt.datetime.now(dt.UTC)) != "silent":
         return run
     say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
-    return resume.recover(stack, run, Clock())
+    return resume.recover(stack, run, access, Clock())
 
 
 def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
@@ -80,11 +83,12 @@ def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
     return again
 
 
-def _hand_over(stack: Stack, run: Run) -> None:
+def _hand_over(stack: Stack, run: Run, access: Access) -> None:
+    from contract.clock import Clock
     from remote.runs import launch
 
-    sent = launch.start(stack, run.spec, run.attempt)
-    launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=time.monotonic, sleep=time.sleep)
+    sent = launch.start(stack, run.spec, access, Clock(), run.attempt)
+    launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=Clock())
     say("transport", f"{sent.choice.way}: {sent.choice.why}")
 
 
@@ -97,12 +101,13 @@ def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: 
     from contract.clock import Clock
     from remote.runs.end import end_run
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
     chosen = choose_run(opened, run)
     if dry_run:
         say("plan", f"end run {chosen.id} on {chosen.spec.host.name}, which is {chosen.state(dt.datetime.now(dt.UTC))}")
         return
-    outcome = end_run(opened, chosen, Clock())
+    outcome = end_run(opened, chosen, access, Clock())
     say("run", f"{chosen.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
     if json:
         emit("run", **asdict(outcome))

@@ -123,16 +123,16 @@ def _train(stack: str, access: Access, wish: Wish, manner: Manner) -> None:
     """What is wrong with the project or the script is said before any stack is opened, started or deployed."""
     if manner.rerun:
         wish.require_nothing(watch=manner.watch)
-        _rerun(_stack(stack, access, dry_run=manner.dry_run), wish, manner)
+        _rerun(_stack(stack, dry_run=manner.dry_run), access, wish, manner)
         return
     script = wish.find()
-    opened = _stack(stack, access, dry_run=manner.dry_run)
+    opened = _stack(stack, dry_run=manner.dry_run)
     if manner.dry_run:
         _show_plan(wish.plan(opened, script)[0], as_json=manner.as_json)
     elif manner.watch:
-        _watch(opened, wish, script, log_to=sys.stderr if manner.as_json else sys.stdout)
+        _watch(opened, access, wish, script, log_to=sys.stderr if manner.as_json else sys.stdout)
     else:
-        _finish(opened, _start(opened, wish, script)[0], manner)
+        _finish(opened, _start(opened, access, wish, script)[0], manner)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,16 +223,16 @@ class Wish:
         return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree, source
 
 
-def _stack(name: str, access: Access, *, dry_run: bool) -> Stack:
+def _stack(name: str, *, dry_run: bool) -> Stack:
     """The stack; the local one is started and deployed if need be, but not for a look."""
     if stacks.stack_name(name) == paths.LOCAL and not dry_run:
         ensure_local_stack()
-    return stacks.open_stack(name, access=access)
+    return stacks.open_stack(name)
 
 
-def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
+def _start(stack: Stack, access: Access, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
     spec, tree, source = wish.plan(stack, script)
-    _send(stack, spec, tree, source)
+    _send(stack, access, spec, tree, source)
     return spec, tree
 
 
@@ -246,7 +246,7 @@ def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
         _show_started(spec, as_json=manner.as_json)
 
 
-def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
+def _rerun(stack: Stack, access: Access, wish: Wish, manner: Manner) -> None:
     from remote.runs.rerun import plan_rerun
 
     earlier = choose_run(stack, manner.rerun)
@@ -256,18 +256,18 @@ def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
         _show_plan(spec, as_json=manner.as_json)
         return
     say("again", f"run {earlier.id}: the same code, arguments and limits")
-    _hand_over(stack, spec)
+    _hand_over(stack, access, spec)
     _finish(stack, spec, manner)
 
 
-def _watch(stack: Stack, wish: Wish, script: Script, *, log_to: TextIO) -> None:
+def _watch(stack: Stack, access: Access, wish: Wish, script: Script, *, log_to: TextIO) -> None:
     from commands.train_watch import Watch, end_quietly
 
     Watch(
         stack,
-        start=lambda: _start(stack, wish, script),
+        start=lambda: _start(stack, access, wish, script),
         look=lambda: wish.look(script),
-        end=lambda run: end_quietly(stack, run),
+        end=lambda run: end_quietly(stack, run, access),
         log_to=log_to,
     ).keep_running()
 
@@ -308,7 +308,7 @@ def _only_worker(stack: Stack) -> str:
     )
 
 
-def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> None:
+def _send(stack: Stack, access: Access, spec: RunSpec, tree: Tree, source: Source | None) -> None:
     from remote.runs import launch
     from remote.runs.checkpoints import push
 
@@ -323,14 +323,15 @@ def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> Non
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{formats.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{formats.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
-    _hand_over(stack, spec)
+    _hand_over(stack, access, spec)
 
 
-def _hand_over(stack: Stack, spec: RunSpec) -> None:
+def _hand_over(stack: Stack, access: Access, spec: RunSpec) -> None:
+    from contract.clock import Clock
     from remote.runs import launch
 
-    sent = launch.start(stack, spec)
-    launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)
+    sent = launch.start(stack, spec, access, Clock())
+    launch.wait_until_taken(stack, spec.run, sent, clock=Clock())
     say("transport", f"{sent.choice.way}: {sent.choice.why}")
     named = f" ({spec.name})" if spec.name else ""
     say("run", f"{spec.run}{named} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from commands.cli.output import say, say_error
 from commands.run_view import write
+from contract.clock import Clock
 from remote.errors import Error, InputMissing, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from remote.records import RunSpec
     from remote.runs.follow import Follower
     from remote.stack import Stack
+    from remote.transport.access import Access
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
 
 
@@ -31,7 +32,7 @@ class Watch:
         look: the project as it is.
         end: ends a run and waits for its outcome.
         log_to: where the log is shown.
-        sleep: waits between two looks.
+        clock: waits between two polls.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class Watch:
         look: Callable[[], Tree],
         end: Callable[[str], object],
         log_to: TextIO,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._stack = stack
         self._start = start
         self._look = look
         self._end = end
         self._log_to = log_to
-        self._sleep = sleep
+        self._clock = clock
         self._run: str | None = None
         self._shown_problem = ""
 
@@ -66,7 +67,7 @@ class Watch:
                 self._show(follower)
                 if self._saved(saves) and (restarted := self._restart(follower)):
                     follower = restarted
-                self._sleep(LOOK_SECONDS)
+                self._clock.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             if self._run:
                 say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
@@ -90,7 +91,7 @@ class Watch:
 
         if self._run is None:
             return
-        for event in follower.look():
+        for event in follower.poll():
             if isinstance(event, LogChunk):
                 write(self._log_to, event.data)
             elif isinstance(event, Outcome):
@@ -115,9 +116,8 @@ class Watch:
         return NextFollower(self._stack.bucket, spec.run)
 
 
-def end_quietly(stack: Stack, run: str) -> None:
-    """End a run; that it has ended by itself meanwhile is as good."""
-    from contract.clock import Clock
+def end_quietly(stack: Stack, run: str, access: Access) -> None:
+    """End a run, or find that it has ended by itself meanwhile."""
     from remote.runs.end import end_run
     from remote.runs.run import read_run
 
@@ -125,7 +125,7 @@ def end_quietly(stack: Stack, run: str) -> None:
     if found.ended:
         return
     try:
-        end_run(stack, found, Clock())
+        end_run(stack, found, access, Clock())
     except Error:
         if not read_run(stack.bucket, run).ended:
             raise

@@ -6,16 +6,16 @@ One listing per look shows everything that is new: log chunks come after the las
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from contract.clock import Clock
 from remote import records
 from remote.bucket import Bucket, Entry
 from remote.records import Outcome, Status
 from remote.runs.log import ALL, Lines, Selection, begin
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # The agent writes its status at least every 5 s; after six missed ones something is wrong.
 SILENT_SECONDS = 30
 
@@ -46,8 +46,7 @@ class Follower:
         run: its id.
         attempt: the attempt whose outcome ends it; the log begins with the first.
         after: the key of the last chunk that need not be shown.
-        clock: monotonic seconds, for the silence of an agent.
-        sleep: waits between two looks.
+        clock: measures the silence of an agent and waits between two polls.
     """
 
     def __init__(
@@ -57,20 +56,18 @@ class Follower:
         *,
         attempt: int = 1,
         after: str = "",
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._bucket = bucket
         self._run = run
         self._attempt = attempt
         self._clock = clock
-        self._sleep = sleep
         self._last_key = after or records.log_prefix(run)
         self._status_etag = ""
-        self._heard_at = clock()
+        self._heard_at = clock.monotonic()
 
-    def look(self) -> Iterator[Event]:
-        """What is new since the last look, without waiting."""
+    def poll(self) -> Iterator[Event]:
+        """Yield what is new since the last poll, without waiting."""
         status: Entry | None = None
         ended = False
         for entry in self._bucket.keys(records.run_prefix(self._run), after=self._last_key):
@@ -82,7 +79,7 @@ class Follower:
                 status = entry
         if status and status.etag != self._status_etag:
             self._status_etag = status.etag
-            self._heard_at = self._clock()
+            self._heard_at = self._clock.monotonic()
             yield from self._status()
         if ended:
             yield from self._outcome()
@@ -90,19 +87,19 @@ class Follower:
     def events(self) -> Iterator[Event]:
         """Every event until the outcome, waiting for what is not there yet."""
         while True:
-            for event in self.look():
+            for event in self.poll():
                 yield event
                 if isinstance(event, Outcome):
                     return
-            silent = self._clock() - self._heard_at
+            silent = self._clock.monotonic() - self._heard_at
             if silent > SILENT_SECONDS:
                 yield Silence(seconds=silent)
-            self._sleep(LOOK_SECONDS)
+            self._clock.sleep(POLL_SECONDS)
 
     def _chunk(self, entry: Entry) -> Iterator[LogChunk]:
         data = self._bucket.get(entry.key)
         if data is not None:
-            self._heard_at = self._clock()
+            self._heard_at = self._clock.monotonic()
             self._last_key = entry.key
             yield LogChunk(key=entry.key, data=data)
 
@@ -126,8 +123,7 @@ def follow(
     selection: Selection = ALL,
     *,
     attempt: int = 1,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Clock = Clock(),  # noqa: B008  it has no state
 ) -> Iterator[Event]:
     """The events of a run until its outcome, with those bytes of its log that are selected.
 
@@ -138,7 +134,7 @@ def follow(
     lines = Lines(selection.pattern, start.rest)
     if start.lines:
         yield LogChunk(key=start.after, data=b"".join(start.lines))
-    for event in Follower(bucket, run, attempt=attempt, after=start.after, clock=clock, sleep=sleep).events():
+    for event in Follower(bucket, run, attempt=attempt, after=start.after, clock=clock).events():
         if isinstance(event, Outcome) and (data := lines.end()):
             yield LogChunk(key=start.after, data=data)
         if not isinstance(event, LogChunk):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from contract.clock import Clock
 from remote import records
 from remote.code.patch import keep_patch
 from remote.code.project import project_name
@@ -23,13 +24,14 @@ from remote.code.provenance import provenance
 from remote.code.tree import Tree
 from remote.code.upload import CodeSync
 from remote.errors import HostBusy, InputMissing, Unavailable, UsageError
-from remote.hosts.agent_client import Orders, Sent
+from remote.hosts.agent_client import AgentClient, Sent
 from remote.hosts.host import Host, find_host, require_running
 from remote.prices import usd_per_hour
 from remote.progress import SILENT, Meter
 from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
 from remote.runs.search import find_run, names_one_run
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import Way
 from remote.units import parse_duration
 
@@ -37,7 +39,7 @@ from remote.units import parse_duration
 STALE_SECONDS = 30
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +201,7 @@ def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None 
     return 0 if found.complete else sync.send(found, meter) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
-def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
+def start(stack: Stack, spec: RunSpec, access: Access, clock: Clock, attempt: int = 1) -> Sent:
     """Write the spec and hand the run to the host's agent; returns once Systems Manager took the order, or by SSH the
     agent did.
 
@@ -215,7 +217,7 @@ def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
         )
     unheard = True
     try:
-        sent = Orders(stack, spec.host.instance_id).send(start_words(stack, spec.run, attempt))
+        sent = AgentClient(stack, spec.host.instance_id, access, clock).send(start_words(stack, spec.run, attempt))
         unheard = False
     except KeyboardInterrupt:
         unheard = False  # as far as we know: a run that may have begun stays to be seen
@@ -259,8 +261,7 @@ def wait_until_taken(
     sent: Sent,
     *,
     attempt: int = 1,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    clock: Clock,
     patience_seconds: float = 120,
 ) -> None:
     """Return once the agent has claimed the run, or refused it by an outcome.
@@ -271,18 +272,18 @@ def wait_until_taken(
     Raises:
         Unavailable: the command failed, or there is no sign of life after `patience_seconds`.
     """
-    begin = clock()
-    next_check = begin + (FIRST_CHECK_SECONDS if sent.choice.way is Way.SSM else LOOK_SECONDS)
+    begin = clock.monotonic()
+    next_check = begin + (FIRST_CHECK_SECONDS if sent.choice.way is Way.SSM else POLL_SECONDS)
     while not _taken(stack, run, attempt):
-        if clock() > next_check:
+        if clock.monotonic() > next_check:
             _require_started(sent)
-            next_check = clock() + CHECK_SECONDS
-        if clock() - begin > patience_seconds:
+            next_check = clock.monotonic() + CHECK_SECONDS
+        if clock.monotonic() - begin > patience_seconds:
             raise Unavailable(
                 f"the agent on {sent.instance_id} gave no sign for {patience_seconds:.0f} s ({sent.name})",
                 next_step=f"inv monitor {run} --follow",
             )
-        sleep(LOOK_SECONDS)
+        clock.sleep(POLL_SECONDS)
 
 
 def _taken(stack: Stack, run: str, attempt: int) -> bool:

@@ -10,14 +10,15 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from contract.clock import Clock
+from contract.clock import Clock, wait_until
 from remote.errors import HostBusy, UsageError
-from remote.hosts.agent_client import Orders
+from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host, find_host
 from remote.prices import usd_per_hour
 from remote.records import HostRef, RunSpec
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
+from remote.transport.access import Access
 
 POLL_SECONDS = 0.5
 RECOVER_SECONDS = 20.0
@@ -37,7 +38,7 @@ def require_resumable(run: Run, now: dt.datetime) -> None:
         raise UsageError(f"run {run.id} is {run.outcome.cause}: there is nothing to go on with", next_step="inv train")
 
 
-def recover(stack: Stack, run: Run, clock: Clock) -> Run:
+def recover(stack: Stack, run: Run, access: Access, clock: Clock) -> Run:
     """Bring the agent of a run that went silent back, if its host is there, and read the run anew.
 
     An agent that was killed left its script running under a shim that holds the host; a new agent goes on from there.
@@ -46,14 +47,13 @@ def recover(stack: Stack, run: Run, clock: Clock) -> Run:
     host = find_host(stack, run.spec.host.instance_id)
     if not host.running:
         return run
-    Orders(stack, host.instance_id, clock=clock.monotonic, sleep=clock.sleep).give(["recover"])
-    deadline = clock.monotonic() + RECOVER_SECONDS
-    while clock.monotonic() < deadline:
+    AgentClient(stack, host.instance_id, access, clock).call(["recover"])
+
+    def changed() -> Run | None:
         found = read_run(stack.bucket, run.id)
-        if found.outcome or (found.status and found.status != run.status):
-            return found
-        clock.sleep(POLL_SECONDS)
-    return run
+        return found if found.outcome or (found.status and found.status != run.status) else None
+
+    return wait_until(changed, seconds=RECOVER_SECONDS, every=POLL_SECONDS, clock=clock) or run
 
 
 def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:

@@ -18,6 +18,7 @@ from remote.code.tree import Tree, plan
 from remote.errors import Unavailable, UsageError
 from remote.records import RunSpec
 from remote.stack import Stack
+from tests.support.clock import ManualClock
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -26,19 +27,18 @@ def golden(name: str) -> dict:
     return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
-class Desk:
+class Desk(ManualClock):
     """A project, and what the person at it does at each moment; the last one presses Ctrl-C."""
 
     def __init__(self, root: Path, bucket: Bucket, stack: Stack) -> None:
+        super().__init__()
         self.root, self.bucket = root, bucket
         self.started: list[str] = []
         self.ended: list[str] = []
         self.refuse: Exception | None = None
         self.log = io.TextIOWrapper(io.BytesIO(), write_through=True)
         self.moments: list[Callable[[], object]] = []
-        self._watch = Watch(
-            stack, start=self._start, look=self._look, end=self._end, log_to=self.log, sleep=self._sleep
-        )
+        self._watch = Watch(stack, start=self._start, look=self._look, end=self._end, log_to=self.log, clock=self)
 
     def live(self, *moments: Callable[[], object]) -> str:
         """Keep it running through these moments; what was shown of the logs."""
@@ -71,7 +71,8 @@ class Desk:
         self.ended.append(run)
         self.finish()
 
-    def _sleep(self, _: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
         if not self.moments:
             raise KeyboardInterrupt
         self.moments.pop(0)()

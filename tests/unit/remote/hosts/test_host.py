@@ -14,6 +14,7 @@ from remote.errors import InputMissing, Unavailable
 from remote.hosts.host import Host, find_host, list_hosts, require_running
 from remote.hosts.power import READY_SECONDS, start_host
 from remote.stack import Stack
+from tests.support.clock import ManualClock
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "stack_outputs.json").read_text())
 
@@ -87,14 +88,15 @@ def test_a_running_host_is_let_through(stack: Stack) -> None:
     require_running(find_host(stack, "trainer"))
 
 
-class Waiting:
-    """Time that only sleeping moves, and what happens while somebody sleeps."""
+class Waiting(ManualClock):
+    """Time that only sleeping moves; one more event happens in each sleep."""
 
     def __init__(self, *events: Callable[[], object]) -> None:
-        self.seconds, self._events = 0.0, list(events)
+        super().__init__()
+        self._events = list(events)
 
     def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
+        super().sleep(seconds)
         if self._events:
             self._events.pop(0)()
 
@@ -108,7 +110,7 @@ def test_a_host_is_started_only_when_systems_manager_really_answers(
     waiting = Waiting(list, list, lambda: online.add(host.instance_id))
     stack.aws.ec2.stop_instances(InstanceIds=[host.instance_id])
 
-    started = start_host(stack, host, clock=lambda: waiting.seconds, sleep=waiting.sleep)
+    started = start_host(stack, host, clock=waiting)
 
     assert started.running
     assert waiting.seconds == 6
@@ -121,6 +123,6 @@ def test_a_host_that_systems_manager_never_reaches_is_given_up_with_its_name(
     waiting = Waiting()
 
     with pytest.raises(Unavailable, match=r"trainer .* was started, but Systems Manager does not reach it after 300 s"):
-        start_host(stack, find_host(stack, "trainer"), clock=lambda: waiting.seconds, sleep=waiting.sleep)
+        start_host(stack, find_host(stack, "trainer"), clock=waiting)
 
     assert waiting.seconds >= READY_SECONDS

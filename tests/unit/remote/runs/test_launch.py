@@ -22,7 +22,9 @@ from remote.hosts.connect import Choice
 from remote.records import RunSpec
 from remote.runs import launch
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import CommandResult, Way
+from tests.support.clock import ManualClock
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 RUN = "20261122-160000-7f3a9c"
@@ -65,30 +67,17 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     assert caught.value.run == RUN
 
 
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> float:
     """What comes of an order; how long that took."""
-    time = Time()
+    clock = ManualClock()
     choice = Choice(way=way, why="as asked")
     sent = Sent(instance_id="i-0a1b2c3d4e5f60718", choice=choice, name="command c-1", result=lambda: result)
     try:
-        launch.wait_until_taken(stack, RUN, sent, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+        launch.wait_until_taken(stack, RUN, sent, clock=clock, patience_seconds=20)
     except Unavailable as error:
-        error.add_note(f"{time.now:.1f} s")
+        error.add_note(f"{clock.seconds:.1f} s")
         raise
-    return time.now
+    return clock.seconds
 
 
 def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_was_first(stack: Stack) -> None:
@@ -148,9 +137,9 @@ def test_a_run_that_no_host_has_heard_of_is_withdrawn_and_one_that_may_have_begu
     def send(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(launch.Orders, "send", send)
+    monkeypatch.setattr(launch.AgentClient, "send", send)
     spec = RunSpec.from_mapping(golden("run_spec"))
     with pytest.raises(type(failure)):
-        launch.start(stack, spec)
+        launch.start(stack, spec, Access(), ManualClock())
 
     assert stack.bucket.exists(records.spec_key(spec.run)) is stays

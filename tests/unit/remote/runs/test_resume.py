@@ -20,6 +20,7 @@ from remote.runs import resume
 from remote.runs.end import end_run, run_on
 from remote.runs.run import Run
 from remote.stack import Stack
+from remote.transport.access import Access
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -89,4 +90,4 @@ def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack
 
 def test_a_run_that_has_ended_is_not_asked_to_end(stack: Stack) -> None:
     with pytest.raises(UsageError, match="has ended already: completed"):
-        end_run(stack, Run(spec=SPEC, outcome=OUTCOME), Clock())
+        end_run(stack, Run(spec=SPEC, outcome=OUTCOME), Access(), Clock())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from commands.cli import formats, stacks
@@ -11,8 +11,10 @@ from commands.cli.output import emit, say
 from commands.cli.task import command
 from commands.run import RUN, choose_run
 from commands.run_view import finish_with
+from contract.clock import Clock
 
 if TYPE_CHECKING:
+    from remote.runs.launch import Prepared
     from remote.runs.run import Run
     from remote.stack import Stack
     from remote.transport.access import Access
@@ -42,54 +44,44 @@ def go_on(
     stack: Stack, run: Run, host_name: str, access: Access, *, wait: bool, as_json: bool, dry_run: bool = False
 ) -> None:
     """Start the next attempt of a run and, when asked, follow it; ends the command with the run's exit code."""
+    from remote.runs.launch import hand_over
+
     run = run if dry_run else _recovered(stack, run, access)
-    again = _next_attempt(stack, run, host_name, "plan" if dry_run else "resume")
+    again = _prepare(stack, run, host_name, "plan" if dry_run else "resume")
     if dry_run:
         if as_json:
             emit("plan", plan=asdict(again.spec))
         return
-    _hand_over(stack, again, access)
+    choice = hand_over(stack, again, access, Clock())
+    say("transport", f"{choice.way}: {choice.why}")
     if wait:
-        finish_with(stack, again, as_json=as_json)
+        finish_with(stack, again.run, as_json=as_json)
     elif as_json:
-        emit("started", run=again.id, attempt=again.attempt, host=asdict(again.spec.host))
+        emit("started", run=run.id, attempt=again.attempt, host=asdict(again.spec.host))
     else:
-        print(again.id)
+        print(run.id)
 
 
 def _recovered(stack: Stack, run: Run, access: Access) -> Run:
-    """The run, with its agent back if it had gone and its host is there."""
-    from contract.clock import Clock
-    from remote.runs import resume
+    """Return the run, with its agent brought back if that had gone and its host is there."""
+    from remote.runs.resume import recover
 
     if run.state(dt.datetime.now(dt.UTC)) != "silent":
         return run
     say("resume", f"run {run.id} is silent; its host is asked to bring the agent back")
-    return resume.recover(stack, run, access, Clock())
+    return recover(stack, run, access, Clock())
 
 
-def _next_attempt(stack: Stack, run: Run, host_name: str, topic: str) -> Run:
-    """The run in its next attempt, said out loud; nothing is started."""
-    from remote.runs import launch, resume
+def _prepare(stack: Stack, run: Run, host_name: str, topic: str) -> Prepared:
+    """Plan the next attempt of a run and print where it begins; nothing is started."""
     from remote.runs.checkpoints import list_checkpoints
+    from remote.runs.resume import prepare
 
-    now = dt.datetime.now(dt.UTC)
-    resume.require_resumable(run, now)
-    spec = resume.plan_resume(stack, run, launch.preflight(stack, host_name, now))
+    again = prepare(stack, run, host_name, dt.datetime.now(dt.UTC))
     found = list_checkpoints(stack.bucket, run.id)
     newest = f"step {found[-1].step}" if found else "the beginning: it has no checkpoint"
-    again = replace(run, spec=spec, attempt=run.attempt + 1, status=None, outcome=None)
-    say(topic, f"run {run.id}, attempt {again.attempt} on {spec.host.name}, from {newest}")
+    say(topic, f"run {run.id}, attempt {again.attempt} on {again.spec.host.name}, from {newest}")
     return again
-
-
-def _hand_over(stack: Stack, run: Run, access: Access) -> None:
-    from contract.clock import Clock
-    from remote.runs import launch
-
-    sent = launch.start(stack, run.spec, access, Clock(), run.attempt)
-    launch.wait_until_taken(stack, run.id, sent, attempt=run.attempt, clock=Clock())
-    say("transport", f"{sent.choice.way}: {sent.choice.why}")
 
 
 @command(noun="run", run=RUN)
@@ -98,7 +90,6 @@ def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: 
 
     Example: inv cancel --dry-run
     """
-    from contract.clock import Clock
     from remote.runs.end import end_run
 
     access = stacks.access_of(c)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from remote.records import RunSpec
     from remote.runs.follow import Follower
     from remote.stack import Stack
-    from remote.transport.access import Access
 
 POLL_SECONDS = 0.5
 MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
@@ -29,7 +28,7 @@ class Watch:
     Args:
         stack: where the runs are.
         start: sends the project as it is and starts a run of it.
-        look: the project as it is.
+        look: reads the project as it is.
         end: ends a run and waits for its outcome.
         log_to: where the log is shown.
         clock: waits between two polls.
@@ -39,7 +38,7 @@ class Watch:
         self,
         stack: Stack,
         *,
-        start: Callable[[], tuple[RunSpec, Tree]],
+        start: Callable[[], RunSpec],
         look: Callable[[], Tree],
         end: Callable[[str], object],
         log_to: TextIO,
@@ -59,8 +58,8 @@ class Watch:
         from remote.code.saves import Saves
         from remote.runs.follow import Follower
 
-        spec, tree = self._start()
-        saves = Saves(self._look, tree.digest)
+        spec = self._start()
+        saves = Saves(self._look, spec.snapshot.digest)
         self._run, follower = spec.run, Follower(self._stack.bucket, spec.run)
         try:
             while True:
@@ -108,24 +107,9 @@ class Watch:
             self._show(follower)
             self._run = None
         try:
-            spec, _ = self._start()
+            spec = self._start()
         except MENDABLE as error:
             say_error(error.message, error.next_step)
             return None
         self._run = spec.run
         return NextFollower(self._stack.bucket, spec.run)
-
-
-def end_quietly(stack: Stack, run: str, access: Access) -> None:
-    """End a run, or find that it has ended by itself meanwhile."""
-    from remote.runs.end import end_run
-    from remote.runs.run import read_run
-
-    found = read_run(stack.bucket, run)
-    if found.ended:
-        return
-    try:
-        end_run(stack, found, access, Clock())
-    except Error:
-        if not read_run(stack.bucket, run).ended:
-            raise

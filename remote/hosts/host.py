@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from remote.errors import InputMissing, Unavailable
+from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
 from remote.stack import Stack
 
 STACK_TAG = "runctl:stack"
@@ -92,6 +92,23 @@ def find_host(stack: Stack, name: str) -> Host:
         return max(hosts, key=lambda host: (host.running, host.launched_at))
     known = ", ".join(worker.name for worker in stack.outputs.workers) or "none"
     raise InputMissing(f"stack {stack.name} has no host {name!r}; it has: {known}", next_step="inv status")
+
+
+def only_worker(stack: Stack) -> str:
+    """Return the host that a command means when none is named: the only worker of the stack.
+
+    Raises:
+        ConfigError: the stack declares no worker.
+        UsageError: it declares several; the message lists them.
+    """
+    names = [worker.name for worker in stack.outputs.workers]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError(f"stack {stack.name} declares no worker", next_step="inv outputs")
+    raise UsageError(
+        f"which host? stack {stack.name} has: {', '.join(names)}", next_step=f"inv train --host {names[0]}"
+    )
 
 
 def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.clock import Clock, wait_until
 from remote import records
-from remote.errors import Interrupted, UsageError
+from remote.errors import Error, Interrupted, UsageError
 from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host
 from remote.records import HostRecord, Outcome
@@ -47,3 +47,19 @@ def end_run(stack: Stack, run: Run, access: Access, clock: Clock) -> Outcome:
     if outcome is None:
         raise Interrupted(f"run {run.id} was asked to end and has not yet", next_step=f"inv monitor {run.id} --follow")
     return outcome
+
+
+def ensure_ended(stack: Stack, run: str, access: Access, clock: Clock) -> None:
+    """End a run unless it has ended, perhaps by itself meanwhile.
+
+    Raises:
+        Unavailable, Interrupted: see `end_run`.
+    """
+    found = read_run(stack.bucket, run)
+    if found.ended:
+        return
+    try:
+        end_run(stack, found, access, clock)
+    except Error:
+        if not read_run(stack.bucket, run).ended:
+            raise

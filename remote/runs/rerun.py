@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from contract.clock import Clock
 from remote import records
 from remote.code.sent_manifests import missing_parts
 from remote.errors import InputMissing
 from remote.hosts.host import Host
-from remote.prices import usd_per_hour
-from remote.records import HostRef, RunSpec
+from remote.records import RunSpec
 from remote.runs.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.runs.labels import require_few
+from remote.runs.launch import Prepared, place, wait_for_host
+from remote.runs.request import RunRequest
 from remote.runs.run import read_run
+from remote.runs.search import find_run
 from remote.stack import Stack
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+def prepare(stack: Stack, request: RunRequest, *, clock: Clock, on_wait: Callable[[str, str], object]) -> Prepared:
+    """Plan the rerun that a request asks for; nothing is sent or started. See `remote.runs.launch.prepare`."""
+    earlier = find_run(stack.bucket, request.rerun, clock.now())
+    name = request.host or earlier.spec.host.name
+    host = wait_for_host(stack, name, queue=request.queue, clock=clock, on_wait=on_wait)
+    spec = plan_rerun(stack, earlier.id, host, clock.now(), name=request.name, tags=request.tags)
+    return Prepared(spec=spec, repeats=earlier.id)
 
 
 def plan_rerun(
@@ -52,16 +64,14 @@ def plan_rerun(
         raise InputMissing(
             f"the code of run {run} is no longer in the bucket: s3://{stack.bucket.name}/{missing[0]}", next_step=origin
         )
-    price = usd_per_hour(stack, host)
+    ref, price = place(stack, host)
     return replace(
         spec,
         run=records.new_run_id(now),
         created_at=records.instant(now),
         created_by=getpass.getuser(),
-        host=HostRef(
-            name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market
-        ),
-        usd_per_hour=None if price is None else f"{price:f}",
+        host=ref,
+        usd_per_hour=price,
         resume=_beginning(stack, run),
         name=name or spec.name,
         tags=require_few({**spec.tags, **tags}),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import Any
 
 from contract.clock import Clock, wait_until
 from remote.errors import HostBusy, UsageError
 from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host, find_host
-from remote.prices import usd_per_hour
-from remote.records import HostRef, RunSpec
+from remote.records import RunSpec
+from remote.runs.launch import Prepared, place, preflight
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
 from remote.transport.access import Access
@@ -56,9 +55,19 @@ def recover(stack: Stack, run: Run, access: Access, clock: Clock) -> Run:
     return wait_until(changed, seconds=RECOVER_SECONDS, every=POLL_SECONDS, clock=clock) or run
 
 
+def prepare(stack: Stack, run: Run, host_name: str, now: dt.datetime) -> Prepared:
+    """Plan the next attempt of a run; nothing is sent or started.
+
+    Raises:
+        UsageError, HostBusy: see `require_resumable`; or another run is on the host.
+        InputMissing, Unavailable: see `remote.runs.launch.preflight`.
+    """
+    require_resumable(run, now)
+    spec = plan_resume(stack, run, preflight(stack, host_name, now))
+    return Prepared(spec=spec, attempt=run.attempt + 1)
+
+
 def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:
     """The spec of the next attempt: the same code and arguments, perhaps on another host at another price."""
-    price = usd_per_hour(stack, host)
-    here = HostRef(name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market)
-    resume: dict[str, Any] = {"run": run.id, "checkpoint": None}
-    return replace(run.spec, host=here, usd_per_hour=None if price is None else f"{price:f}", resume=resume)
+    ref, price = place(stack, host)
+    return replace(run.spec, host=ref, usd_per_hour=price, resume={"run": run.id, "checkpoint": None})

@@ -60,12 +60,13 @@ class Desk(ManualClock):
     def _look(self) -> Tree:
         return plan(self.root)
 
-    def _start(self) -> tuple[RunSpec, Tree]:
+    def _start(self) -> RunSpec:
         if self.refuse:
             raise self.refuse
         run = f"20261122-160000-00000{len(self.started)}"
         self.started.append(run)
-        return replace(RunSpec.from_mapping(golden("run_spec")), run=run), self._look()
+        spec = RunSpec.from_mapping(golden("run_spec"))
+        return replace(spec, run=run, snapshot=replace(spec.snapshot, digest=self._look().digest))
 
     def _end(self, run: str) -> None:
         self.ended.append(run)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.outputs import StackOutputs, WorkerOutput
-from remote.errors import InputMissing, Unavailable
-from remote.hosts.host import Host, find_host, list_hosts, require_running
+from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
+from remote.hosts.host import Host, find_host, list_hosts, only_worker, require_running
 from remote.hosts.power import READY_SECONDS, start_host
 from remote.stack import Stack
 from tests.support.clock import ManualClock
@@ -86,6 +86,21 @@ def test_a_host_that_does_not_run_is_refused_with_its_state_and_a_remedy(stack: 
 
 def test_a_running_host_is_let_through(stack: Stack) -> None:
     require_running(find_host(stack, "trainer"))
+
+
+def test_without_a_name_the_only_worker_is_meant(stack: Stack) -> None:
+    assert only_worker(stack) == "trainer"
+
+
+def test_without_a_name_a_stack_of_several_workers_asks_which_and_one_of_none_says_so(stack: Stack) -> None:
+    (worker,) = stack.outputs.workers
+    two = replace(stack, outputs=replace(stack.outputs, workers=(worker, replace(worker, name="second"))))
+    with pytest.raises(UsageError, match=r"which host\? stack hosts has: trainer, second") as caught:
+        only_worker(two)
+    assert caught.value.next_step == "inv train --host trainer"
+
+    with pytest.raises(ConfigError, match="stack hosts declares no worker"):
+        only_worker(replace(stack, outputs=replace(stack.outputs, workers=())))
 
 
 class Waiting(ManualClock):

@@ -67,6 +67,45 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     assert caught.value.run == RUN
 
 
+@pytest.fixture
+def busy_host(stack: Stack) -> str:
+    """A host that RUN has."""
+    reply = stack.aws.ec2.run_instances(
+        ImageId="ami-0c02fb55956c7d316", InstanceType="t3.small", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
+    )  # fmt: skip
+    instance_id = str(reply["Instances"][0]["InstanceId"])
+    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+    return instance_id
+
+
+def test_a_busy_host_is_waited_for_and_that_is_told_once(stack: Stack, busy_host: str) -> None:
+    class Queue(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.seconds > 5:
+                stack.bucket.delete([records.host_key(busy_host)])
+
+    clock, told = Queue(NOW), list[tuple[str, str]]()
+    host = launch.wait_for_host(
+        stack, busy_host, queue=True, clock=clock, on_wait=lambda run, name: told.append((run, name))
+    )
+
+    assert host.instance_id == busy_host
+    assert told == [(RUN, busy_host)]
+    assert clock.seconds == 6
+
+
+def test_a_busy_host_is_not_waited_for_unasked(stack: Stack, busy_host: str) -> None:
+    told: list[str] = []
+    with pytest.raises(HostBusy, match=f"busy with run {RUN}"):
+        launch.wait_for_host(
+            stack, busy_host, queue=False, clock=ManualClock(NOW), on_wait=lambda run, _: told.append(run)
+        )
+
+    assert told == []
+
+
 def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> float:
     """What comes of an order; how long that took."""
     clock = ManualClock()

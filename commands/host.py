@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from commands.cli import formats, output, stacks
 from commands.cli.output import SCHEMA, emit, print_facts, print_table, say
 from commands.cli.task import command
+from commands.run_view import say_outcome
+from contract.clock import Clock
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -60,7 +62,6 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
 
     Example: inv start trainer
     """
-    from contract.clock import Clock
     from remote.hosts.host import find_host
     from remote.hosts.power import start_host
 
@@ -96,10 +97,9 @@ def stop(
 
     Example: inv stop trainer --wait
     """
-    from contract.clock import Clock
     from remote.hosts.power import stop_host
 
-    opened, found = _leave(c, stack, host, "stop", force=force, dry_run=dry_run)
+    opened, found = _release(c, stack, host, "stop", force=force, dry_run=dry_run)
     if not dry_run:
         found = stop_host(opened, found, wait=wait, clock=Clock())
         say("host", f"{found.name} ({found.instance_id}) is {found.state}")
@@ -116,12 +116,11 @@ def terminate(
 
     Example: inv terminate trainer --dry-run
     """
-    from contract.clock import Clock
     from remote.hosts.power import terminate_host
 
     if not dry_run:
         output.confirm(f"Terminate host {host}?", yes=yes)
-    opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
+    opened, found = _release(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, clock=Clock())
         again = "; inv up makes it anew" if opened.worker(host) else ""
@@ -130,23 +129,21 @@ def terminate(
         emit("host", **asdict(found))
 
 
-def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
-    """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
-    from contract.clock import Clock
+def _release(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
+    """Return the host once the run on it has ended: the one path by which hosts are stopped and terminated."""
     from remote.hosts.host import find_host
     from remote.runs.end import end_run, run_on
 
     access = stacks.access_of(c)
     opened = stacks.open_stack(stack)
     found = find_host(opened, host)
-    run = run_on(opened, found) if found.running and not force else None
+    run = None if force else run_on(opened, found)
     if dry_run:
         first = f"end run {run.id} with a last checkpoint, then " if run else ""
         say("plan", f"{first}{verb} host {found.name} ({found.instance_id}), which is {found.state}")
     elif run:
         say("run", f"{run.id} is asked to save and end ...")
-        outcome = end_run(opened, run, access, Clock())
-        say("run", f"{run.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
+        say_outcome(end_run(opened, run, access, Clock()))
     return opened, found
 
 
@@ -156,7 +153,6 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
 
     Example: inv processes trainer
     """
-    from contract.clock import Clock
     from remote.hosts.agent_client import AgentClient
     from remote.hosts.host import find_host, require_running
 

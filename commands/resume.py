@@ -6,11 +6,11 @@ import datetime as dt
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from commands.cli import formats, stacks
+from commands.cli import stacks
 from commands.cli.output import emit, say
 from commands.cli.task import command
 from commands.run import RUN, choose_run
-from commands.run_view import finish_with
+from commands.run_view import finish_with, say_outcome
 from contract.clock import Clock
 
 if TYPE_CHECKING:
@@ -99,6 +99,6 @@ def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: 
         say("plan", f"end run {chosen.id} on {chosen.spec.host.name}, which is {chosen.state(dt.datetime.now(dt.UTC))}")
         return
     outcome = end_run(opened, chosen, access, Clock())
-    say("run", f"{chosen.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
+    say_outcome(outcome)
     if json:
         emit("run", **asdict(outcome))

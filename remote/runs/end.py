@@ -18,7 +18,9 @@ POLL_SECONDS = 0.5
 
 
 def run_on(stack: Stack, host: Host) -> Run | None:
-    """Return the run that has a host and has not ended, or None when the host is free."""
+    """Return the run that has a host and has not ended, or None when the host is free or does not run."""
+    if not host.running:
+        return None
     found = stack.bucket.get_json(records.host_key(host.instance_id))
     record = HostRecord.from_mapping(found) if found else None
     if record is None or record.run is None:

@@ -81,6 +81,7 @@ def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack
     record = {**golden("host"), "host": HOST.instance_id}
     stack.bucket.put_json_once(records.host_key(HOST.instance_id), record)
     stack.bucket.put_json_once(records.spec_key(SPEC.run), golden("run_spec"))
+    assert run_on(stack, replace(HOST, state="stopped")) is None
     found = run_on(stack, HOST)
     assert found is not None
     assert found.id == SPEC.run

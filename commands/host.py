@@ -1,4 +1,4 @@
-"""Hosts: which there are, and their life."""
+"""Lists, starts, stops and terminates the hosts of a stack, and shows their processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def hosts(c: Any, stack: str = "", json: bool = False) -> None:
 
 
 def see_hosts(stack: Stack) -> list[Host]:
-    """The hosts with what Systems Manager says of them: two calls, however many there are."""
+    """Return the hosts and whether Systems Manager reaches them: two calls, however many there are."""
     from remote.hosts.host import list_hosts, online_ids
 
     found = list_hosts(stack)
@@ -44,7 +44,7 @@ def see_hosts(stack: Stack) -> list[Host]:
 
 
 def print_hosts(found: list[Host]) -> None:
-    """A table of hosts."""
+    """Print a table of hosts."""
     print_table(["HOST", "INSTANCE", "TYPE", "MARKET", "STATE", "SSM"], [_row(host) for host in found])
 
 
@@ -54,8 +54,8 @@ def _row(host: Host) -> list[str | Text]:
 
 
 @command(
-    wait="Return only when Systems Manager reaches the host (default)",
-    resume="Go on with the run that was stopped on it",
+    wait="Wait until Systems Manager reaches the host (default)",
+    resume="Continue the run that was stopped on it",
 )
 def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str = "", json: bool = False) -> None:
     """Start a stopped host and wait until it answers.
@@ -83,7 +83,7 @@ def _resume(stack: Stack, host: Host, access: Access, *, as_json: bool) -> None:
     go_on(stack, run, host.name, access, wait=True, as_json=as_json)
 
 
-@command(wait="Return only when EC2 says stopped", force="Do not wait for the run on it to end")
+@command(wait="Wait until the instance has stopped", force="Stop immediately, without waiting for the run on it to end")
 def stop(
     c: Any,
     host: str,
@@ -107,7 +107,10 @@ def stop(
         emit("host", **asdict(found))
 
 
-@command(wait="Return only when EC2 says terminated", force="Do not wait for the run on it to end")
+@command(
+    wait="Wait until the instance is terminated",
+    force="Terminate immediately, without waiting for the run on it to end",
+)
 def terminate(
     c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,

@@ -1,4 +1,4 @@
-"""`resume` and `cancel`: going on with a run, and ending one."""
+"""Continues a run and ends one: `resume` and `cancel`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 @command(
     noun="run",
     run=RUN,
-    host="The host to go on with (default: the one it was on)",
+    host="The host to continue on (default: the one it was on)",
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
 )
 def resume(
     c: Any, run: str = "", host: str = "", wait: bool = True, transport: str = "", dry_run: bool = False,
     stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Go on with a run from its newest valid checkpoint.
+    """Continue a run from its newest valid checkpoint.
 
     Example: inv resume
     """
@@ -43,7 +43,7 @@ def resume(
 def go_on(
     stack: Stack, run: Run, host_name: str, access: Access, *, wait: bool, as_json: bool, dry_run: bool = False
 ) -> None:
-    """Start the next attempt of a run and, when asked, follow it; ends the command with the run's exit code."""
+    """Start the next attempt of a run and, when asked, follow it; then the command ends with the run's exit code."""
     from remote.runs.launch import hand_over
 
     run = run if dry_run else _recovered(stack, run, access)
@@ -86,7 +86,7 @@ def _prepare(stack: Stack, run: Run, host_name: str, topic: str) -> Prepared:
 
 @command(noun="run", run=RUN)
 def cancel(c: Any, run: str = "", dry_run: bool = False, stack: str = "", json: bool = False) -> None:
-    """End a run after a last checkpoint; its host goes on.
+    """End a run after a last checkpoint; its host keeps running.
 
     Example: inv cancel --dry-run
     """

@@ -1,4 +1,4 @@
-"""Watching a run to its end, as text or as JSON lines, and summing it up."""
+"""Shows a run until its end, as text or as JSON lines, and sums it up."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     max_cost="End the run when its host has cost this many USD",
     grace="From asking the script to end to ending it (default: 90s)",
     keep="How many checkpoints to keep in the bucket (default: 5)",
-    rerun="Do a run (id, name or `latest`) again: all that its record has of it",
-    name="What to call the run: a word by which other commands find it too",
-    tag="KEY=VALUE to keep with the run; may be given again and again",
-    watch="Stay, and at every save end the run, send what changed and start again",
+    rerun="Repeat a run (id, name or `latest`) with its code, arguments and limits",
+    name="A name for the run, by which other commands find it too",
+    tag="KEY=VALUE to keep with the run; may be repeated",
+    watch="Restart the run with the new code whenever a file is saved",
     max_size="Refuse a larger project (default: 500MB)",
     deps="Install the script's dependencies first (default); --no-deps does not",
 )
@@ -85,7 +85,7 @@ def train(
 ) -> None:
     """Run a training script on a host, with its log here.
 
-    What follows `--` reaches the script word for word.
+    The words after `--` reach the script unchanged.
 
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
@@ -161,7 +161,7 @@ def _prepare(stack: Stack, request: RunRequest, script: Script | None) -> Prepar
 
 
 def _start(stack: Stack, request: RunRequest, script: Script | None, access: Access) -> Prepared:
-    """Start the run and return it; what is sent, by which way and where to is printed as it happens."""
+    """Start the run and return it; each step is printed as it happens."""
     from remote.runs.launch import hand_over
 
     prepared = _prepare(stack, request, script)

@@ -1,4 +1,4 @@
-"""`train --watch`: the edit loop. A save ends the run, sends what changed and starts the next one."""
+"""Restarts a run at every save: `train --watch`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from remote.stack import Stack
 
 POLL_SECONDS = 0.5
-MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
+MENDABLE = (InputMissing, Interrupted, UsageError)  # errors that the next save may correct
 
 
 class Watch:
@@ -73,7 +73,7 @@ class Watch:
             raise
 
     def _saved(self, saves: Saves) -> bool:
-        """Whether there is something new to run; a project that cannot be sent as it is now is said to be one, once."""
+        """Return whether there is something new to run; a project that cannot be sent now is reported once."""
         try:
             saved = saves.saved()
         except Error as error:
@@ -98,7 +98,7 @@ class Watch:
                 self._run = None
 
     def _restart(self, follower: Follower) -> Follower | None:
-        """The follower of the next run; None when it could not be started, which the next save may change."""
+        """Return the follower of the next run; None when it could not be started, which the next save may change."""
         from remote.runs.follow import Follower as NextFollower
 
         say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")

@@ -36,7 +36,7 @@ InFlight = tuple[str, Callable[[], CommandResult | None]]
 def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
     """Return the shell script that fetches the agent if need be and becomes it, as root, with `words`.
 
-    The agent is root's, because it looks after volumes, units and every user's runs.
+    The agent runs as root, because it manages volumes, units and every user's runs.
     """
     arguments = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region, *words]
     return python_script(bootstrap, arguments, mark=HEREDOC, as_root=True)
@@ -120,7 +120,9 @@ class AgentClient:
         """Hold one connection until the agent has answered, which it does at once."""
         transport = SshTransport(endpoint(self._stack, offer.host, self._access))
         try:
-            transport.run(Command(script=":", title="hello"))  # what fails up to here was certainly not obeyed
+            transport.run(
+                Command(script=":", title="hello")
+            )  # a failure up to here means that the agent was not called
             done = _run_or_lost(transport, Command(script=script, title=title, timeout_seconds=ANSWER_SECONDS))
         finally:
             transport.close()
@@ -128,7 +130,7 @@ class AgentClient:
 
 
 def _run_or_lost(transport: Transport, command: Command) -> CommandResult:
-    """Return the command's end; a connection lost meanwhile leaves it unknown whether it was obeyed, and so it says."""
+    """Return the command's end; when the connection is lost meanwhile, it is not known whether the command ran."""
     try:
         return transport.run(command)
     except Unavailable as error:

@@ -1,4 +1,8 @@
-"""Ends a run on its host after a last checkpoint, and finds the run that a host has."""
+"""Ends a run on its host after a last checkpoint, and finds the run that a host has.
+
+Stopping and terminating a host share this path: the run is asked to end (SIGTERM, a last checkpoint, its outcome), and
+EC2 is asked for nothing before the outcome is in the bucket.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def end_run(stack: Stack, run: Run, access: Access, clock: Clock) -> Outcome:
         clock=clock,
     )
     if outcome is None:
-        raise Interrupted(f"run {run.id} was asked to end and has not yet", next_step=f"inv monitor {run.id} --follow")
+        raise Interrupted(f"run {run.id} has not stopped yet", next_step=f"inv monitor {run.id} --follow")
     return outcome
 
 

@@ -1,6 +1,6 @@
-"""Following a run from the bucket, so that a log outlives its host and no laptop needs a line to it.
+"""Follows a run from the bucket, so that a log outlives its host and no laptop needs a line to it.
 
-One listing per look shows everything that is new: log chunks come after the last one read, and `outcome.json` and
+One listing per poll shows everything that is new: log chunks come after the last one read, and `outcome.json` and
 `status.json` sort behind them. Nothing is lost or shown twice when a follower goes away and another comes.
 """
 
@@ -22,7 +22,7 @@ SILENT_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class LogChunk:
-    """Some more bytes of the log, cut anywhere."""
+    """More bytes of the log, cut anywhere."""
 
     key: str
     data: bytes
@@ -30,7 +30,7 @@ class LogChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """The agent has not been heard of for `seconds`; the follower goes on unless the caller stops it."""
+    """The agent has been silent for `seconds`; the follower continues unless the caller stops it."""
 
     seconds: float
 
@@ -39,10 +39,10 @@ Event = LogChunk | Status | Outcome | Silence
 
 
 class Follower:
-    """The events of one run in their order, ending with its outcome.
+    """Yields the events of one run in their order, ending with its outcome.
 
     Args:
-        bucket: where the run lies.
+        bucket: the stack's.
         run: its id.
         attempt: the attempt whose outcome ends it; the log begins with the first.
         after: the key of the last chunk that need not be shown.
@@ -85,7 +85,7 @@ class Follower:
             yield from self._outcome()
 
     def events(self) -> Iterator[Event]:
-        """Every event until the outcome, waiting for what is not there yet."""
+        """Yield every event until the outcome, waiting for those that are not there yet."""
         while True:
             for event in self.poll():
                 yield event
@@ -109,7 +109,7 @@ class Follower:
             yield Status.from_mapping(found)
 
     def _outcome(self) -> Iterator[Event]:
-        """The outcome, after the chunks that came between the listing and it: it is written last of all."""
+        """Yield the outcome after the chunks that came between the listing and it: it is written last of all."""
         for entry in self._bucket.keys(records.log_prefix(self._run), after=self._last_key):
             yield from self._chunk(entry)
         found = self._bucket.get_json(records.outcome_key(self._run, self._attempt))
@@ -125,9 +125,9 @@ def follow(
     attempt: int = 1,
     clock: Clock = Clock(),  # noqa: B008  it has no state
 ) -> Iterator[Event]:
-    """The events of a run until its outcome, with those bytes of its log that are selected.
+    """Yield the events of a run until its outcome, with those bytes of its log that are selected.
 
-    The last lines of what is there come first and at once; then the follower goes on past the chunk that they end in,
+    The last lines that exist come first and at once; then the follower continues past the chunk that they end in,
     so nothing is lost or shown twice between the two.
     """
     start = begin(bucket, run, selection)

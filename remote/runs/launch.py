@@ -1,6 +1,6 @@
-"""Sending a run to a host: preflight, plan, start.
+"""Plans a run, sends it to a host and waits until the host's agent has taken it.
 
-Preflight looks and changes nothing. The plan is the `RunSpec` that `--dry-run` prints. Starting uploads the code unless
+Preparing changes nothing. The plan is the `RunSpec` that `--dry-run` prints. Starting uploads the code unless
 the bucket has it, writes the spec, and sends one command; whether the agent took the run is then read from the bucket,
 so a warm host needs a single Systems Manager call before the script's first line.
 """
@@ -131,7 +131,7 @@ def wait_for_host(stack: Stack, name: str, *, queue: bool, clock: Clock, on_wait
 
 
 def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
-    """Look whether a run can go to the host; no side effects.
+    """Return the host if a run can go to it now; no side effects.
 
     Raises:
         InputMissing: no such host.
@@ -156,7 +156,7 @@ def _fresh(record: HostRecord, now: dt.datetime) -> bool:
 
 
 def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tree, now: dt.datetime) -> RunSpec:
-    """Return the record of a run from its first step on; no side effects but asking for a spot price."""
+    """Return the record of a run that begins from nothing; no side effects but asking for a spot price."""
     origin = provenance(tree.root)
     ref, price = place(stack, host)
     if request.limits.max_cost_usd and price is None:
@@ -199,13 +199,13 @@ def place(stack: Stack, host: Host) -> tuple[HostRef, str | None]:
 
 
 def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None, meter: Meter = SILENT) -> int:
-    """Send what the bucket lacks of the tree; the number of bytes sent.
+    """Send the contents that the bucket lacks, and return the number of bytes sent.
 
     Args:
         stack: whose bucket.
-        snapshot: what the spec says of the tree.
+        snapshot: the tree as the spec names it.
         tree: the code.
-        copies: the folder where `CodeSync` keeps what it knows of buckets.
+        copies: the folder where `CodeSync` remembers the contents of buckets.
         meter: counts content that has to travel.
     """
     sync = CodeSync(stack.bucket, copies)
@@ -229,12 +229,12 @@ def start(stack: Stack, spec: RunSpec, access: Access, clock: Clock, attempt: in
     agent did.
 
     Raises:
-        HostBusy: somebody else has made this attempt already.
+        HostBusy: another command has made this attempt already.
         Unavailable: the host is not reached in the way that was asked.
     """
     if not _made(stack, spec, attempt):
         raise HostBusy(
-            f"attempt {attempt} of run {spec.run} was made by somebody else",
+            f"attempt {attempt} of run {spec.run} was already made by another command",
             run=spec.run,
             next_step=f"inv monitor {spec.run} --follow",
         )
@@ -247,28 +247,29 @@ def start(stack: Stack, spec: RunSpec, access: Access, clock: Clock, attempt: in
         raise
     finally:
         if unheard:
-            # No host has heard of it: without its spec there is no run that would wait for ever.
+            # No host has received it: without its spec, no run is left behind that would wait for ever.
             stack.bucket.delete([records.spec_key(spec.run, attempt)])
     return sent
 
 
 def _made(stack: Stack, spec: RunSpec, attempt: int) -> bool:
-    """Write the spec; whether the one that is there is ours.
+    """Write the spec, and return whether the one in the bucket is this command's.
 
-    Nobody else makes a run's first attempt, so an equal one is ours: S3 may have taken a request whose answer was lost.
+    Only this command makes the run's first attempt, so an equal one is its own: S3 may have taken a request whose
+    answer was lost.
     """
     key, record = records.spec_key(spec.run, attempt), spec.to_mapping()
     return stack.bucket.put_json_once(key, record) or (attempt == 1 and stack.bucket.get_json(key) == record)
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
-    """The agent's command line for an attempt."""
+    """Return the agent's command line for an attempt."""
     where = ["--bucket", stack.outputs.bucket, "--region", stack.outputs.region]
     return ["start", "--run", records.check_run_id(run), "--attempt", str(attempt), *where]
 
 
 def _require_started(sent: Sent) -> None:
-    """See what became of the order, if anything did.
+    """Check how the command ended, if it has ended.
 
     Raises:
         Unavailable: it failed; with the host's own words.
@@ -289,8 +290,8 @@ def wait_until_taken(
 ) -> None:
     """Return once the agent has claimed the run, or refused it by an outcome.
 
-    The bucket is asked often and Systems Manager seldom: its calls are slow and throttled. An order whose end is known
-    already, as over SSH, is looked at first.
+    The bucket is polled often and Systems Manager seldom: its calls are slow and throttled. A command whose end is
+    known already, as over SSH, is checked first.
 
     Raises:
         Unavailable: the command failed, or there is no sign of life after `patience_seconds`.
@@ -310,6 +311,6 @@ def wait_until_taken(
 
 
 def _taken(stack: Stack, run: str, attempt: int) -> bool:
-    """Whether the agent has claimed the attempt, or refused it by an outcome."""
+    """Return whether the agent has claimed the attempt, or refused it by an outcome."""
     claimed = stack.bucket.exists(records.attempt_key(run, attempt))
     return claimed or stack.bucket.exists(records.outcome_key(run, attempt))

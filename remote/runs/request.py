@@ -19,11 +19,11 @@ from remote.units import parse_duration
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What `inv train` asks for, before anything is looked up; a name here is the name in the `RunSpec` too.
+    """A request for a run, before anything is looked up; a field that the `RunSpec` has too has the same name there.
 
     Args:
         script: as typed, empty for a rerun.
-        arguments: for the script, word for word.
+        arguments: the script's, unchanged.
         project: the folder to send; None leaves it to the rule of `remote.code.project`.
         host: its name or instance id; empty takes the only worker, or for a rerun the host of the earlier run.
         queue: whether to wait for a host that another run has.
@@ -54,7 +54,7 @@ class RunRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def require_rerun(self) -> None:
-        """Let only a request through that a rerun can meet: what makes a run comes from the record of the earlier one.
+        """Refuse a request for more than a rerun: the earlier run's record has its script, arguments and limits.
 
         A rerun may have another name, other tags and another host.
 
@@ -124,5 +124,5 @@ def read_limits(*, timeout: str, hang_timeout: str, max_cost: str, grace: str) -
 
 def _read_money(text: str) -> str:
     if not re.fullmatch(r"\d{1,7}(\.\d{1,6})?", text) or not Decimal(text):
-        raise UsageError(f"--max-cost: {text!r} is no price in USD", next_step="inv train --max-cost 5")
+        raise UsageError(f"--max-cost: {text!r} is not a valid price in USD", next_step="inv train --max-cost 5")
     return text

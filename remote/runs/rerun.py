@@ -1,7 +1,7 @@
-"""Doing a run again: same code, same arguments, same limits, same beginning, from its record and not the work tree.
+"""Repeats a run with the same code, arguments, limits and beginning, from its record.
 
-The beginning is that of its first attempt: later attempts went on from its own checkpoints, and a rerun does not. What
-the first attempt began with, it took at its time; a rerun takes the same and not what has been committed since.
+The beginning is that of its first attempt: later attempts continued from its own checkpoints, and a rerun does not. It
+takes the checkpoint that the first attempt took at its time, not one that has been committed since.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def prepare(stack: Stack, request: RunRequest, *, clock: Clock, on_wait: Callabl
 def plan_rerun(
     stack: Stack, run: str, host: Host, now: dt.datetime, *, name: str | None = None, tags: Mapping[str, str] = NO_TAGS
 ) -> RunSpec:
-    """The spec of a further run that does what `run` did; no side effects.
+    """Return the spec of a further run that repeats `run`; no side effects.
 
-    Everything of its record is kept but what tells it from other runs: id, time, person, host and price.
+    It differs from the earlier record only in id, time, person, host and price, and in name and tags where asked.
 
     Args:
         stack: where the run is.
         run: its id.
-        host: where the further run is to go.
+        host: where the further run goes.
         now: the time.
         name: the further run's name; None keeps that of `run`.
         tags: tags to add to those of `run`, or to set anew.
@@ -79,7 +79,7 @@ def plan_rerun(
 
 
 def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
-    """What the run's first attempt was told to go on from, with the very checkpoint; None when it was from nothing."""
+    """Return the exact checkpoint that the run's first attempt began with, or None when it began from nothing."""
     first = stack.bucket.get_json(records.spec_key(run)) or {}
     resume = first.get("resume")
     if resume is None:
@@ -91,7 +91,7 @@ def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
     else:
         began = _claimed_at(stack, run)
         usable = [one for one in found if began is None or one.committed_at <= began]
-    if source == run:  # a file of somebody's own, pushed under the run's name
+    if source == run:  # a file from the laptop, pushed under the run's id
         usable = [one for one in usable if one.manifest.attempt == PUSHED_ATTEMPT]
     if not usable:
         raise InputMissing(
@@ -102,6 +102,6 @@ def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
 
 
 def _claimed_at(stack: Stack, run: str) -> dt.datetime | None:
-    """When the first attempt was taken by its host, by the bucket's clock, which is that of the checkpoints too."""
+    """Return when the host took the first attempt, by the bucket's clock, which dates the checkpoints too."""
     key = records.attempt_key(run, 1)
     return next((entry.modified_at for entry in stack.bucket.keys(key) if entry.key == key), None)

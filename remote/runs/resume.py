@@ -1,8 +1,4 @@
-"""Ending runs and hosts without losing what was learned.
-
-Stopping and terminating a host share one path: the run is asked to end (SIGTERM, a last checkpoint, its outcome), and
-only when its outcome is in the bucket is EC2 asked for anything. Resuming makes a further attempt of the same run.
-"""
+"""Continues a run: brings its agent back, or plans a further attempt from its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ RESUMABLE = {"stopped", "spot", "failed", "oom", "timeout", "budget", "hung", "i
 
 
 def require_resumable(run: Run, now: dt.datetime) -> None:
-    """Let only a run through that has ended before its time, or whose agent is gone.
+    """Refuse a run that has completed or that still runs.
 
     Raises:
         UsageError: it completed.
@@ -38,10 +34,10 @@ def require_resumable(run: Run, now: dt.datetime) -> None:
 
 
 def recover(stack: Stack, run: Run, access: Access, clock: Clock) -> Run:
-    """Bring the agent of a run that went silent back, if its host is there, and read the run anew.
+    """Bring back the agent of a run that went silent, if its host runs, and read the run again.
 
-    An agent that was killed left its script running under a shim that holds the host; a new agent goes on from there.
-    What cannot be brought back is left as it is: a further attempt is what helps then.
+    An agent that was killed left its script running under a shim that holds the host; a new agent continues from there.
+    A run whose agent cannot be brought back stays as it is: it needs a further attempt.
     """
     host = find_host(stack, run.spec.host.instance_id)
     if not host.running:
@@ -68,6 +64,6 @@ def prepare(stack: Stack, run: Run, host_name: str, now: dt.datetime) -> Prepare
 
 
 def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:
-    """The spec of the next attempt: the same code and arguments, perhaps on another host at another price."""
+    """Return the spec of the next attempt: the same code and arguments, perhaps on another host at another price."""
     ref, price = place(stack, host)
     return replace(run.spec, host=ref, usd_per_hour=price, resume={"run": run.id, "checkpoint": None})

@@ -1,4 +1,4 @@
-"""Hosts: which there are, and their life."""
+"""Lists, starts, stops and terminates the hosts of a stack, and shows their processes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from commands.cli import formats, output, stacks
 from commands.cli.output import SCHEMA, emit, print_facts, print_table, say
 from commands.cli.task import command
+from commands.run_view import say_outcome
+from contract.clock import Clock
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from remote.hosts.host import Host
     from remote.stack import Stack
+    from remote.transport.access import Access
 
 
 @command()
@@ -32,7 +35,7 @@ def hosts(c: Any, stack: str = "", json: bool = False) -> None:
 
 
 def see_hosts(stack: Stack) -> list[Host]:
-    """The hosts with what Systems Manager says of them: two calls, however many there are."""
+    """Return the hosts and whether Systems Manager reaches them: two calls, however many there are."""
     from remote.hosts.host import list_hosts, online_ids
 
     found = list_hosts(stack)
@@ -41,7 +44,7 @@ def see_hosts(stack: Stack) -> list[Host]:
 
 
 def print_hosts(found: list[Host]) -> None:
-    """A table of hosts."""
+    """Print a table of hosts."""
     print_table(["HOST", "INSTANCE", "TYPE", "MARKET", "STATE", "SSM"], [_row(host) for host in found])
 
 
@@ -51,8 +54,8 @@ def _row(host: Host) -> list[str | Text]:
 
 
 @command(
-    wait="Return only when Systems Manager reaches the host (default)",
-    resume="Go on with the run that was stopped on it",
+    wait="Wait until Systems Manager reaches the host (default)",
+    resume="Continue the run that was stopped on it",
 )
 def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str = "", json: bool = False) -> None:
     """Start a stopped host and wait until it answers.
@@ -62,24 +65,25 @@ def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str
     from remote.hosts.host import find_host
     from remote.hosts.power import start_host
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
-    started = start_host(opened, find_host(opened, host), wait=wait or resume)
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
+    started = start_host(opened, find_host(opened, host), wait=wait or resume, clock=Clock())
     say("host", f"{started.name} ({started.instance_id}) is {started.state}{', online' if wait else ''}")
     if resume:
-        _resume(opened, started, as_json=json)
+        _resume(opened, started, access, as_json=json)
     elif json:
         emit("host", **asdict(replace(started, online=True if wait else None)))
 
 
-def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
+def _resume(stack: Stack, host: Host, access: Access, *, as_json: bool) -> None:
     from commands.resume import go_on
     from remote.runs.run import latest_run_on
 
     run = latest_run_on(stack.bucket, host.instance_id, dt.datetime.now(dt.UTC))
-    go_on(stack, run, host.name, wait=True, as_json=as_json)
+    go_on(stack, run, host.name, access, wait=True, as_json=as_json)
 
 
-@command(wait="Return only when EC2 says stopped", force="Do not wait for the run on it to end")
+@command(wait="Wait until the instance has stopped", force="Stop immediately, without waiting for the run on it to end")
 def stop(
     c: Any,
     host: str,
@@ -93,10 +97,9 @@ def stop(
 
     Example: inv stop trainer --wait
     """
-    from contract.clock import Clock
     from remote.hosts.power import stop_host
 
-    opened, found = _leave(c, stack, host, "stop", force=force, dry_run=dry_run)
+    opened, found = _release(c, stack, host, "stop", force=force, dry_run=dry_run)
     if not dry_run:
         found = stop_host(opened, found, wait=wait, clock=Clock())
         say("host", f"{found.name} ({found.instance_id}) is {found.state}")
@@ -104,7 +107,10 @@ def stop(
         emit("host", **asdict(found))
 
 
-@command(wait="Return only when EC2 says terminated", force="Do not wait for the run on it to end")
+@command(
+    wait="Wait until the instance is terminated",
+    force="Terminate immediately, without waiting for the run on it to end",
+)
 def terminate(
     c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
@@ -113,12 +119,11 @@ def terminate(
 
     Example: inv terminate trainer --dry-run
     """
-    from contract.clock import Clock
     from remote.hosts.power import terminate_host
 
     if not dry_run:
         output.confirm(f"Terminate host {host}?", yes=yes)
-    opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
+    opened, found = _release(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, clock=Clock())
         again = "; inv up makes it anew" if opened.worker(host) else ""
@@ -127,22 +132,21 @@ def terminate(
         emit("host", **asdict(found))
 
 
-def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
-    """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
-    from contract.clock import Clock
+def _release(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
+    """Return the host once the run on it has ended: the one path by which hosts are stopped and terminated."""
     from remote.hosts.host import find_host
     from remote.runs.end import end_run, run_on
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
     found = find_host(opened, host)
-    run = run_on(opened, found) if found.running and not force else None
+    run = None if force else run_on(opened, found)
     if dry_run:
         first = f"end run {run.id} with a last checkpoint, then " if run else ""
         say("plan", f"{first}{verb} host {found.name} ({found.instance_id}), which is {found.state}")
     elif run:
         say("run", f"{run.id} is asked to save and end ...")
-        outcome = end_run(opened, run, Clock())
-        say("run", f"{run.id} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
+        say_outcome(end_run(opened, run, access, Clock()))
     return opened, found
 
 
@@ -152,13 +156,14 @@ def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
 
     Example: inv processes trainer
     """
-    from remote.hosts.agent_client import Orders
+    from remote.hosts.agent_client import AgentClient
     from remote.hosts.host import find_host, require_running
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c))
+    access = stacks.access_of(c)
+    opened = stacks.open_stack(stack)
     found = find_host(opened, host)
     require_running(found)
-    answer = Orders(opened, found.instance_id).give(["processes"])
+    answer = AgentClient(opened, found.instance_id, access, Clock()).call(["processes"])
     if json:
         emit("processes", host=found.name, instance_id=found.instance_id, **{**answer, "schema": SCHEMA})
         return

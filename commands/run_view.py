@@ -1,4 +1,4 @@
-"""Watching a run to its end, as text or as JSON lines, and summing it up."""
+"""Shows a run until its end, as text or as JSON lines, and sums it up."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from remote.errors import Unavailable
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from remote.records import Outcome
     from remote.runs.follow import Event
     from remote.runs.log import Selection
     from remote.runs.run import Run
@@ -124,6 +125,11 @@ def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> 
         write(sys.stdout, part)
     if not run.ended:
         say("run", f"{run.id} is {run.state(now)}; inv monitor {run.id} --follow goes on")
+
+
+def say_outcome(outcome: Outcome) -> None:
+    """Print in one line how a run has just ended."""
+    say("run", f"{outcome.run} is {outcome.cause}, last step {formats.number(outcome.last_step)}")
 
 
 def summary(stack: Stack, run: str, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from remote.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from remote.hosts.host import Host
     from remote.stack import Stack
+    from remote.transport.access import Access
     from remote.transport.base import Transfer, Transport
 
 
@@ -66,8 +67,8 @@ def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str =
     """
     import os
 
-    opened, found = _find(c, stack, host, transport, identity)
-    argv = _session(opened, found)
+    opened, found, access = _find(c, stack, host, transport, identity)
+    argv = _session(opened, found, access)
     if json:
         emit("session", host=asdict(found), argv=argv)
         return
@@ -146,9 +147,9 @@ def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer
 @contextmanager
 def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> Iterator[Transport]:
     """The transport that was asked for, said out loud, and closed at the end."""
-    from remote.hosts.connect import reach
+    from remote.hosts.connect import connect
 
-    carrier, choice = reach(*_find(c, stack, host, transport, identity))
+    carrier, choice = connect(*_find(c, stack, host, transport, identity))
     say("transport", f"{choice.way}: {choice.why}")
     try:
         yield carrier
@@ -156,29 +157,28 @@ def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> It
         carrier.close()
 
 
-def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple[Stack, Host]:
+def _find(c: Any, stack: str, host: str, transport: str, identity: str) -> tuple[Stack, Host, Access]:
     from remote.hosts.host import find_host
 
-    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport, identity))
-    return opened, find_host(opened, host)
+    access = stacks.access_of(c, transport, identity)
+    opened = stacks.open_stack(stack)
+    return opened, find_host(opened, host), access
 
 
-def _session(stack: Stack, host: Host) -> list[str]:
+def _session(stack: Stack, host: Host, access: Access) -> list[str]:
     from shutil import which
 
-    from remote.hosts.connect import decide
-    from remote.hosts.host import require_running
+    from remote.hosts.connect import choose_way
     from remote.hosts.session import session_argv
     from remote.hosts.ssh_endpoint import endpoint
     from remote.transport.base import Way
     from remote.transport.ssh import client_argv
 
-    require_running(host)
-    choice = decide(stack, host)
+    choice = choose_way(stack, host, access)
     say("transport", f"{choice.way}: {choice.why}")
     if choice.way is Way.SSM:
         return list(session_argv(stack, host.instance_id))
     if which("ssh") is None:
         raise ConfigError("the OpenSSH client is not installed", next_step="install openssh-client")
-    end = endpoint(stack, host)
-    return client_argv(end, stack.access.pins.path(host.instance_id), host.instance_id)
+    end = endpoint(stack, host, access)
+    return client_argv(end, access.pins.path(host.instance_id), host.instance_id)

@@ -34,13 +34,14 @@ def send(
     """
     from remote.code.host_folder import HostSync
     from remote.code.project import find_project
-    from remote.hosts.connect import reach
+    from remote.hosts.connect import connect
     from remote.hosts.host import find_host
 
     tree = _look(find_project(Path(project) if project else None), max_size)
-    opened = stacks.open_stack(stack, access=stacks.access_of(c, transport, identity))
+    access = stacks.access_of(c, transport, identity)
+    opened = stacks.open_stack(stack)
     found = find_host(opened, host)
-    carrier, choice = reach(opened, found)
+    carrier, choice = connect(opened, found, access)
     say("transport", f"{choice.way}: {choice.why}")
     try:
         sync = HostSync(carrier, found.instance_id, paths.state_dir() / "sent")

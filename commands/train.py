@@ -1,12 +1,10 @@
-"""`train`: the script on a host of the stack as if it ran here."""
+"""Runs a training script on a host of the stack: `train`."""
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,18 +14,15 @@ from commands.cli.positional import Rest
 from commands.cli.progress import bar
 from commands.cli.task import command
 from commands.local_stack import ensure_local_stack
-from commands.run import choose_run
 from commands.run_view import finish_with
-from remote.errors import ConfigError, UsageError
-
-QUEUE_SECONDS = 2.0
+from contract.clock import Clock
+from remote.errors import UsageError
 
 if TYPE_CHECKING:
     from remote.code.project import Script
-    from remote.code.tree import Tree
-    from remote.hosts.host import Host
-    from remote.records import Limits, RunSpec
-    from remote.runs.launch import Source
+    from remote.records import RunSpec
+    from remote.runs.launch import Prepared
+    from remote.runs.request import RunRequest
     from remote.stack import Stack
     from remote.transport.access import Access
 
@@ -54,10 +49,10 @@ if TYPE_CHECKING:
     max_cost="End the run when its host has cost this many USD",
     grace="From asking the script to end to ending it (default: 90s)",
     keep="How many checkpoints to keep in the bucket (default: 5)",
-    rerun="Do a run (id, name or `latest`) again: all that its record has of it",
-    name="What to call the run: a word by which other commands find it too",
-    tag="KEY=VALUE to keep with the run; may be given again and again",
-    watch="Stay, and at every save end the run, send what changed and start again",
+    rerun="Repeat a run (id, name or `latest`) with its code, arguments and limits",
+    name="A name for the run, by which other commands find it too",
+    tag="KEY=VALUE to keep with the run; may be repeated",
+    watch="Restart the run with the new code whenever a file is saved",
     max_size="Refuse a larger project (default: 500MB)",
     deps="Install the script's dependencies first (default); --no-deps does not",
 )
@@ -90,186 +85,43 @@ def train(
 ) -> None:
     """Run a training script on a host, with its log here.
 
-    What follows `--` reaches the script word for word.
+    The words after `--` reach the script unchanged.
 
     Example: inv train training/train_digits.py -- --epochs 2 --lr 0.01
     """
     from remote.runs.arguments import after_double_dash, script_arguments
     from remote.runs.labels import read_name, read_tags
-    from remote.runs.launch import read_limits
+    from remote.runs.request import RunRequest, read_limits
     from remote.units import parse_size
 
     if keep < 1:
         raise UsageError(f"--keep {keep} would leave nothing to resume from", next_step="inv train --keep 1")
-    wish = Wish(
-        script=script or (_default_script(c) if not rerun else ""),
+    request = RunRequest(
+        script=script or ("" if rerun else _default_script(c)),
         arguments=script_arguments(epochs=epochs or None, hyperparams=hyperparams, rest=after_double_dash(sys.argv)),
         project=Path(project) if project else None,
         host=host,
         queue=queue,
         limits=read_limits(timeout=timeout, hang_timeout=hang_timeout, max_cost=max_cost, grace=grace),
-        keep=keep,
-        deps=deps,
+        keep_checkpoints=keep,
+        install_dependencies=deps,
         resume=resume,
+        rerun=rerun,
+        watch=watch,
         max_bytes=parse_size(max_size, option="max-size"),
         name=read_name(name),
         tags=read_tags(tag),
     )
-    manner = Manner(rerun=rerun, watch=watch, wait=wait, dry_run=dry_run, as_json=json)
-    _train(stack, stacks.access_of(c, transport, identity), wish, manner)
-
-
-def _train(stack: str, access: Access, wish: Wish, manner: Manner) -> None:
-    """What is wrong with the project or the script is said before any stack is opened, started or deployed."""
-    if manner.rerun:
-        wish.require_nothing(watch=manner.watch)
-        _rerun(_stack(stack, access, dry_run=manner.dry_run), wish, manner)
-        return
-    script = wish.find()
-    opened = _stack(stack, access, dry_run=manner.dry_run)
-    if manner.dry_run:
-        _show_plan(wish.plan(opened, script)[0], as_json=manner.as_json)
-    elif manner.watch:
-        _watch(opened, wish, script, log_to=sys.stderr if manner.as_json else sys.stdout)
+    access = stacks.access_of(c, transport, identity)
+    # An error in the project or the script is raised before any stack is opened, started or deployed.
+    found = _find_script(request)
+    opened = _open(stack, dry_run=dry_run)
+    if dry_run:
+        _show_plan(_prepare(opened, request, found).spec, as_json=json)
+    elif found and watch:
+        _watch(opened, request, found, access, log_to=sys.stderr if json else sys.stdout)
     else:
-        _finish(opened, _start(opened, wish, script)[0], manner)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manner:
-    """How the command is to go about it: with an earlier run (`rerun`, as typed), again and again, not waiting, …"""
-
-    rerun: str
-    watch: bool
-    wait: bool
-    dry_run: bool
-    as_json: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What was asked for on the command line, before anything was looked up."""
-
-    script: str
-    arguments: list[str]
-    project: Path | None
-    host: str
-    queue: bool
-    limits: Limits
-    keep: int
-    deps: bool
-    resume: str
-    max_bytes: int
-    name: str | None
-    tags: dict[str, str]
-
-    def require_nothing(self, *, watch: bool) -> None:
-        """Refuse, for a rerun, what would make it another run: all of that comes from the record.
-
-        What the run is called, and where it goes, does not.
-
-        Raises:
-            UsageError: something was asked for; it is named.
-        """
-        from remote.records import Limits
-
-        asked = {
-            "a script": self.script,
-            "arguments": self.arguments,
-            "--project": self.project,
-            "--resume": self.resume,
-            "--watch": watch,
-            "--no-deps": not self.deps,
-            "limits": self.limits != Limits(),
-        }
-        if found := [name for name, given in asked.items() if given]:
-            raise UsageError(
-                f"--rerun takes all of that from the run's record: {', '.join(found)}",
-                next_step="inv train --rerun RUN",
-            )
-
-    def find(self) -> Script:
-        """The script and its project, before any host is thought of."""
-        from remote.code.project import find_script
-
-        return find_script(self.script, project=self.project)
-
-    def look(self, script: Script) -> Tree:
-        """The project as it is on the disk now."""
-        from remote.code.tree import plan, require
-
-        tree = plan(script.root, cache_dir=paths.state_dir() / "snapshots", max_bytes=self.max_bytes)
-        require(tree, script.path)
-        return tree
-
-    def plan(self, stack: Stack, script: Script) -> tuple[RunSpec, Tree, Source | None]:
-        """The run as it would be done; nothing is sent or started."""
-        from remote.runs import launch
-
-        now = dt.datetime.now(dt.UTC)
-        source = launch.find_source(stack, self.resume, now)
-        host = _free_host(stack, self.host or _only_worker(stack), queue=self.queue)
-        request = launch.Request(
-            script=script.path,
-            arguments=self.arguments,
-            limits=self.limits,
-            keep_checkpoints=self.keep,
-            install_dependencies=self.deps,
-            resume=source,
-            name=self.name,
-            tags=self.tags,
-        )
-        tree = self.look(script)
-        return launch.plan(stack, host, request, tree, dt.datetime.now(dt.UTC)), tree, source
-
-
-def _stack(name: str, access: Access, *, dry_run: bool) -> Stack:
-    """The stack; the local one is started and deployed if need be, but not for a look."""
-    if stacks.stack_name(name) == paths.LOCAL and not dry_run:
-        ensure_local_stack()
-    return stacks.open_stack(name, access=access)
-
-
-def _start(stack: Stack, wish: Wish, script: Script) -> tuple[RunSpec, Tree]:
-    spec, tree, source = wish.plan(stack, script)
-    _send(stack, spec, tree, source)
-    return spec, tree
-
-
-def _finish(stack: Stack, spec: RunSpec, manner: Manner) -> None:
-    """Follow the run to its end and end with its exit code, or say only that it was started."""
-    from remote.runs.run import Run
-
-    if manner.wait:
-        finish_with(stack, Run(spec=spec), as_json=manner.as_json)
-    else:
-        _show_started(spec, as_json=manner.as_json)
-
-
-def _rerun(stack: Stack, wish: Wish, manner: Manner) -> None:
-    from remote.runs.rerun import plan_rerun
-
-    earlier = choose_run(stack, manner.rerun)
-    host = _free_host(stack, wish.host or earlier.spec.host.name, queue=wish.queue)
-    spec = plan_rerun(stack, earlier.id, host, dt.datetime.now(dt.UTC), name=wish.name, tags=wish.tags)
-    if manner.dry_run:
-        _show_plan(spec, as_json=manner.as_json)
-        return
-    say("again", f"run {earlier.id}: the same code, arguments and limits")
-    _hand_over(stack, spec)
-    _finish(stack, spec, manner)
-
-
-def _watch(stack: Stack, wish: Wish, script: Script, *, log_to: TextIO) -> None:
-    from commands.train_watch import Watch, end_quietly
-
-    Watch(
-        stack,
-        start=lambda: _start(stack, wish, script),
-        look=lambda: wish.look(script),
-        end=lambda run: end_quietly(stack, run),
-        log_to=log_to,
-    ).keep_running()
+        _finish(opened, _start(opened, request, found, access), wait=wait, as_json=json)
 
 
 def _default_script(c: Any) -> str:
@@ -279,61 +131,95 @@ def _default_script(c: Any) -> str:
     return str(chosen)
 
 
-def _free_host(stack: Stack, name: str, *, queue: bool) -> Host:
-    """The host once no other run has it: at once, or when the user wants to wait."""
-    from remote.errors import HostBusy
-    from remote.runs import launch
+def _find_script(request: RunRequest) -> Script | None:
+    """Return the script in its project; None for a rerun, which takes its code from the record."""
+    from remote.code.project import find_script
 
-    told = False
-    while True:
-        try:
-            return launch.preflight(stack, name, dt.datetime.now(dt.UTC))
-        except HostBusy as busy:
-            if not queue:
-                raise
-            if not told:
-                say("queue", f"waiting for run {busy.run} on {name}")
-                told = True
-            time.sleep(QUEUE_SECONDS)
+    if request.rerun:
+        request.require_rerun()
+        return None
+    return find_script(request.script, project=request.project)
 
 
-def _only_worker(stack: Stack) -> str:
-    names = [worker.name for worker in stack.outputs.workers]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise ConfigError(f"stack {stack.name} declares no worker", next_step="inv outputs")
-    raise UsageError(
-        f"which host? stack {stack.name} has: {', '.join(names)}", next_step=f"inv train --host {names[0]}"
-    )
+def _open(name: str, *, dry_run: bool) -> Stack:
+    """Open the stack; the local one is started and deployed if need be, but not for a dry run."""
+    if stacks.stack_name(name) == paths.LOCAL and not dry_run:
+        ensure_local_stack()
+    return stacks.open_stack(name)
 
 
-def _send(stack: Stack, spec: RunSpec, tree: Tree, source: Source | None) -> None:
-    from remote.runs import launch
+def _prepare(stack: Stack, request: RunRequest, script: Script | None) -> Prepared:
+    from remote.runs import launch, rerun
+
+    def say_wait(run: str, host: str) -> None:
+        say("queue", f"waiting for run {run} on {host}")
+
+    if script is None:
+        return rerun.prepare(stack, request, clock=Clock(), on_wait=say_wait)
+    cache_dir = paths.state_dir() / "snapshots"
+    return launch.prepare(stack, request, script, cache_dir=cache_dir, clock=Clock(), on_wait=say_wait)
+
+
+def _start(stack: Stack, request: RunRequest, script: Script | None, access: Access) -> Prepared:
+    """Start the run and return it; each step is printed as it happens."""
+    from remote.runs.launch import hand_over
+
+    prepared = _prepare(stack, request, script)
+    _send(stack, prepared)
+    choice, spec = hand_over(stack, prepared, access, Clock()), prepared.spec
+    say("transport", f"{choice.way}: {choice.why}")
+    named = f" ({spec.name})" if spec.name else ""
+    say("run", f"{spec.run}{named} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
+    return prepared
+
+
+def _send(stack: Stack, prepared: Prepared) -> None:
     from remote.runs.checkpoints import push
+    from remote.runs.launch import upload
 
+    spec, source, tree = prepared.spec, prepared.source, prepared.tree
+    if prepared.repeats:
+        say("again", f"run {prepared.repeats}: the same code, arguments and limits")
     if source and source.path:
         with bar("resume") as meter:
-            pushed = push(stack.bucket, spec.run, source.path, None, dt.datetime.now(dt.UTC), meter)
+            pushed = push(stack.bucket, spec.run, source.path, None, Clock().now(), meter)
         say("resume", f"from step {pushed.step} in {source.path}, {formats.size(pushed.size)} sent")
     elif source:
         say("resume", f"from the newest valid checkpoint of run {source.run}")
+    if tree is None:
+        return
     with bar("code") as meter:
-        sent = launch.upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", meter)
+        sent = upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", meter)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{formats.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{formats.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
-    _hand_over(stack, spec)
 
 
-def _hand_over(stack: Stack, spec: RunSpec) -> None:
-    from remote.runs import launch
+def _finish(stack: Stack, prepared: Prepared, *, wait: bool, as_json: bool) -> None:
+    """Follow the run to its end and end with its exit code, or print only that it was started."""
+    spec = prepared.spec
+    if wait:
+        finish_with(stack, prepared.run, as_json=as_json)
+        return
+    say("follow", f"inv monitor {spec.run} --follow")
+    if as_json:
+        emit("started", run=spec.run, host=asdict(spec.host))
+    else:
+        print(spec.run)
 
-    sent = launch.start(stack, spec)
-    launch.wait_until_taken(stack, spec.run, sent, clock=time.monotonic, sleep=time.sleep)
-    say("transport", f"{sent.choice.way}: {sent.choice.why}")
-    named = f" ({spec.name})" if spec.name else ""
-    say("run", f"{spec.run}{named} on {spec.host.name} ({spec.host.instance_type}, {spec.host.market})")
+
+def _watch(stack: Stack, request: RunRequest, script: Script, access: Access, *, log_to: TextIO) -> None:
+    from commands.train_watch import Watch
+    from remote.runs.end import ensure_ended
+    from remote.runs.launch import read_tree
+
+    Watch(
+        stack,
+        start=lambda: _start(stack, request, script, access).spec,
+        look=lambda: read_tree(script, request, paths.state_dir() / "snapshots"),
+        end=lambda run: ensure_ended(stack, run, access, Clock()),
+        log_to=log_to,
+    ).keep_running()
 
 
 def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
@@ -353,11 +239,3 @@ def _show_plan(spec: RunSpec, *, as_json: bool) -> None:
             "price": f"{spec.usd_per_hour or 'unknown'} USD per hour",
         }
     )
-
-
-def _show_started(spec: RunSpec, *, as_json: bool) -> None:
-    say("follow", f"inv monitor {spec.run} --follow")
-    if as_json:
-        emit("started", run=spec.run, host=asdict(spec.host))
-    else:
-        print(spec.run)

@@ -1,14 +1,14 @@
-"""`train --watch`: the edit loop. A save ends the run, sends what changed and starts the next one."""
+"""Restarts a run at every save: `train --watch`."""
 
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from commands.cli.output import say, say_error
 from commands.run_view import write
+from contract.clock import Clock
 from remote.errors import Error, InputMissing, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from remote.runs.follow import Follower
     from remote.stack import Stack
 
-LOOK_SECONDS = 0.5
-MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
+POLL_SECONDS = 0.5
+MENDABLE = (InputMissing, Interrupted, UsageError)  # errors that the next save may correct
 
 
 class Watch:
@@ -28,28 +28,28 @@ class Watch:
     Args:
         stack: where the runs are.
         start: sends the project as it is and starts a run of it.
-        look: the project as it is.
+        look: reads the project as it is.
         end: ends a run and waits for its outcome.
         log_to: where the log is shown.
-        sleep: waits between two looks.
+        clock: waits between two polls.
     """
 
     def __init__(
         self,
         stack: Stack,
         *,
-        start: Callable[[], tuple[RunSpec, Tree]],
+        start: Callable[[], RunSpec],
         look: Callable[[], Tree],
         end: Callable[[str], object],
         log_to: TextIO,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._stack = stack
         self._start = start
         self._look = look
         self._end = end
         self._log_to = log_to
-        self._sleep = sleep
+        self._clock = clock
         self._run: str | None = None
         self._shown_problem = ""
 
@@ -58,22 +58,22 @@ class Watch:
         from remote.code.saves import Saves
         from remote.runs.follow import Follower
 
-        spec, tree = self._start()
-        saves = Saves(self._look, tree.digest)
+        spec = self._start()
+        saves = Saves(self._look, spec.snapshot.digest)
         self._run, follower = spec.run, Follower(self._stack.bucket, spec.run)
         try:
             while True:
                 self._show(follower)
                 if self._saved(saves) and (restarted := self._restart(follower)):
                     follower = restarted
-                self._sleep(LOOK_SECONDS)
+                self._clock.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             if self._run:
                 say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
             raise
 
     def _saved(self, saves: Saves) -> bool:
-        """Whether there is something new to run; a project that cannot be sent as it is now is said to be one, once."""
+        """Return whether there is something new to run; a project that cannot be sent now is reported once."""
         try:
             saved = saves.saved()
         except Error as error:
@@ -90,7 +90,7 @@ class Watch:
 
         if self._run is None:
             return
-        for event in follower.look():
+        for event in follower.poll():
             if isinstance(event, LogChunk):
                 write(self._log_to, event.data)
             elif isinstance(event, Outcome):
@@ -98,7 +98,7 @@ class Watch:
                 self._run = None
 
     def _restart(self, follower: Follower) -> Follower | None:
-        """The follower of the next run; None when it could not be started, which the next save may change."""
+        """Return the follower of the next run; None when it could not be started, which the next save may change."""
         from remote.runs.follow import Follower as NextFollower
 
         say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")
@@ -107,25 +107,9 @@ class Watch:
             self._show(follower)
             self._run = None
         try:
-            spec, _ = self._start()
+            spec = self._start()
         except MENDABLE as error:
             say_error(error.message, error.next_step)
             return None
         self._run = spec.run
         return NextFollower(self._stack.bucket, spec.run)
-
-
-def end_quietly(stack: Stack, run: str) -> None:
-    """End a run; that it has ended by itself meanwhile is as good."""
-    from contract.clock import Clock
-    from remote.runs.end import end_run
-    from remote.runs.run import read_run
-
-    found = read_run(stack.bucket, run)
-    if found.ended:
-        return
-    try:
-        end_run(stack, found, Clock())
-    except Error:
-        if not read_run(stack.bucket, run).ended:
-            raise

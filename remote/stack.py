@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,21 @@ from contract.outputs import StackOutputs, WorkerOutput
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing, PermissionDenied
-from remote.transport.access import Access
 
 LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One environment: its exports and how to reach it.
+    """One environment: its exports, and clients for where it is.
 
     Args:
         outputs: what the Pulumi program exported; nothing else is known about the stack.
         endpoint_url: the local cloud's address, None for AWS.
-        access: how hosts are reached from here.
     """
 
     outputs: StackOutputs
     endpoint_url: str | None = None
-    access: Access = field(default_factory=Access)
 
     @property
     def name(self) -> str:

@@ -42,32 +42,29 @@ def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
     )
 
 
-def open_stack(option: str, *, access: Access | None = None) -> Stack:
+def open_stack(option: str) -> Stack:
     """The stack, which must exist.
 
     Args:
         option: `--stack`.
-        access: how hosts are to be reached, for commands that give them orders.
 
     Raises:
         Unavailable: the local cloud is not up, or the local stack is not deployed.
         InputMissing, ConfigError: see `remote.stack.pulumi_outputs`.
     """
     from remote.stack import Stack, pulumi_outputs, read_outputs
-    from remote.transport.access import Access
 
     name = stack_name(option)
-    access = access or Access()
     if name != LOCAL:
         _reached.clear()
-        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())), access=access)
+        return Stack(outputs=read_outputs(pulumi_outputs(name, checkout())))
     address = require_local()
     from localcloud import deployer
 
     found = deployer.outputs(LOCAL, state_dir=local_dir())
     if not found:
         raise Unavailable("stack local is not deployed", next_step="inv up")
-    return Stack(outputs=read_outputs(found), endpoint_url=address.url, access=access)
+    return Stack(outputs=read_outputs(found), endpoint_url=address.url)
 
 
 def require_local() -> Address:

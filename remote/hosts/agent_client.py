@@ -1,36 +1,42 @@
-"""Orders to the agent on a host: one shell script through Run Command or SSH, one line of JSON back.
+"""Calls the agent's command line: sends a command over SSM or SSH and parses one line of JSON.
 
-Every word of the script is ours: ids that were checked, names that AWS gave. What a user typed travels in the spec.
+Every word of the script is runctl's own: ids that were checked, names that AWS gave. User input travels in the spec.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.clock import Clock, wait_until
 from remote.errors import Unavailable
-from remote.hosts.connect import Choice, Offer, choose, reach
+from remote.hosts.connect import Choice, SshOffer, choose, offer_of
 from remote.hosts.host import find_host
+from remote.hosts.ssh_endpoint import endpoint
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import Command, CommandResult, Transport, Way
 from remote.transport.python_script import python_script
-from remote.transport.ssm import NotOnline, SsmTransport
+from remote.transport.ssh import SshTransport
+from remote.transport.ssm import SsmTransport
 
 BOOTSTRAP = Path(__file__).parents[2] / "agent/standalone/bootstrap.py"
 HEREDOC = "RUNCTL_BOOTSTRAP_END"
 ANSWER_SECONDS = 120.0
-# Long enough that the first look finds the answer of a warm host: looks are throttled calls.
-LOOK_SECONDS = 1.0
+# Long enough that the first poll finds the answer of a warm host: polls are throttled calls.
+POLL_SECONDS = 1.0
+
+# What a command is called in messages, and what returns its end, or None while it has not ended.
+InFlight = tuple[str, Callable[[], CommandResult | None]]
 
 
 def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
-    """The shell script that fetches the agent if need be and becomes it, as root, with `words`.
+    """Return the shell script that fetches the agent if need be and becomes it, as root, with `words`.
 
-    The agent is root's, because it looks after volumes, units and every user's runs.
+    The agent runs as root, because it manages volumes, units and every user's runs.
     """
     arguments = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region, *words]
     return python_script(bootstrap, arguments, mark=HEREDOC, as_root=True)
@@ -38,13 +44,13 @@ def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """An order on its way.
+    """A command on its way to the agent.
 
     Args:
         instance_id: to which host.
         choice: by which way, and why.
         name: what to call it in messages, e.g. `command 0a1b…`.
-        result: its end, or None while it has not ended.
+        result: returns its end, or None while it has not ended.
     """
 
     instance_id: str
@@ -53,95 +59,78 @@ class Sent:
     result: Callable[[], CommandResult | None]
 
 
-class Orders:
-    """Orders to the agent of one host.
+class AgentClient:
+    """Commands to the agent of one host.
 
     Args:
         stack: the host's stack; its outputs say which agent.
         instance_id: the host.
-        clock: monotonic seconds.
-        sleep: waits between two looks for the answer.
+        access: how the host is reached from here.
+        clock: measures the wait for an answer.
     """
 
-    def __init__(
-        self,
-        stack: Stack,
-        instance_id: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, stack: Stack, instance_id: str, access: Access, clock: Clock) -> None:
         self._stack = stack
         self._instance_id = instance_id
+        self._access = access
         self._clock = clock
-        self._sleep = sleep
 
     def send(self, words: Sequence[str]) -> Sent:
-        """Send an order; what becomes of it is the caller's to find out.
+        """Send a command and return without its answer.
 
-        By the way that the stack's access asks for. AUTO tries Systems Manager, which costs no question, and then SSH
-        if the host offers it.
+        Whether Systems Manager reaches the host is learned by sending, which costs no call beforehand.
 
         Raises:
             Unavailable: the host is not reached in the way that was asked.
-            ConfigError, PermissionDenied: see `remote.hosts.connect.endpoint` and `remote.transport.ssh`.
+            ConfigError, PermissionDenied: see `remote.hosts.ssh_endpoint.endpoint` and `remote.transport.ssh`.
         """
-        script = agent_script(self._stack, words, BOOTSTRAP.read_text())
-        way = self._stack.access.way
-        if way is not Way.SSH:
-            try:
-                return self._by_run_command(script, words[0])
-            except NotOnline:
-                if way is Way.SSM:
-                    raise
-        return self._by_what_it_offers(script, words[0])
+        script, title = agent_script(self._stack, words, BOOTSTRAP.read_text()), words[0]
+        (name, result), choice = choose(
+            self._access.way,
+            over_ssm=lambda: self._by_run_command(script, title),
+            ssh_offer=lambda: offer_of(self._stack, find_host(self._stack, self._instance_id)),
+            over_ssh=lambda offer: self._by_ssh(offer, script, title),
+        )
+        return Sent(instance_id=self._instance_id, choice=choice, name=name, result=result)
 
-    def give(self, words: Sequence[str]) -> dict[str, Any]:
-        """Send an order and wait for its answer.
+    def call(self, words: Sequence[str]) -> dict[str, Any]:
+        """Send a command and wait for its answer.
 
         Raises:
-            Unavailable: the host did not answer in ANSWER_SECONDS, or said no; with its own words.
+            Unavailable: the host did not answer in ANSWER_SECONDS, or refused; with its own words.
         """
         sent = self.send(words)
-        deadline = self._clock() + ANSWER_SECONDS
         if sent.choice.way is Way.SSM:
-            self._sleep(LOOK_SECONDS)
-        while (result := sent.result()) is None:
-            if self._clock() > deadline:
-                raise Unavailable(
-                    f"{self._instance_id} did not answer `{words[0]}` in {ANSWER_SECONDS:.0f} s", next_step="inv status"
-                )
-            self._sleep(LOOK_SECONDS)
+            self._clock.sleep(POLL_SECONDS)
+        result = wait_until(sent.result, seconds=ANSWER_SECONDS, every=POLL_SECONDS, clock=self._clock)
+        if result is None:
+            raise Unavailable(
+                f"{self._instance_id} did not answer `{words[0]}` in {ANSWER_SECONDS:.0f} s", next_step="inv status"
+            )
         if result.exit_code:
             raise Unavailable(f"{self._instance_id}: {words[0]}: {result.last_words}", next_step="inv status")
         return dict(json.loads(result.stdout.splitlines()[-1]))
 
-    def _by_run_command(self, script: str, title: str) -> Sent:
+    def _by_run_command(self, script: str, title: str) -> InFlight:
         transport = SsmTransport(self._stack.aws.ssm, self._instance_id)
         command_id = transport.send(script, f"runctl {title}")
-        return Sent(
-            instance_id=self._instance_id,
-            choice=choose(self._stack.access.way, Offer(ssm=True, ssh=""), self._instance_id),
-            name=f"command {command_id}",
-            result=lambda: transport.result(command_id),
-        )
+        return f"command {command_id}", lambda: transport.result(command_id)
 
-    def _by_what_it_offers(self, script: str, title: str) -> Sent:
-        """One connection, held until the agent has answered, which it does at once."""
-        host = find_host(self._stack, self._instance_id)
-        transport, choice = reach(self._stack, host)
+    def _by_ssh(self, offer: SshOffer, script: str, title: str) -> InFlight:
+        """Hold one connection until the agent has answered, which it does at once."""
+        transport = SshTransport(endpoint(self._stack, offer.host, self._access))
         try:
-            transport.run(Command(script=":", title="hello"))  # what fails up to here was certainly not obeyed
+            transport.run(
+                Command(script=":", title="hello")
+            )  # a failure up to here means that the agent was not called
             done = _run_or_lost(transport, Command(script=script, title=title, timeout_seconds=ANSWER_SECONDS))
         finally:
             transport.close()
-        return Sent(
-            instance_id=self._instance_id, choice=choice, name=f"`{title}` over {choice.way}", result=lambda: done
-        )
+        return f"`{title}` over {Way.SSH}", lambda: done
 
 
 def _run_or_lost(transport: Transport, command: Command) -> CommandResult:
-    """The command's end; when the connection was lost meanwhile, nobody knows whether it was obeyed, and so it says."""
+    """Return the command's end; when the connection is lost meanwhile, it is not known whether the command ran."""
     try:
         return transport.run(command)
     except Unavailable as error:

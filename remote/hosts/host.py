@@ -1,4 +1,4 @@
-"""Hosts: what EC2 and Systems Manager say of them, and whether a run can go there."""
+"""Finds the hosts of a stack and reads their state from EC2 and Systems Manager."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from remote.errors import InputMissing, Unavailable
+from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
 from remote.stack import Stack
 
 STACK_TAG = "runctl:stack"
 NAME_TAG = "Name"
-# What to type for a host that is in the way of a run, by its EC2 state.
+# The command that makes a host ready for a run, by its EC2 state.
 REMEDY = {
     "pending": "inv start {name}",
     "stopping": "inv start {name}",
@@ -27,7 +27,7 @@ class Host:
     """One EC2 instance of a stack.
 
     `state` is EC2's word (pending, running, stopping, stopped, shutting-down, terminated); `online` is whether Systems
-    Manager reaches it, None when nobody asked.
+    Manager reaches it, None when it was not checked.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Host:
 
     @property
     def running(self) -> bool:
-        """Whether EC2 says that it runs."""
+        """Return whether EC2 reports it as running."""
         return self.state == "running"
 
 
 def read_host(item: dict[str, Any], names: dict[str, str]) -> Host:
-    """One instance of a DescribeInstances answer; `names` are those the stack declared, by instance id."""
+    """Read one instance of a DescribeInstances answer; `names` are those the stack declared, by instance id."""
     tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
     instance_id = item["InstanceId"]
     return Host(
@@ -63,7 +63,7 @@ def read_host(item: dict[str, Any], names: dict[str, str]) -> Host:
 
 
 def list_hosts(stack: Stack) -> list[Host]:
-    """Every host tagged to the stack that is not gone, the declared ones first; one EC2 call per 1,000."""
+    """Return every host tagged to the stack that is not gone, the declared ones first; one EC2 call per 1,000."""
     names = {worker.instance_id: worker.name for worker in stack.outputs.workers}
     pages = stack.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
@@ -77,7 +77,7 @@ def list_hosts(stack: Stack) -> list[Host]:
 
 
 def find_host(stack: Stack, name: str) -> Host:
-    """The host of that name or instance id, whatever its state.
+    """Return the host of that name or instance id, whatever its state.
 
     Raises:
         InputMissing: the stack has no such host; the message lists those it has.
@@ -87,11 +87,28 @@ def find_host(stack: Stack, name: str) -> Host:
     reply = stack.aws.ec2.describe_instances(**wanted)
     names = {w.instance_id: w.name for w in stack.outputs.workers}
     found = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
-    # EC2 takes `*` and `?` in what is asked for as wildcards, and nobody may mean `*` and get some host.
+    # EC2 takes `*` and `?` in a filter as wildcards; a user who types `*` must not get an arbitrary host.
     if hosts := [host for host in found if name in {host.name, host.instance_id}]:
         return max(hosts, key=lambda host: (host.running, host.launched_at))
     known = ", ".join(worker.name for worker in stack.outputs.workers) or "none"
     raise InputMissing(f"stack {stack.name} has no host {name!r}; it has: {known}", next_step="inv status")
+
+
+def only_worker(stack: Stack) -> str:
+    """Return the host that a command means when none is named: the only worker of the stack.
+
+    Raises:
+        ConfigError: the stack declares no worker.
+        UsageError: it declares several; the message lists them.
+    """
+    names = [worker.name for worker in stack.outputs.workers]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError(f"stack {stack.name} declares no worker", next_step="inv outputs")
+    raise UsageError(
+        f"which host? stack {stack.name} has: {', '.join(names)}", next_step=f"inv train --host {names[0]}"
+    )
 
 
 def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
@@ -103,10 +120,10 @@ def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
 
 
 def require_running(host: Host) -> None:
-    """Let only a running host through.
+    """Refuse a host that does not run.
 
     Raises:
-        Unavailable: with the state seen and what to type.
+        Unavailable: the message has its state and the command to type.
     """
     if host.running:
         return
@@ -118,7 +135,7 @@ def require_running(host: Host) -> None:
 
 
 def online_ids(stack: Stack, instance_ids: Iterable[str]) -> set[str]:
-    """Which of the instances Systems Manager reaches now; one call per 50."""
+    """Return which of the instances Systems Manager reaches now; one call per 50."""
     wanted = list(instance_ids)
     if not wanted:
         return set()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from contract.clock import Clock
 from remote.errors import Unavailable
 from remote.hosts.host import Host, find_host, online_ids, require_running
@@ -15,14 +12,7 @@ POLL_SECONDS = 2.0
 EC2_STOP_SECONDS = 600.0
 
 
-def start_host(
-    stack: Stack,
-    host: Host,
-    *,
-    wait: bool = True,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Host:
+def start_host(stack: Stack, host: Host, *, wait: bool = True, clock: Clock) -> Host:
     """Start a stopped host and, when asked, return only once Systems Manager really answers.
 
     A host that is still stopping is waited for first: EC2 refuses to start it before.
@@ -30,21 +20,21 @@ def start_host(
     Raises:
         Unavailable: it is gone, or it is not online after READY_SECONDS.
     """
-    deadline = clock() + READY_SECONDS
-    while (host := find_host(stack, host.instance_id)).state == "stopping" and clock() < deadline:
-        sleep(POLL_SECONDS)
+    deadline = clock.monotonic() + READY_SECONDS
+    while (host := find_host(stack, host.instance_id)).state == "stopping" and clock.monotonic() < deadline:
+        clock.sleep(POLL_SECONDS)
     if host.state not in {"stopped", "pending", "running"}:
         require_running(host)
     if host.state == "stopped":
         stack.aws.ec2.start_instances(InstanceIds=[host.instance_id])
     while wait and not online_ids(stack, [host.instance_id]):
-        if clock() > deadline:
+        if clock.monotonic() > deadline:
             raise Unavailable(
                 f"host {host.name} ({host.instance_id}) was started, but Systems Manager does not reach it after "
                 f"{READY_SECONDS} s",
                 next_step="inv status",
             )
-        sleep(POLL_SECONDS)
+        clock.sleep(POLL_SECONDS)
     return find_host(stack, host.instance_id)
 
 

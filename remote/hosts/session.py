@@ -9,12 +9,15 @@ from remote.errors import ConfigError, Unavailable
 from remote.stack import Stack
 
 PLUGIN = "session-manager-plugin"
+INSTALL = (
+    "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+)
 
 
 def session_argv(
     stack: Stack, instance_id: str, which: Callable[[str], str | None] = shutil.which, *, ssh: bool = False
 ) -> tuple[str, ...]:
-    """The command line of a Session Manager session: a shell, or a connection to the host's SSH port.
+    """Return the command line of a Session Manager session: a shell, or a connection to the host's SSH port.
 
     https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-getting-started-enable-ssh-connections.html
 
@@ -33,8 +36,3 @@ def session_argv(
     document = ["--document-name", "AWS-StartSSHSession", "--parameters", "portNumber=22"] if ssh else []
     region = ["--region", stack.outputs.region]
     return ("aws", "ssm", "start-session", "--target", instance_id, *document, *region)
-
-
-INSTALL = (
-    "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
-)

@@ -11,21 +11,14 @@ from remote.errors import ConfigError
 from remote.hosts.host import Host
 from remote.hosts.session import session_argv
 from remote.stack import Stack
-from remote.transport.host_keys import HostKey, from_console, parse_key
+from remote.transport.access import Access
+from remote.transport.host_keys import HostKey, Pins, from_console, parse_key
 from remote.transport.ssh import Endpoint
 
 ADDRESS_TAG = "runctl:ssh-address"
-
-
 USER_TAG = "runctl:ssh-user"
-
-
 KEY_TAG = "runctl:ssh-host-key"
-
-
 DEFAULT_USER = "ec2-user"
-
-
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/managing-users.html#ami-default-user-names
 USERS = (
     (re.compile(r"ubuntu", re.IGNORECASE), "ubuntu"),
@@ -34,24 +27,19 @@ USERS = (
     (re.compile(r"fedora", re.IGNORECASE), "fedora"),
     (re.compile(r"bitnami", re.IGNORECASE), "bitnami"),
 )
-
-
 ADDRESS = re.compile(r"(?P<name>[^\s:\[\]]+|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?")
 
 
 def endpoint(
-    stack: Stack,
-    host: Host,
-    *,
-    which: Callable[[str], str | None] = shutil.which,
+    stack: Stack, host: Host, access: Access, *, which: Callable[[str], str | None] = shutil.which
 ) -> Endpoint:
-    """Where, as whom and with which host key the host is reached by SSH.
+    """Return where, as whom and with which host key SSH reaches a host.
 
     Raises:
         ConfigError: no host key is known, a tag is malformed, or the gateway's programs are not installed.
     """
     instance = _instance(stack, host)
-    tags = tags_of(instance)
+    tags = _tags_of(instance)
     given = tags.get(ADDRESS_TAG, "")
     name, port = parse_address(given) if given else (host.instance_id, 22)
     gateway = () if given else session_argv(stack, host.instance_id, which, ssh=True)
@@ -60,14 +48,19 @@ def endpoint(
         address=name,
         port=port,
         user=tags.get(USER_TAG) or user_of(_image_name(stack, instance["ImageId"])),
-        keys=_keys(stack, host, tags),
-        identity=stack.access.identity,
+        keys=_keys(stack, host, access.pins, tags),
+        identity=access.identity,
         gateway=gateway,
     )
 
 
+def ssh_address(stack: Stack, host: Host) -> str:
+    """Return the address at which a host offers SSH, empty when it has none."""
+    return _tags_of(_instance(stack, host)).get(ADDRESS_TAG, "")
+
+
 def parse_address(text: str) -> tuple[str, int]:
-    """`name`, `name:port` or `[v6]:port` as name and port.
+    """Read `name`, `name:port` or `[v6]:port` as name and port.
 
     Raises:
         ConfigError: it is none of them.
@@ -75,17 +68,16 @@ def parse_address(text: str) -> tuple[str, int]:
     found = ADDRESS.fullmatch(text.strip())
     port = int(found["port"] or 22) if found else 0
     if not found or not 0 < port < 1 << 16 or found["name"].startswith("-"):
-        raise ConfigError(f"tag {ADDRESS_TAG}: {text!r} is no address", next_step=f"{ADDRESS_TAG}=NAME:PORT")
+        raise ConfigError(f"tag {ADDRESS_TAG}: {text!r} is not an address", next_step=f"{ADDRESS_TAG}=NAME:PORT")
     return found["name"].strip("[]"), port
 
 
 def user_of(image: str) -> str:
-    """Who logs in to hosts of an image, by the image's name."""
+    """Return who logs in to hosts of an image, by the image's name."""
     return next((user for pattern, user in USERS if pattern.search(image)), DEFAULT_USER)
 
 
-def tags_of(instance: dict[str, Any]) -> dict[str, str]:
-    """An instance's tags."""
+def _tags_of(instance: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
@@ -99,9 +91,9 @@ def _image_name(stack: Stack, image_id: str) -> str:
     return f"{images[0].get('Name', '')} {images[0].get('Description', '')}" if images else ""
 
 
-def _keys(stack: Stack, host: Host, tags: dict[str, str]) -> tuple[HostKey, ...]:
-    """The host's keys: its tag has the first word, then what is kept here, then the console."""
-    tagged, pins = tags.get(KEY_TAG, ""), stack.access.pins
+def _keys(stack: Stack, host: Host, pins: Pins, tags: dict[str, str]) -> tuple[HostKey, ...]:
+    """Return the host's keys: its tag comes first, then the keys pinned here, then the console."""
+    tagged = tags.get(KEY_TAG, "")
     kept = pins.get(host.instance_id)
     keys = (parse_key(tagged),) if tagged else kept or _console_keys(stack, host)
     if not keys:

@@ -1,4 +1,4 @@
-"""Script arguments: what the user typed behind `--`, and the sugar for the usual ones."""
+"""Collects the script's arguments: the words after `--`, and short forms for the usual ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 def after_double_dash(argv: Sequence[str]) -> list[str]:
-    """What follows the first `--` of a command line, word for word.
+    """Return the words after the first `--` of a command line, unchanged.
 
     Invoke offers the same as one string joined by spaces, which loses the user's quoting, so it is not used.
     """
@@ -20,10 +20,10 @@ def after_double_dash(argv: Sequence[str]) -> list[str]:
 
 
 def parse_hyperparams(text: str) -> list[str]:
-    """`"lr=0.001,batch-size=32"` as `["--lr", "0.001", "--batch-size", "32"]`.
+    """Read `"lr=0.001,batch-size=32"` as `["--lr", "0.001", "--batch-size", "32"]`.
 
     Raises:
-        UsageError: a part is no `name=value`; the message names it.
+        UsageError: a part is not `name=value`; the message names it.
     """
     arguments: list[str] = []
     for part in text.split(",") if text else []:
@@ -31,7 +31,7 @@ def parse_hyperparams(text: str) -> list[str]:
         name, value = name.strip(), value.strip()
         if not equals or not value or not NAME.fullmatch(name):
             raise UsageError(
-                f"--hyperparams: {part!r} is no name=value",
+                f"--hyperparams: {part!r} is not name=value",
                 next_step='inv train --hyperparams "lr=0.001,batch-size=32"',
             )
         arguments += [f"--{name}", value]
@@ -39,9 +39,9 @@ def parse_hyperparams(text: str) -> list[str]:
 
 
 def script_arguments(*, epochs: int | None, hyperparams: str, rest: Sequence[str]) -> list[str]:
-    """All arguments of the script in the order epochs, hyperparameters, what was typed behind `--`.
+    """Return all arguments of the script in the order epochs, hyperparameters, words after `--`.
 
-    The last one wins in argparse, so what the user typed out in full beats the sugar.
+    The last one wins in argparse, so a word typed in full beats a short form.
     """
     sugar = [] if epochs is None else ["--epochs", str(epochs)]
     return [*sugar, *parse_hyperparams(hyperparams), *rest]

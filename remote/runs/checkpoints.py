@@ -1,4 +1,4 @@
-"""The committed checkpoints of a run: list, verify, pull, push, prune.
+"""Lists, verifies, pulls, pushes and prunes the committed checkpoints of a run.
 
 A checkpoint is files of one step and a manifest that names them with their hashes; without a manifest the files do not
 count. No name from a manifest is trusted: it becomes a path only below the folder that was asked for.
@@ -30,7 +30,7 @@ PUSHED_ATTEMPT = 0  # the attempt of files that a person pushed; real attempts c
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One committed step of a run and where its manifest lies."""
+    """One committed step of a run and the key of its manifest."""
 
     manifest: Manifest
     key: str
@@ -44,7 +44,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What reading a checkpoint back has shown; no problems means that it is what was committed."""
+    """The result of reading a checkpoint back; without problems it is exactly what was committed."""
 
     checkpoint: Checkpoint
     problems: tuple[str, ...]
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def list_checkpoints(bucket: Bucket, run: str) -> list[Checkpoint]:
-    """The committed checkpoints, oldest step first; one listing, and the manifests read side by side."""
+    """Return the committed checkpoints, oldest step first; one listing, then the manifests in parallel."""
     entries = [entry for entry in bucket.keys(records.checkpoints_prefix(run)) if entry.key.endswith(MANIFEST)]
     with ThreadPoolExecutor(READERS) as readers:
         found = readers.map(lambda entry: _read(bucket, entry), entries)
@@ -71,7 +71,7 @@ def _read(bucket: Bucket, entry: Entry) -> Checkpoint | None:
 
 
 def choose(found: Sequence[Checkpoint], run: str, step: int | None) -> Checkpoint:
-    """The checkpoint of that step, or the newest.
+    """Return the checkpoint of that step, or the newest.
 
     Raises:
         InputMissing: there is none.
@@ -88,18 +88,18 @@ def choose(found: Sequence[Checkpoint], run: str, step: int | None) -> Checkpoin
 
 
 def verify(bucket: Bucket, checkpoint: Checkpoint) -> Verdict:
-    """Read every file back from the bucket, hash it again, and look whether its structure is whole."""
+    """Read every file back from the bucket, hash it again, and check that its structure is whole."""
     with tempfile.TemporaryDirectory(prefix="runctl-verify-") as folder:
         problems = tuple(_fetch_all(bucket, checkpoint, Path(folder)))
     return Verdict(checkpoint=checkpoint, problems=problems)
 
 
 def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> list[Path]:
-    """Bring a checkpoint's files into `folder`, verified; either all of them or none.
+    """Download a checkpoint's files into `folder` and verify them; either all of them arrive or none.
 
     Raises:
         InputMissing: a file is gone or is not what was committed; nothing is left behind.
-        CannotCreate: one of the files is there already.
+        CannotCreate: one of the files already exists.
     """
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / file["path"] for file in checkpoint.manifest.files]
@@ -123,7 +123,7 @@ def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SI
 
 
 def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> Iterator[str]:
-    """Fetch the files into `folder` and say what is wrong with them."""
+    """Fetch the files into `folder` and yield what is wrong with them."""
     meter.expect(checkpoint.manifest.size)
     if not checkpoint.manifest.files:
         yield "the manifest names no file"
@@ -159,7 +159,7 @@ def _fetch(bucket: Bucket, file: dict[str, object], path: Path, meter: Meter) ->
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name from a manifest stays below the folder it is put into."""
+    """Return whether a name from a manifest stays below the folder it is put into."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
@@ -207,7 +207,7 @@ def _put(bucket: Bucket, prefix: str, path: Path, source: Path, meter: Meter) ->
 
 @dataclass(frozen=True, kw_only=True)
 class PrunePlan:
-    """Which checkpoints a pruning would remove and which it keeps."""
+    """The checkpoints that pruning removes and those that it keeps."""
 
     keep: tuple[Checkpoint, ...]
     remove: tuple[Checkpoint, ...]
@@ -236,7 +236,7 @@ def plan_prune(found: Sequence[Checkpoint], keep: int, is_valid: Callable[[Check
 
 
 def prune(bucket: Bucket, plan: PrunePlan) -> None:
-    """Remove what the plan says: the manifest first, so that no moment shows a manifest without its files."""
+    """Remove checkpoints as planned: the manifest first, so that no moment shows a manifest without its files."""
     for one in plan.remove:
         bucket.delete([one.key])
         bucket.delete([str(file["key"]) for file in one.manifest.files])

@@ -1,15 +1,20 @@
-"""Ends a run on its host after a last checkpoint, and finds the run that a host has."""
+"""Ends a run on its host after a last checkpoint, and finds the run that a host has.
+
+Stopping and terminating a host share this path: the run is asked to end (SIGTERM, a last checkpoint, its outcome), and
+EC2 is asked for nothing before the outcome is in the bucket.
+"""
 
 from __future__ import annotations
 
-from contract.clock import Clock
+from contract.clock import Clock, wait_until
 from remote import records
-from remote.errors import Interrupted, UsageError
-from remote.hosts.agent_client import Orders
+from remote.errors import Error, Interrupted, UsageError
+from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host
 from remote.records import HostRecord, Outcome
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
+from remote.transport.access import Access
 
 # After the grace period the agent still uploads what was written last.
 UPLOAD_SECONDS = 300.0
@@ -17,7 +22,9 @@ POLL_SECONDS = 0.5
 
 
 def run_on(stack: Stack, host: Host) -> Run | None:
-    """The run that has a host and has not ended, or None when the host is free."""
+    """Return the run that has a host and has not ended, or None when the host is free or does not run."""
+    if not host.running:
+        return None
     found = stack.bucket.get_json(records.host_key(host.instance_id))
     record = HostRecord.from_mapping(found) if found else None
     if record is None or record.run is None:
@@ -26,7 +33,7 @@ def run_on(stack: Stack, host: Host) -> Run | None:
     return None if run.ended else run
 
 
-def end_run(stack: Stack, run: Run, clock: Clock) -> Outcome:
+def end_run(stack: Stack, run: Run, access: Access, clock: Clock) -> Outcome:
     """Ask a run to end and wait for its outcome: SIGTERM, a last checkpoint, then the end.
 
     Raises:
@@ -36,11 +43,29 @@ def end_run(stack: Stack, run: Run, clock: Clock) -> Outcome:
     """
     if run.outcome:
         raise UsageError(f"run {run.id} has ended already: {run.outcome.cause}", next_step=f"inv monitor {run.id}")
-    Orders(stack, run.spec.host.instance_id, clock=clock.monotonic, sleep=clock.sleep).give(["stop", "--run", run.id])
-    deadline = clock.monotonic() + run.spec.limits.grace_seconds + UPLOAD_SECONDS
-    while clock.monotonic() < deadline:
-        now = read_run(stack.bucket, run.id)
-        if now.outcome:
-            return now.outcome
-        clock.sleep(POLL_SECONDS)
-    raise Interrupted(f"run {run.id} was asked to end and has not yet", next_step=f"inv monitor {run.id} --follow")
+    AgentClient(stack, run.spec.host.instance_id, access, clock).call(["stop", "--run", run.id])
+    outcome = wait_until(
+        lambda: read_run(stack.bucket, run.id).outcome,
+        seconds=run.spec.limits.grace_seconds + UPLOAD_SECONDS,
+        every=POLL_SECONDS,
+        clock=clock,
+    )
+    if outcome is None:
+        raise Interrupted(f"run {run.id} has not stopped yet", next_step=f"inv monitor {run.id} --follow")
+    return outcome
+
+
+def ensure_ended(stack: Stack, run: str, access: Access, clock: Clock) -> None:
+    """End a run unless it has ended, perhaps by itself meanwhile.
+
+    Raises:
+        Unavailable, Interrupted: see `end_run`.
+    """
+    found = read_run(stack.bucket, run)
+    if found.ended:
+        return
+    try:
+        end_run(stack, found, access, clock)
+    except Error:
+        if not read_run(stack.bucket, run).ended:
+            raise

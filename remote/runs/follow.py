@@ -1,28 +1,28 @@
-"""Following a run from the bucket, so that a log outlives its host and no laptop needs a line to it.
+"""Follows a run from the bucket, so that a log outlives its host and no laptop needs a line to it.
 
-One listing per look shows everything that is new: log chunks come after the last one read, and `outcome.json` and
+One listing per poll shows everything that is new: log chunks come after the last one read, and `outcome.json` and
 `status.json` sort behind them. Nothing is lost or shown twice when a follower goes away and another comes.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from contract.clock import Clock
 from remote import records
 from remote.bucket import Bucket, Entry
 from remote.records import Outcome, Status
 from remote.runs.log import ALL, Lines, Selection, begin
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # The agent writes its status at least every 5 s; after six missed ones something is wrong.
 SILENT_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogChunk:
-    """Some more bytes of the log, cut anywhere."""
+    """More bytes of the log, cut anywhere."""
 
     key: str
     data: bytes
@@ -30,7 +30,7 @@ class LogChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """The agent has not been heard of for `seconds`; the follower goes on unless the caller stops it."""
+    """The agent has been silent for `seconds`; the follower continues unless the caller stops it."""
 
     seconds: float
 
@@ -39,15 +39,14 @@ Event = LogChunk | Status | Outcome | Silence
 
 
 class Follower:
-    """The events of one run in their order, ending with its outcome.
+    """Yields the events of one run in their order, ending with its outcome.
 
     Args:
-        bucket: where the run lies.
+        bucket: the stack's.
         run: its id.
         attempt: the attempt whose outcome ends it; the log begins with the first.
         after: the key of the last chunk that need not be shown.
-        clock: monotonic seconds, for the silence of an agent.
-        sleep: waits between two looks.
+        clock: measures the silence of an agent and waits between two polls.
     """
 
     def __init__(
@@ -57,20 +56,18 @@ class Follower:
         *,
         attempt: int = 1,
         after: str = "",
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._bucket = bucket
         self._run = run
         self._attempt = attempt
         self._clock = clock
-        self._sleep = sleep
         self._last_key = after or records.log_prefix(run)
         self._status_etag = ""
-        self._heard_at = clock()
+        self._heard_at = clock.monotonic()
 
-    def look(self) -> Iterator[Event]:
-        """What is new since the last look, without waiting."""
+    def poll(self) -> Iterator[Event]:
+        """Yield what is new since the last poll, without waiting."""
         status: Entry | None = None
         ended = False
         for entry in self._bucket.keys(records.run_prefix(self._run), after=self._last_key):
@@ -82,27 +79,27 @@ class Follower:
                 status = entry
         if status and status.etag != self._status_etag:
             self._status_etag = status.etag
-            self._heard_at = self._clock()
+            self._heard_at = self._clock.monotonic()
             yield from self._status()
         if ended:
             yield from self._outcome()
 
     def events(self) -> Iterator[Event]:
-        """Every event until the outcome, waiting for what is not there yet."""
+        """Yield every event until the outcome, waiting for those that are not there yet."""
         while True:
-            for event in self.look():
+            for event in self.poll():
                 yield event
                 if isinstance(event, Outcome):
                     return
-            silent = self._clock() - self._heard_at
+            silent = self._clock.monotonic() - self._heard_at
             if silent > SILENT_SECONDS:
                 yield Silence(seconds=silent)
-            self._sleep(LOOK_SECONDS)
+            self._clock.sleep(POLL_SECONDS)
 
     def _chunk(self, entry: Entry) -> Iterator[LogChunk]:
         data = self._bucket.get(entry.key)
         if data is not None:
-            self._heard_at = self._clock()
+            self._heard_at = self._clock.monotonic()
             self._last_key = entry.key
             yield LogChunk(key=entry.key, data=data)
 
@@ -112,7 +109,7 @@ class Follower:
             yield Status.from_mapping(found)
 
     def _outcome(self) -> Iterator[Event]:
-        """The outcome, after the chunks that came between the listing and it: it is written last of all."""
+        """Yield the outcome after the chunks that came between the listing and it: it is written last of all."""
         for entry in self._bucket.keys(records.log_prefix(self._run), after=self._last_key):
             yield from self._chunk(entry)
         found = self._bucket.get_json(records.outcome_key(self._run, self._attempt))
@@ -126,19 +123,18 @@ def follow(
     selection: Selection = ALL,
     *,
     attempt: int = 1,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Clock = Clock(),  # noqa: B008  it has no state
 ) -> Iterator[Event]:
-    """The events of a run until its outcome, with those bytes of its log that are selected.
+    """Yield the events of a run until its outcome, with those bytes of its log that are selected.
 
-    The last lines of what is there come first and at once; then the follower goes on past the chunk that they end in,
+    The last lines that exist come first and at once; then the follower continues past the chunk that they end in,
     so nothing is lost or shown twice between the two.
     """
     start = begin(bucket, run, selection)
     lines = Lines(selection.pattern, start.rest)
     if start.lines:
         yield LogChunk(key=start.after, data=b"".join(start.lines))
-    for event in Follower(bucket, run, attempt=attempt, after=start.after, clock=clock, sleep=sleep).events():
+    for event in Follower(bucket, run, attempt=attempt, after=start.after, clock=clock).events():
         if isinstance(event, Outcome) and (data := lines.end()):
             yield LogChunk(key=start.after, data=data)
         if not isinstance(event, LogChunk):

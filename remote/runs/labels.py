@@ -1,4 +1,4 @@
-"""What people call a run: its name and its tags as they are typed, checked before anything is done about them.
+"""Reads and checks the name and the tags of a run, before anything is done about them.
 
 A name is looked for wherever a run is named, so it can be taken neither for a run id nor for `latest`. A tag is one
 that EC2 would take too, so that it can become the tag of a host or a line of a bill.
@@ -21,7 +21,7 @@ NEXT_TAG = "inv train --tag team=vision"
 
 
 def read_name(text: str) -> str | None:
-    """The name of a run as it was typed, None when none was.
+    """Return the name of a run as it was typed, None when none was.
 
     Raises:
         UsageError: it is not a name that a run can have.
@@ -41,7 +41,7 @@ def read_name(text: str) -> str | None:
 
 
 def read_tags(words: Iterable[str], *, next_step: str = NEXT_TAG) -> dict[str, str]:
-    """Tags as they were typed, each `KEY=VALUE`.
+    """Read tags as they were typed, each `KEY=VALUE`.
 
     Raises:
         UsageError: one of them is not a tag, a key comes with two values, or there are too many.

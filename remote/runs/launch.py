@@ -1,6 +1,6 @@
-"""Sending a run to a host: preflight, plan, start.
+"""Plans a run, sends it to a host and waits until the host's agent has taken it.
 
-Preflight looks and changes nothing. The plan is the `RunSpec` that `--dry-run` prints. Starting uploads the code unless
+Preparing changes nothing. The plan is the `RunSpec` that `--dry-run` prints. Starting uploads the code unless
 the bucket has it, writes the spec, and sends one command; whether the agent took the run is then read from the bucket,
 so a warm host needs a single Systems Manager call before the script's first line.
 """
@@ -9,105 +9,129 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from contract.clock import Clock
 from remote import records
 from remote.code.patch import keep_patch
-from remote.code.project import project_name
+from remote.code.project import Script, project_name
 from remote.code.provenance import provenance
-from remote.code.tree import Tree
+from remote.code.tree import Tree, require
+from remote.code.tree import plan as plan_tree
 from remote.code.upload import CodeSync
-from remote.errors import HostBusy, InputMissing, Unavailable, UsageError
-from remote.hosts.agent_client import Orders, Sent
-from remote.hosts.host import Host, find_host, require_running
+from remote.errors import HostBusy, Unavailable, UsageError
+from remote.hosts.agent_client import AgentClient, Sent
+from remote.hosts.connect import Choice
+from remote.hosts.host import Host, find_host, only_worker, require_running
 from remote.prices import usd_per_hour
 from remote.progress import SILENT, Meter
-from remote.records import HostRecord, HostRef, Limits, RunSpec, SnapshotRef
-from remote.runs.search import find_run, names_one_run
+from remote.records import HostRecord, HostRef, RunSpec, SnapshotRef
+from remote.runs.request import RunRequest, Source, find_source
+from remote.runs.run import Run
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import Way
-from remote.units import parse_duration
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
 STALE_SECONDS = 30
+QUEUE_SECONDS = 2.0
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a new run takes its first checkpoint from: another run, or a file or folder on the laptop."""
+class Prepared:
+    """An attempt of a run as it would be done, before anything is sent.
 
-    run: str | None = None
-    path: Path | None = None
+    Args:
+        spec: the run's record.
+        attempt: which attempt of the run it is.
+        tree: the code to send; None when the bucket has it from an earlier run.
+        source: where the first checkpoint comes from; None also when the record alone decides it.
+        repeats: the run that a rerun repeats.
+    """
+
+    spec: RunSpec
+    attempt: int = 1
+    tree: Tree | None = None
+    source: Source | None = None
+    repeats: str | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it is before its host has heard of it."""
+        return Run(spec=self.spec, attempt=self.attempt)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asked for, before anything was looked up."""
+def prepare(
+    stack: Stack,
+    request: RunRequest,
+    script: Script,
+    *,
+    cache_dir: Path,
+    clock: Clock,
+    on_wait: Callable[[str, str], object],
+) -> Prepared:
+    """Plan the run that a request asks for; nothing is sent or started.
 
-    script: str
-    arguments: Sequence[str]
-    limits: Limits = field(default_factory=Limits)
-    environment: dict[str, str] = field(default_factory=dict)
-    keep_checkpoints: int = 5
-    install_dependencies: bool = True
-    resume: Source | None = None
-    name: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
-    """What `--resume` means: nothing, a path on the laptop, or a run by its id, its name or `latest`.
-
-    What can be an id is one, and so is `latest`; a path that is there goes before a name.
+    Args:
+        stack: where it is to run.
+        request: what is asked for.
+        script: the script that the request names, and its project.
+        cache_dir: where the hashes of the project's files are remembered.
+        clock: waits for a busy host.
+        on_wait: called once with the run that has the host, and the host's name, before waiting for it.
 
     Raises:
-        InputMissing: there is no such run, or no such path.
+        InputMissing: there is no such host or checkpoint, or the script does not travel.
+        HostBusy: another run is on the host, and the request does not wait for it.
+        Unavailable: the host does not run.
+        UsageError: no host is named and the stack has several, or a limit needs a price that is not known.
     """
-    if not text:
-        return None
-    named = names_one_run(text)
-    if not named and Path(text).exists():
-        return Source(path=Path(text))
-    try:
-        return Source(run=find_run(stack.bucket, text, now).id)
-    except InputMissing as missing:
-        if named:
-            raise
-        raise InputMissing(
-            f"--resume: {text!r} is not a path here, and {missing.message}", next_step=missing.next_step
-        ) from None
+    source = find_source(stack, request.resume, clock.now())
+    host = wait_for_host(stack, request.host or only_worker(stack), queue=request.queue, clock=clock, on_wait=on_wait)
+    tree = read_tree(script, request, cache_dir)
+    spec = plan(stack, host, request, script, tree, clock.now())
+    resume = {"run": source.run or spec.run, "checkpoint": None} if source else None
+    return Prepared(spec=replace(spec, resume=resume), tree=tree, source=source)
 
 
-def read_limits(*, timeout: str, hang_timeout: str, max_cost: str, grace: str) -> Limits:
-    """The limits of a run as they were typed.
+def read_tree(script: Script, request: RunRequest, cache_dir: Path) -> Tree:
+    """Read the project as it is on the disk now.
 
     Raises:
-        UsageError: one of them is no duration or no price.
+        InputMissing: the script does not travel.
+        UsageError, Interrupted, PermissionDenied, ConfigError: see `remote.code.tree.plan`.
     """
-    return Limits(
-        timeout_seconds=parse_duration(timeout, "--timeout") if timeout else None,
-        hang_timeout_seconds=parse_duration(hang_timeout, "--hang-timeout") if hang_timeout else None,
-        max_cost_usd=_read_money(max_cost) if max_cost else None,
-        grace_seconds=parse_duration(grace, "--grace") if grace else Limits().grace_seconds,
-    )
+    tree = plan_tree(script.root, cache_dir=cache_dir, max_bytes=request.max_bytes)
+    require(tree, script.path)
+    return tree
 
 
-def _read_money(text: str) -> str:
-    if not re.fullmatch(r"\d{1,7}(\.\d{1,6})?", text) or not Decimal(text):
-        raise UsageError(f"--max-cost: {text!r} is no price in USD", next_step="inv train --max-cost 5")
-    return text
+def wait_for_host(stack: Stack, name: str, *, queue: bool, clock: Clock, on_wait: Callable[[str, str], object]) -> Host:
+    """Return the host once no other run has it: at once, or with `queue` after waiting for it.
+
+    Raises:
+        InputMissing, Unavailable, HostBusy: see `preflight`; with `queue` a busy host is not an error.
+    """
+    told = False
+    while True:
+        try:
+            return preflight(stack, name, clock.now())
+        except HostBusy as busy:
+            if not queue:
+                raise
+            if not told:
+                on_wait(busy.run, name)
+            told = True
+        clock.sleep(QUEUE_SECONDS)
 
 
 def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
-    """Look whether a run can go to the host; no side effects.
+    """Return the host if a run can go to it now; no side effects.
 
     Raises:
         InputMissing: no such host.
@@ -131,24 +155,22 @@ def _fresh(record: HostRecord, now: dt.datetime) -> bool:
     return (now - records.parse_instant(record.heartbeat_at)).total_seconds() < STALE_SECONDS
 
 
-def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetime) -> RunSpec:
-    """The run as it would be done; no side effects but asking a spot price."""
+def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tree, now: dt.datetime) -> RunSpec:
+    """Return the record of a run that begins from nothing; no side effects but asking for a spot price."""
     origin = provenance(tree.root)
-    price = usd_per_hour(stack, host)
-    run = records.new_run_id(now)
+    ref, price = place(stack, host)
     if request.limits.max_cost_usd and price is None:
         raise UsageError(
             f"--max-cost needs a price, and that of {host.instance_type} in {stack.outputs.region} is not known",
             next_step="inv train --timeout 2h",
         )
     return RunSpec(
-        run=run,
+        run=records.new_run_id(now),
         stack=stack.name,
         created_at=records.instant(now),
         created_by=getpass.getuser(),
-        script=request.script,
+        script=script.path,
         arguments=list(request.arguments),
-        environment=dict(request.environment),
         snapshot=SnapshotRef(
             digest=tree.digest,
             key=records.snapshot_key(tree.digest),
@@ -158,40 +180,32 @@ def plan(stack: Stack, host: Host, request: Request, tree: Tree, now: dt.datetim
             branch=origin.branch,
             dirty=origin.dirty,
         ),
-        host=HostRef(
-            name=host.name,
-            instance_id=host.instance_id,
-            instance_type=host.instance_type,
-            market=host.market,
-        ),
-        usd_per_hour=_plain(price),
+        host=ref,
+        usd_per_hour=price,
         limits=request.limits,
         keep_checkpoints=request.keep_checkpoints,
         install_dependencies=request.install_dependencies,
-        resume=_resume(request.resume, run),
         name=request.name,
         tags=dict(request.tags),
         project=project_name(tree.root),
     )
 
 
-def _resume(source: Source | None, run: str) -> dict[str, Any] | None:
-    """The run whose newest valid checkpoint the agent begins with; what came from the laptop is the new run's own."""
-    return None if source is None else {"run": source.run or run, "checkpoint": None}
-
-
-def _plain(price: Decimal | None) -> str | None:
-    return None if price is None else f"{price:f}"
+def place(stack: Stack, host: Host) -> tuple[HostRef, str | None]:
+    """Return a host and its price per hour the way a run's record has them."""
+    price = usd_per_hour(stack, host)
+    ref = HostRef(name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market)
+    return ref, None if price is None else f"{price:f}"
 
 
 def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None, meter: Meter = SILENT) -> int:
-    """Send what the bucket lacks of the tree; the number of bytes sent.
+    """Send the contents that the bucket lacks, and return the number of bytes sent.
 
     Args:
         stack: whose bucket.
-        snapshot: what the spec says of the tree.
+        snapshot: the tree as the spec names it.
         tree: the code.
-        copies: the folder where `CodeSync` keeps what it knows of buckets.
+        copies: the folder where `CodeSync` remembers the contents of buckets.
         meter: counts content that has to travel.
     """
     sync = CodeSync(stack.bucket, copies)
@@ -199,51 +213,63 @@ def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None 
     return 0 if found.complete else sync.send(found, meter) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
-def start(stack: Stack, spec: RunSpec, attempt: int = 1) -> Sent:
+def hand_over(stack: Stack, prepared: Prepared, access: Access, clock: Clock) -> Choice:
+    """Hand an attempt to its host and return once the agent has taken it: by which way, and why.
+
+    Raises:
+        HostBusy, Unavailable: see `start` and `wait_until_taken`.
+    """
+    sent = start(stack, prepared.spec, access, clock, prepared.attempt)
+    wait_until_taken(stack, prepared.spec.run, sent, attempt=prepared.attempt, clock=clock)
+    return sent.choice
+
+
+def start(stack: Stack, spec: RunSpec, access: Access, clock: Clock, attempt: int = 1) -> Sent:
     """Write the spec and hand the run to the host's agent; returns once Systems Manager took the order, or by SSH the
     agent did.
 
     Raises:
-        HostBusy: somebody else has made this attempt already.
+        HostBusy: another command has made this attempt already.
         Unavailable: the host is not reached in the way that was asked.
     """
     if not _made(stack, spec, attempt):
         raise HostBusy(
-            f"attempt {attempt} of run {spec.run} was made by somebody else",
+            f"attempt {attempt} of run {spec.run} was already made by another command",
             run=spec.run,
             next_step=f"inv monitor {spec.run} --follow",
         )
     unheard = True
     try:
-        sent = Orders(stack, spec.host.instance_id).send(start_words(stack, spec.run, attempt))
+        sent = AgentClient(stack, spec.host.instance_id, access, clock).send(start_words(stack, spec.run, attempt))
         unheard = False
     except KeyboardInterrupt:
         unheard = False  # as far as we know: a run that may have begun stays to be seen
         raise
     finally:
         if unheard:
-            # No host has heard of it: without its spec there is no run that would wait for ever.
+            # No host has received it: without its spec, no run is left behind that would wait for ever.
             stack.bucket.delete([records.spec_key(spec.run, attempt)])
     return sent
 
 
 def _made(stack: Stack, spec: RunSpec, attempt: int) -> bool:
-    """Write the spec; whether the one that is there is ours.
+    """Write the spec, and return whether the one in the bucket is this command's.
 
-    Nobody else makes a run's first attempt, so an equal one is ours: S3 may have taken a request whose answer was lost.
+    Only this command makes the run's first attempt, so an equal one is its own: S3 may have taken a request whose
+    answer was lost.
     """
     key, record = records.spec_key(spec.run, attempt), spec.to_mapping()
     return stack.bucket.put_json_once(key, record) or (attempt == 1 and stack.bucket.get_json(key) == record)
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
-    """The agent's command line for an attempt."""
+    """Return the agent's command line for an attempt."""
     where = ["--bucket", stack.outputs.bucket, "--region", stack.outputs.region]
     return ["start", "--run", records.check_run_id(run), "--attempt", str(attempt), *where]
 
 
 def _require_started(sent: Sent) -> None:
-    """See what became of the order, if anything did.
+    """Check how the command ended, if it has ended.
 
     Raises:
         Unavailable: it failed; with the host's own words.
@@ -259,33 +285,32 @@ def wait_until_taken(
     sent: Sent,
     *,
     attempt: int = 1,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    clock: Clock,
     patience_seconds: float = 120,
 ) -> None:
     """Return once the agent has claimed the run, or refused it by an outcome.
 
-    The bucket is asked often and Systems Manager seldom: its calls are slow and throttled. An order whose end is known
-    already, as over SSH, is looked at first.
+    The bucket is polled often and Systems Manager seldom: its calls are slow and throttled. A command whose end is
+    known already, as over SSH, is checked first.
 
     Raises:
         Unavailable: the command failed, or there is no sign of life after `patience_seconds`.
     """
-    begin = clock()
-    next_check = begin + (FIRST_CHECK_SECONDS if sent.choice.way is Way.SSM else LOOK_SECONDS)
+    begin = clock.monotonic()
+    next_check = begin + (FIRST_CHECK_SECONDS if sent.choice.way is Way.SSM else POLL_SECONDS)
     while not _taken(stack, run, attempt):
-        if clock() > next_check:
+        if clock.monotonic() > next_check:
             _require_started(sent)
-            next_check = clock() + CHECK_SECONDS
-        if clock() - begin > patience_seconds:
+            next_check = clock.monotonic() + CHECK_SECONDS
+        if clock.monotonic() - begin > patience_seconds:
             raise Unavailable(
                 f"the agent on {sent.instance_id} gave no sign for {patience_seconds:.0f} s ({sent.name})",
                 next_step=f"inv monitor {run} --follow",
             )
-        sleep(LOOK_SECONDS)
+        clock.sleep(POLL_SECONDS)
 
 
 def _taken(stack: Stack, run: str, attempt: int) -> bool:
-    """Whether the agent has claimed the attempt, or refused it by an outcome."""
+    """Return whether the agent has claimed the attempt, or refused it by an outcome."""
     claimed = stack.bucket.exists(records.attempt_key(run, attempt))
     return claimed or stack.bucket.exists(records.outcome_key(run, attempt))

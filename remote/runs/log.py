@@ -1,4 +1,4 @@
-"""Which lines of a run's log are shown: the last ones, those that came lately, those that match.
+"""Selects the lines of a run's log that are shown: the last, the recent, those that match.
 
 A log lies in the bucket as numbered chunks that are cut anywhere, all attempts one after the other. The last lines are
 read from its end, chunk by chunk, so that they come at once however long the log is.
@@ -20,7 +20,7 @@ from remote.units import parse_duration
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What is shown of a log: what came into the bucket since then, of that what matches, of that the last lines.
+    """A part of a log: the lines that came since a time, of these the ones that match, of these the last.
 
     Time is told by chunks, each a second or two of the script's output. A `tail` of 0 means all lines.
     """
@@ -34,7 +34,7 @@ ALL = Selection()
 
 
 def read_selection(*, tail: int, since: str, grep: str, now: dt.datetime) -> Selection:
-    """A selection as it was typed.
+    """Read a selection as it was typed.
 
     Raises:
         UsageError: it is not a number of lines, not a duration, or not a regular expression.
@@ -52,7 +52,7 @@ def read_selection(*, tail: int, since: str, grep: str, now: dt.datetime) -> Sel
 
 
 def read_log(bucket: Bucket, run: str, selection: Selection = ALL) -> Iterator[bytes]:
-    """What is selected of the log that is in the bucket now, in parts."""
+    """Yield the selected part of the log that is in the bucket now."""
     _, chunks = _chunks(bucket, run, selection.since)
     if selection.tail:
         yield from _last(_lines_backwards(_contents(bucket, reversed(chunks))), selection)
@@ -72,7 +72,7 @@ class Beginning:
 
 
 def begin(bucket: Bucket, run: str, selection: Selection) -> Beginning:
-    """Find where following a log begins, so that what is shown first and what follows are the log without a seam.
+    """Find where following a log begins, so that the lines shown first and those that follow join without a seam.
 
     A last line that is not whole yet counts as one of the last lines, as `tail -f` has it; only where lines have to
     match is it kept back, since its end may decide.
@@ -101,7 +101,7 @@ class Lines:
         self._rest = [rest]  # the start of a line, in parts
 
     def feed(self, data: bytes) -> bytes:
-        """What is to be shown, now that these are the next bytes of the log."""
+        """Return the bytes to show, now that `data` is the next part of the log."""
         if self._pattern is None:
             return data
         *whole, rest = data.split(b"\n")
@@ -112,13 +112,13 @@ class Lines:
         return b"".join(line for line in (line + b"\n" for line in whole) if self._pattern.search(line))
 
     def end(self) -> bytes:
-        """What is to be shown of a last line that never got its end."""
+        """Return the bytes to show of a last line that never got its end."""
         rest = b"".join(self._rest)
         return rest if self._pattern is not None and rest and self._pattern.search(rest) else b""
 
 
 def _chunks(bucket: Bucket, run: str, since: dt.datetime | None) -> tuple[str, list[Entry]]:
-    """The key of the last chunk from before `since`, and the chunks from then on."""
+    """Return the key of the last chunk from before `since`, and the chunks from then on."""
     entries = list(bucket.keys(records.log_prefix(run)))
     older = list(takewhile(lambda entry: since is not None and entry.modified_at < since, entries))
     return older[-1].key if older else "", entries[len(older) :]
@@ -129,14 +129,14 @@ def _contents(bucket: Bucket, entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def _last(backwards: Iterable[bytes], selection: Selection) -> list[bytes]:
-    """So many lines as are selected, the oldest first, of those that match."""
+    """Return as many matching lines as are selected, the oldest first."""
     pattern = selection.pattern
     chosen = (line for line in backwards if pattern is None or pattern.search(line))
     return list(islice(chosen, selection.tail))[::-1]
 
 
 def _lines_backwards(newest_first: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines from the last, which may lack its end, to the first; each waits for the chunk in which it begins."""
+    """Yield the lines from the last, which may lack its end, to the first, each once its beginning is read."""
     parts: list[bytes] = []  # of the line whose beginning is not seen yet, the last part first
     for chunk in newest_first:
         first, *others = chunk.split(b"\n")

@@ -1,43 +1,55 @@
-"""Doing a run again: same code, same arguments, same limits, same beginning, from its record and not the work tree.
+"""Repeats a run with the same code, arguments, limits and beginning, from its record.
 
-The beginning is that of its first attempt: later attempts went on from its own checkpoints, and a rerun does not. What
-the first attempt began with, it took at its time; a rerun takes the same and not what has been committed since.
+The beginning is that of its first attempt: later attempts continued from its own checkpoints, and a rerun does not. It
+takes the checkpoint that the first attempt took at its time, not one that has been committed since.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from contract.clock import Clock
 from remote import records
 from remote.code.sent_manifests import missing_parts
 from remote.errors import InputMissing
 from remote.hosts.host import Host
-from remote.prices import usd_per_hour
-from remote.records import HostRef, RunSpec
+from remote.records import RunSpec
 from remote.runs.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.runs.labels import require_few
+from remote.runs.launch import Prepared, place, wait_for_host
+from remote.runs.request import RunRequest
 from remote.runs.run import read_run
+from remote.runs.search import find_run
 from remote.stack import Stack
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
+def prepare(stack: Stack, request: RunRequest, *, clock: Clock, on_wait: Callable[[str, str], object]) -> Prepared:
+    """Plan the rerun that a request asks for; nothing is sent or started. See `remote.runs.launch.prepare`."""
+    earlier = find_run(stack.bucket, request.rerun, clock.now())
+    name = request.host or earlier.spec.host.name
+    host = wait_for_host(stack, name, queue=request.queue, clock=clock, on_wait=on_wait)
+    spec = plan_rerun(stack, earlier.id, host, clock.now(), name=request.name, tags=request.tags)
+    return Prepared(spec=spec, repeats=earlier.id)
+
+
 def plan_rerun(
     stack: Stack, run: str, host: Host, now: dt.datetime, *, name: str | None = None, tags: Mapping[str, str] = NO_TAGS
 ) -> RunSpec:
-    """The spec of a further run that does what `run` did; no side effects.
+    """Return the spec of a further run that repeats `run`; no side effects.
 
-    Everything of its record is kept but what tells it from other runs: id, time, person, host and price.
+    It differs from the earlier record only in id, time, person, host and price, and in name and tags where asked.
 
     Args:
         stack: where the run is.
         run: its id.
-        host: where the further run is to go.
+        host: where the further run goes.
         now: the time.
         name: the further run's name; None keeps that of `run`.
         tags: tags to add to those of `run`, or to set anew.
@@ -52,16 +64,14 @@ def plan_rerun(
         raise InputMissing(
             f"the code of run {run} is no longer in the bucket: s3://{stack.bucket.name}/{missing[0]}", next_step=origin
         )
-    price = usd_per_hour(stack, host)
+    ref, price = place(stack, host)
     return replace(
         spec,
         run=records.new_run_id(now),
         created_at=records.instant(now),
         created_by=getpass.getuser(),
-        host=HostRef(
-            name=host.name, instance_id=host.instance_id, instance_type=host.instance_type, market=host.market
-        ),
-        usd_per_hour=None if price is None else f"{price:f}",
+        host=ref,
+        usd_per_hour=price,
         resume=_beginning(stack, run),
         name=name or spec.name,
         tags=require_few({**spec.tags, **tags}),
@@ -69,7 +79,7 @@ def plan_rerun(
 
 
 def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
-    """What the run's first attempt was told to go on from, with the very checkpoint; None when it was from nothing."""
+    """Return the exact checkpoint that the run's first attempt began with, or None when it began from nothing."""
     first = stack.bucket.get_json(records.spec_key(run)) or {}
     resume = first.get("resume")
     if resume is None:
@@ -81,7 +91,7 @@ def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
     else:
         began = _claimed_at(stack, run)
         usable = [one for one in found if began is None or one.committed_at <= began]
-    if source == run:  # a file of somebody's own, pushed under the run's name
+    if source == run:  # a file from the laptop, pushed under the run's id
         usable = [one for one in usable if one.manifest.attempt == PUSHED_ATTEMPT]
     if not usable:
         raise InputMissing(
@@ -92,6 +102,6 @@ def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
 
 
 def _claimed_at(stack: Stack, run: str) -> dt.datetime | None:
-    """When the first attempt was taken by its host, by the bucket's clock, which is that of the checkpoints too."""
+    """Return when the host took the first attempt, by the bucket's clock, which dates the checkpoints too."""
     key = records.attempt_key(run, 1)
     return next((entry.modified_at for entry in stack.bucket.keys(key) if entry.key == key), None)

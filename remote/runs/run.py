@@ -1,4 +1,4 @@
-"""The runs of a stack: which there are, what state each is in, and how a finished one maps to an exit code."""
+"""Reads the runs of a stack: their ids, their state, and the exit code of a finished one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READERS = 16
 WITHDRAWN_AT_MOST = 20  # so many of the newest ids may be without a run behind them
 SILENT_SECONDS = 30
 ID_TIME = "%Y%m%d-%H%M%S"
-# What `Run.state` can say: before the agent is heard of, its phases, when it is heard of no more, and the causes.
+# The values of `Run.state`: before the agent's first status, the agent's phases, silence, and the causes of an end.
 STATES = (
     *("sent", "syncing", "installing", "running", "uploading", "ended", "silent"),
     *("completed", "failed", "oom", "stopped", "spot", "timeout", "budget", "hung", "infra"),
@@ -31,7 +31,7 @@ STATES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run as far as the bucket tells: what was asked, where it is, how it ended."""
+    """A run as the bucket knows it: its request, its progress, and how it ended."""
 
     spec: RunSpec
     attempt: int = 1
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the outcome is written."""
+        """Return whether the outcome is written."""
         return self.outcome is not None
 
     @property
@@ -64,7 +64,7 @@ class Run:
         return "silent" if (now - heard).total_seconds() > SILENT_SECONDS else self.status.phase
 
     def duration_seconds(self, now: dt.datetime) -> float | None:
-        """Seconds from the script's start to its end, or until now."""
+        """Return the seconds from the script's start to its end, or until now."""
         if self.outcome:
             return self.outcome.duration_seconds
         if self.status is None or self.status.started_at is None:
@@ -72,17 +72,17 @@ class Run:
         return max(0.0, (now - records.parse_instant(self.status.started_at)).total_seconds())
 
     def cost_usd(self, now: dt.datetime) -> Decimal | None:
-        """What the run has cost so far, None when the price of its host is unknown."""
+        """Return the cost of the run so far, None when the price of its host is unknown."""
         if self.outcome:
             return read_price(self.outcome.cost_usd)
         return cost(read_price(self.spec.usd_per_hour), self.duration_seconds(now) or 0)
 
 
 def newest_ids(bucket: Bucket, now: dt.datetime, since: dt.datetime | None = None) -> Iterator[str]:
-    """The run ids, newest first; with `since` only those made from then on.
+    """Yield the run ids, newest first; with `since` only those made from then on.
 
     Run ids sort by time, so the recent ones are asked for first and one page is enough however old the bucket is; the
-    whole list is read only by those who take more.
+    whole list is read only by callers that take more.
     """
     begin = since.astimezone(dt.UTC).strftime(ID_TIME) if since else f"{now - dt.timedelta(days=RECENT_DAYS):%Y%m%d}"
     yield from reversed(bucket.folders("runs/", after=f"runs/{begin}"))
@@ -91,12 +91,12 @@ def newest_ids(bucket: Bucket, now: dt.datetime, since: dt.datetime | None = Non
 
 
 def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
-    """So many of the newest run ids, newest first."""
+    """Return at most `limit` of the newest run ids, newest first."""
     return list(islice(newest_ids(bucket, now), limit))
 
 
 def read_run(bucket: Bucket, run: str) -> Run:
-    """Everything known of one run, in its last attempt: one listing, and only what is there is read.
+    """Read everything known about a run in its last attempt: one listing, then only the records that exist.
 
     Raises:
         InputMissing: the stack has no such run.
@@ -119,7 +119,7 @@ def read_run(bucket: Bucket, run: str) -> Run:
 
 
 def read_spec(bucket: Bucket, run: str) -> RunSpec | None:
-    """What was asked for at first, by one call; None when the run was withdrawn.
+    """Read a run's first request, by one call; None when the run was withdrawn.
 
     Raises:
         ConfigError: it is damaged.
@@ -136,7 +136,7 @@ def _read(bucket: Bucket, key: str) -> dict[str, Any] | None:
 
 
 def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:
-    """Several runs at once, in the order of `ids`; what has no spec (it was withdrawn) is no run and left out."""
+    """Read several runs at once, in the order of `ids`; an id without a spec was withdrawn and is left out."""
     with ThreadPoolExecutor(READERS) as readers:
         return [run for run in readers.map(lambda one: _find_run(bucket, one), ids) if run]
 
@@ -149,13 +149,13 @@ def _find_run(bucket: Bucket, run: str) -> Run | None:
 
 
 def find_latest(bucket: Bucket, now: dt.datetime) -> Run | None:
-    """The run that was made last, or None when there is none yet."""
+    """Return the run that was made last, or None when there is none yet."""
     found = (_find_run(bucket, one) for one in run_ids(bucket, now, limit=WITHDRAWN_AT_MOST))
     return next((run for run in found if run), None)
 
 
 def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
-    """The run that was made last.
+    """Return the run that was made last.
 
     Raises:
         InputMissing: there is none yet.
@@ -167,7 +167,7 @@ def latest_run(bucket: Bucket, now: dt.datetime) -> Run:
 
 
 def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:
-    """The run that was sent last to a host, which may be gone since.
+    """Return the run that was sent last to a host, which may be gone since.
 
     Args:
         bucket: the stack's.
@@ -186,9 +186,9 @@ def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """What a command that followed the run exits with: the training process's own code.
+    """Return the exit code of a command that followed the run: the training process's own.
 
-    When the script never started that is `Unavailable`'s; when it ended with 0 but did not complete (we stopped it),
+    When the script never started that is `Unavailable`'s; when it ended with 0 but did not complete (it was stopped),
     `Interrupted`'s, because a caller must not take it for done.
     """
     if outcome.exit_code is None:

@@ -1,4 +1,4 @@
-"""Which runs a command means: the one that a word names, or those that filters let through.
+"""Finds the runs that a command means: the one that a word names, or those that pass filters.
 
 Only run ids are sorted, by time, and nothing else is indexed. So a search reads the records of the newest runs, batch
 by batch, until it has enough, and gives up after a stated number of them: a bucket may hold the runs of years.
@@ -31,7 +31,7 @@ NEWEST = ("", records.LATEST)
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What runs are to have in common; whatever is empty does not matter.
+    """The properties that runs must have; an empty field does not matter.
 
     `script` and `name` are exact or shell patterns, and every tag must be there with its value.
     """
@@ -48,11 +48,11 @@ class Filters:
 
     @property
     def ask_spec(self) -> bool:
-        """Whether what a run was asked for with matters, which takes one call to know."""
+        """Return whether a run's spec matters, which takes one call to read."""
         return bool(self.script or self.user or self.name or self.tags)
 
     def pass_spec(self, spec: RunSpec) -> bool:
-        """Whether a run that was asked for so can be one of those."""
+        """Return whether a run with that spec can pass."""
         return (
             (not self.script or _fits(spec.script, self.script))
             and (not self.name or (spec.name is not None and _fits(spec.name, self.name)))
@@ -61,7 +61,7 @@ class Filters:
         )
 
     def pass_state(self, run: Run, now: dt.datetime) -> bool:
-        """Whether a run is in the state that is wanted."""
+        """Return whether a run is in the wanted state."""
         return self.state in {"", run.state(now)}
 
 
@@ -72,7 +72,7 @@ def _fits(text: str, pattern: str) -> bool:
 def read_filters(
     *, script: str, user: str, state: str, since: str, name: str, tags: Iterable[str], now: dt.datetime
 ) -> Filters:
-    """Filters as they were typed.
+    """Read filters as they were typed.
 
     Raises:
         UsageError: there is no such state, or one of them is not a duration or not a tag.
@@ -94,10 +94,10 @@ def read_filters(
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search came to.
+    """The result of a search.
 
-    `looked_at` counts the runs that were read, back to the id `back_to`; `more` says that older ones were not;
-    `damaged` tells of records that could not be read.
+    `looked_at` counts the runs that were read, back to the id `back_to`; `more` is set when older ones were not;
+    `damaged` has the records that could not be read.
     """
 
     runs: tuple[Run, ...]
@@ -108,10 +108,10 @@ class Found:
 
 
 def search(bucket: Bucket, filters: Filters, limit: int, now: dt.datetime) -> Found:
-    """So many of the newest runs that pass, newest first.
+    """Return at most `limit` of the newest runs that pass, newest first.
 
-    A run that does not pass by what was asked for costs one call, any other four. With filters, at most `LOOK_AT_MOST`
-    runs are looked at, or `limit` when that is more; ids without a run behind them do not pass.
+    A run whose spec does not pass costs one call, any other four. With filters, at most `LOOK_AT_MOST` runs are read,
+    or `limit` when that is more; ids without a run behind them do not pass.
     """
     most = max(limit, LOOK_AT_MOST) if filters else limit + WITHDRAWN_AT_MOST
     ids = newest_ids(bucket, now, filters.since)
@@ -141,7 +141,7 @@ def _batches(ids: Iterator[str], size: int, most: int) -> Iterator[list[str]]:
 
 
 def _look(bucket: Bucket, run: str, filters: Filters, now: dt.datetime) -> Run | ConfigError | None:
-    """The run if it passes; what is wrong with it if it cannot be read."""
+    """Return the run if it passes, or its error if it cannot be read."""
     try:
         if filters.ask_spec:
             spec = read_spec(bucket, run)
@@ -156,15 +156,15 @@ def _look(bucket: Bucket, run: str, filters: Filters, now: dt.datetime) -> Run |
 
 
 def names_one_run(word: str) -> bool:
-    """Whether a word can mean nothing but a run: it is an id, `latest` or nothing at all."""
+    """Return whether a word can only mean a run: it is an id, `latest` or empty."""
     return word in NEWEST or bool(records.RUN_ID.fullmatch(word))
 
 
 def find_run(bucket: Bucket, word: str, now: dt.datetime) -> Run:
-    """The run that a word names: nothing and `latest` the newest, an id that run, a name the newest run of that name.
+    """Return the run that a word names: nothing and `latest` the newest, an id that run, a name its newest run.
 
     Raises:
-        InputMissing: there is none; the message says what there is.
+        InputMissing: there is none; the message lists those that exist.
     """
     if word in NEWEST:
         return latest_run(bucket, now)
@@ -180,7 +180,7 @@ def find_run(bucket: Bucket, word: str, now: dt.datetime) -> Run:
 
 
 def _newest_specs(bucket: Bucket, now: dt.datetime) -> Iterator[RunSpec]:
-    """What the newest runs were asked for with, newest first; those that cannot be read are passed over."""
+    """Yield the specs of the newest runs, newest first; those that cannot be read are passed over."""
     with ThreadPoolExecutor(READERS) as readers:
         for batch in _batches(newest_ids(bucket, now), BATCH, LOOK_AT_MOST):
             yield from (spec for spec in readers.map(lambda run: _spec(bucket, run), batch) if spec)

@@ -17,22 +17,22 @@ from remote.code.tree import Tree, plan
 from remote.errors import Unavailable, UsageError
 from remote.records import RunSpec
 from remote.stack import Stack
+from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 
-class Desk:
+class Desk(ManualClock):
     """A project, and what the person at it does at each moment; the last one presses Ctrl-C."""
 
     def __init__(self, root: Path, bucket: Bucket, stack: Stack) -> None:
+        super().__init__()
         self.root, self.bucket = root, bucket
         self.started: list[str] = []
         self.ended: list[str] = []
         self.refuse: Exception | None = None
         self.log = io.TextIOWrapper(io.BytesIO(), write_through=True)
         self.moments: list[Callable[[], object]] = []
-        self._watch = Watch(
-            stack, start=self._start, look=self._look, end=self._end, log_to=self.log, sleep=self._sleep
-        )
+        self._watch = Watch(stack, start=self._start, look=self._look, end=self._end, log_to=self.log, clock=self)
 
     def live(self, *moments: Callable[[], object]) -> str:
         """Keep it running through these moments; what was shown of the logs."""
@@ -54,18 +54,20 @@ class Desk:
     def _look(self) -> Tree:
         return plan(self.root)
 
-    def _start(self) -> tuple[RunSpec, Tree]:
+    def _start(self) -> RunSpec:
         if self.refuse:
             raise self.refuse
         run = f"20261122-160000-00000{len(self.started)}"
         self.started.append(run)
-        return replace(RunSpec.from_mapping(golden("run_spec")), run=run), self._look()
+        spec = RunSpec.from_mapping(golden("run_spec"))
+        return replace(spec, run=run, snapshot=replace(spec.snapshot, digest=self._look().digest))
 
     def _end(self, run: str) -> None:
         self.ended.append(run)
         self.finish()
 
-    def _sleep(self, _: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
         if not self.moments:
             raise KeyboardInterrupt
         self.moments.pop(0)()

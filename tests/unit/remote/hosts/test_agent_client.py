@@ -10,10 +10,12 @@ import pytest
 
 from contract.outputs import StackOutputs
 from remote.errors import Unavailable
-from remote.hosts.agent_client import ANSWER_SECONDS, Orders, Sent, agent_script
+from remote.hosts.agent_client import ANSWER_SECONDS, AgentClient, Sent, agent_script
 from remote.hosts.connect import Choice
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import CommandResult, Way
+from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 OUTPUTS = StackOutputs.from_mapping(golden("stack_outputs"))
@@ -69,19 +71,16 @@ def test_the_agent_is_roots_unless_the_host_is_the_local_clouds(
 
 
 class Host:
-    """A host that answers after some looks; its clock moves only by sleeping."""
+    """A host that answers after some polls; its clock moves only by sleeping."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *results: CommandResult | None) -> None:
-        self.now = 0.0
+        self.clock = ManualClock()
         self._results = list(results)
-        self.orders = Orders(STACK, "i-1", clock=lambda: self.now, sleep=self.sleep)
+        self.agent = AgentClient(STACK, "i-1", Access(), self.clock)
         sent = Sent(
             instance_id="i-1", choice=Choice(way=Way.SSM, why="as asked"), name="command c-1", result=self.result
         )
-        monkeypatch.setattr(self.orders, "send", lambda words: sent)
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        monkeypatch.setattr(self.agent, "send", lambda words: sent)
 
     def result(self) -> CommandResult | None:
         return self._results.pop(0) if self._results else None
@@ -90,17 +89,17 @@ class Host:
 def test_an_answer_is_the_last_line_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CommandResult(status="Success", exit_code=0, stdout='noise\n{"state": "stopping"}\n', stderr="")
 
-    assert Host(monkeypatch, None, done).orders.give(["stop"]) == {"state": "stopping"}
+    assert Host(monkeypatch, None, done).agent.call(["stop"]) == {"state": "stopping"}
 
 
 def test_a_no_is_told_in_the_hosts_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = CommandResult(status="Failed", exit_code=69, stdout="", stderr="no such run here\n")
     with pytest.raises(Unavailable, match="i-1: stop: no such run here"):
-        Host(monkeypatch, failed).orders.give(["stop"])
+        Host(monkeypatch, failed).agent.call(["stop"])
 
 
 def test_no_answer_is_given_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(monkeypatch)
     with pytest.raises(Unavailable, match="did not answer"):
-        host.orders.give(["stop"])
-    assert ANSWER_SECONDS <= host.now < ANSWER_SECONDS + 2
+        host.agent.call(["stop"])
+    assert ANSWER_SECONDS <= host.clock.seconds < ANSWER_SECONDS + 2

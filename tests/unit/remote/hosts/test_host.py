@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from contract.outputs import StackOutputs, WorkerOutput
-from remote.errors import InputMissing, Unavailable
-from remote.hosts.host import Host, find_host, list_hosts, require_running
+from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
+from remote.hosts.host import Host, find_host, list_hosts, only_worker, require_running
 from remote.hosts.power import READY_SECONDS, start_host
 from remote.stack import Stack
+from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 GOLDEN = golden("stack_outputs")
@@ -86,14 +87,30 @@ def test_a_running_host_is_let_through(stack: Stack) -> None:
     require_running(find_host(stack, "trainer"))
 
 
-class Waiting:
-    """Time that only sleeping moves, and what happens while somebody sleeps."""
+def test_without_a_name_the_only_worker_is_meant(stack: Stack) -> None:
+    assert only_worker(stack) == "trainer"
+
+
+def test_without_a_name_a_stack_of_several_workers_asks_which_and_one_of_none_says_so(stack: Stack) -> None:
+    (worker,) = stack.outputs.workers
+    two = replace(stack, outputs=replace(stack.outputs, workers=(worker, replace(worker, name="second"))))
+    with pytest.raises(UsageError, match=r"which host\? stack hosts has: trainer, second") as caught:
+        only_worker(two)
+    assert caught.value.next_step == "inv train --host trainer"
+
+    with pytest.raises(ConfigError, match="stack hosts declares no worker"):
+        only_worker(replace(stack, outputs=replace(stack.outputs, workers=())))
+
+
+class Waiting(ManualClock):
+    """Time that only sleeping moves; one more event happens in each sleep."""
 
     def __init__(self, *events: Callable[[], object]) -> None:
-        self.seconds, self._events = 0.0, list(events)
+        super().__init__()
+        self._events = list(events)
 
     def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
+        super().sleep(seconds)
         if self._events:
             self._events.pop(0)()
 
@@ -107,7 +124,7 @@ def test_a_host_is_started_only_when_systems_manager_really_answers(
     waiting = Waiting(list, list, lambda: online.add(host.instance_id))
     stack.aws.ec2.stop_instances(InstanceIds=[host.instance_id])
 
-    started = start_host(stack, host, clock=lambda: waiting.seconds, sleep=waiting.sleep)
+    started = start_host(stack, host, clock=waiting)
 
     assert started.running
     assert waiting.seconds == 6
@@ -120,6 +137,6 @@ def test_a_host_that_systems_manager_never_reaches_is_given_up_with_its_name(
     waiting = Waiting()
 
     with pytest.raises(Unavailable, match=r"trainer .* was started, but Systems Manager does not reach it after 300 s"):
-        start_host(stack, find_host(stack, "trainer"), clock=lambda: waiting.seconds, sleep=waiting.sleep)
+        start_host(stack, find_host(stack, "trainer"), clock=waiting)
 
     assert waiting.seconds >= READY_SECONDS

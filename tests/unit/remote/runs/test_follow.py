@@ -12,6 +12,7 @@ from remote.bucket import Bucket
 from remote.records import Outcome, Status
 from remote.runs.follow import Follower, LogChunk, Silence, follow
 from remote.runs.log import Selection
+from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 RUN = "20261122-160000-7f3a9c"
@@ -25,20 +26,20 @@ def put_outcome(bucket: Bucket) -> None:
     bucket.put_json_once(records.outcome_key(RUN), golden("outcome"))
 
 
-class Stage:
-    """A clock, and a sleep that lets the next thing happen."""
+class Stage(ManualClock):
+    """A clock on which the next act happens in each sleep."""
 
     def __init__(self, *acts) -> None:
-        self.now = 0.0
+        super().__init__()
         self.acts = list(acts)
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        super().sleep(seconds)
         if self.acts:
             self.acts.pop(0)()
 
     def follow(self, bucket: Bucket) -> Follower:
-        return Follower(bucket, RUN, clock=lambda: self.now, sleep=self.sleep)
+        return Follower(bucket, RUN, clock=self)
 
 
 def test_a_follower_shows_what_comes_in_its_order_and_ends_with_the_outcome(bucket: Bucket) -> None:
@@ -74,8 +75,8 @@ def test_a_second_look_shows_nothing_twice(bucket: Bucket) -> None:
     put_chunk(bucket, 1, b"one\n")
     follower = Stage().follow(bucket)
 
-    assert len(list(follower.look())) == 1
-    assert list(follower.look()) == []
+    assert len(list(follower.poll())) == 1
+    assert list(follower.poll()) == []
 
 
 def test_an_agent_that_is_not_heard_of_is_silence(bucket: Bucket) -> None:
@@ -105,8 +106,8 @@ def test_however_the_looks_fall_between_the_chunks_the_log_is_whole(
     for seq, (chunk, look) in enumerate(zip(data, looks, strict=False), start=1):
         put_chunk(bucket, seq, chunk)
         if look:
-            seen += b"".join(event.data for event in follower.look() if isinstance(event, LogChunk))
-    seen += b"".join(event.data for event in follower.look() if isinstance(event, LogChunk))
+            seen += b"".join(event.data for event in follower.poll() if isinstance(event, LogChunk))
+    seen += b"".join(event.data for event in follower.poll() if isinstance(event, LogChunk))
 
     assert seen == b"".join(data)
 
@@ -128,7 +129,7 @@ def test_newcomer_m13_a_followed_tail_is_the_log_from_there_on(
     stage = Stage(*comes, lambda: put_outcome(bucket))
     selection = Selection(tail=tail, pattern=re.compile(wanted) if wanted else None)
 
-    events = list(follow(bucket, RUN, selection, clock=lambda: stage.now, sleep=stage.sleep))
+    events = list(follow(bucket, RUN, selection, clock=stage))
 
     shown = b"".join(event.data for event in events if isinstance(event, LogChunk))
     assert shown == followed_tail(b"".join(before), b"".join(after), tail, wanted)

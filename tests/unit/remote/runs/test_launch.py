@@ -20,7 +20,9 @@ from remote.hosts.connect import Choice
 from remote.records import RunSpec
 from remote.runs import launch
 from remote.stack import Stack
+from remote.transport.access import Access
 from remote.transport.base import CommandResult, Way
+from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 RUN = "20261122-160000-7f3a9c"
@@ -59,30 +61,56 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     assert caught.value.run == RUN
 
 
-class Time:
-    """A clock that only sleeping moves."""
+@pytest.fixture
+def busy_host(stack: Stack) -> str:
+    """A host that RUN has."""
+    reply = stack.aws.ec2.run_instances(
+        ImageId="ami-0c02fb55956c7d316", InstanceType="t3.small", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
+    )  # fmt: skip
+    instance_id = str(reply["Instances"][0]["InstanceId"])
+    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+    return instance_id
 
-    def __init__(self) -> None:
-        self.now = 0.0
 
-    def clock(self) -> float:
-        return self.now
+def test_a_busy_host_is_waited_for_and_that_is_told_once(stack: Stack, busy_host: str) -> None:
+    class Queue(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.seconds > 5:
+                stack.bucket.delete([records.host_key(busy_host)])
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+    clock, told = Queue(NOW), list[tuple[str, str]]()
+    host = launch.wait_for_host(
+        stack, busy_host, queue=True, clock=clock, on_wait=lambda run, name: told.append((run, name))
+    )
+
+    assert host.instance_id == busy_host
+    assert told == [(RUN, busy_host)]
+    assert clock.seconds == 6
+
+
+def test_a_busy_host_is_not_waited_for_unasked(stack: Stack, busy_host: str) -> None:
+    told: list[str] = []
+    with pytest.raises(HostBusy, match=f"busy with run {RUN}"):
+        launch.wait_for_host(
+            stack, busy_host, queue=False, clock=ManualClock(NOW), on_wait=lambda run, _: told.append(run)
+        )
+
+    assert told == []
 
 
 def wait(stack: Stack, result: CommandResult | None, way: Way = Way.SSM) -> float:
     """What comes of an order; how long that took."""
-    time = Time()
+    clock = ManualClock()
     choice = Choice(way=way, why="as asked")
     sent = Sent(instance_id="i-0a1b2c3d4e5f60718", choice=choice, name="command c-1", result=lambda: result)
     try:
-        launch.wait_until_taken(stack, RUN, sent, clock=time.clock, sleep=time.sleep, patience_seconds=20)
+        launch.wait_until_taken(stack, RUN, sent, clock=clock, patience_seconds=20)
     except Unavailable as error:
-        error.add_note(f"{time.now:.1f} s")
+        error.add_note(f"{clock.seconds:.1f} s")
         raise
-    return time.now
+    return clock.seconds
 
 
 def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_was_first(stack: Stack) -> None:
@@ -142,9 +170,9 @@ def test_a_run_that_no_host_has_heard_of_is_withdrawn_and_one_that_may_have_begu
     def send(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(launch.Orders, "send", send)
+    monkeypatch.setattr(launch.AgentClient, "send", send)
     spec = RunSpec.from_mapping(golden("run_spec"))
     with pytest.raises(type(failure)):
-        launch.start(stack, spec)
+        launch.start(stack, spec, Access(), ManualClock())
 
     assert stack.bucket.exists(records.spec_key(spec.run)) is stays

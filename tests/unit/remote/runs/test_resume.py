@@ -18,6 +18,7 @@ from remote.runs import resume
 from remote.runs.end import end_run, run_on
 from remote.runs.run import Run
 from remote.stack import Stack
+from remote.transport.access import Access
 from tests.support.golden import golden
 
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -74,6 +75,7 @@ def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack
     record = {**golden("host"), "host": HOST.instance_id}
     stack.bucket.put_json_once(records.host_key(HOST.instance_id), record)
     stack.bucket.put_json_once(records.spec_key(SPEC.run), golden("run_spec"))
+    assert run_on(stack, replace(HOST, state="stopped")) is None
     found = run_on(stack, HOST)
     assert found is not None
     assert found.id == SPEC.run
@@ -83,4 +85,4 @@ def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack
 
 def test_a_run_that_has_ended_is_not_asked_to_end(stack: Stack) -> None:
     with pytest.raises(UsageError, match="has ended already: completed"):
-        end_run(stack, Run(spec=SPEC, outcome=OUTCOME), Clock())
+        end_run(stack, Run(spec=SPEC, outcome=OUTCOME), Access(), Clock())

@@ -5,8 +5,8 @@ Light to import: Pulumi and boto3 are loaded in a process of the deployment's ow
 
 from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, StateUnreadable, UnknownType
 from localcloud.deployer.events import Event, EventKind, Operation, Result
-from localcloud.deployer.leftovers import Leftover, leftovers
 from localcloud.deployer.run import destroy, outputs, owner, up
+from localcloud.deployer.stack.leftovers import Leftover, leftovers
 
 __all__ = [
     "ConfigMissing",

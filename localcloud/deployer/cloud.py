@@ -1,10 +1,11 @@
-"""AWS clients of one deployment, aimed at the local cloud and nowhere else."""
+"""Makes the AWS clients of one deployment, which reach the local cloud and nothing else."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 WAIT_SECONDS = 600.0
 FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 2.0
-# The credentials are made up and the same for everybody: the local cloud takes any.
+# The credentials are made up and always the same: the local cloud takes any.
 ACCESS_KEY = "local"
 # One retry at most: an action that the local cloud lacks answers 500, and retrying makes that look like slowness.
 CLIENT_CONFIG = Config(
@@ -65,7 +66,7 @@ class Cloud:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Give the client of a service; making clients is slow and not thread-safe, using them is neither."""
+        """Return the client of a service; making clients is slow and not thread-safe, using them is neither."""
         with self._lock:
             if service not in self._clients:
                 self._session = self._session or boto3.Session(
@@ -77,7 +78,7 @@ class Cloud:
             return self._clients[service]
 
     def _explain(self, exception: Exception, **_: Any) -> None:
-        """Say in one place, for every call of a deployment, that nobody answered.
+        """Say in one place, for every call of a deployment, that the cloud did not answer.
 
         Raises:
             CloudAway: that is so.
@@ -89,11 +90,16 @@ class Cloud:
                 next_step="inv local.up",
             ) from exception
 
+    @cached_property
+    def account(self) -> str:
+        """Return the account's number."""
+        return str(self.client("sts").get_caller_identity()["Account"])
+
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
-        """Ask again and again, ever more slowly, until `reached` is true.
+        """Poll, ever more slowly, until `reached` is true.
 
         Raises:
-            DeployError: it was not within `seconds`.
+            DeployError: it was not true within `seconds`.
         """
         deadline = self._clock() + seconds
         pause = FIRST_POLL_SECONDS
@@ -105,26 +111,18 @@ class Cloud:
 
 
 def is_absence(error: ClientError) -> bool:
-    """Tell whether AWS said that the thing is not there; each service has words of its own for it."""
+    """Tell whether AWS said that the resource is not there; each service has its own words for it."""
     code = str(error.response["Error"]["Code"])
     return "NotFound" in code or "NoSuch" in code or code == "404"
 
 
-def is_there(ask: Callable[[], Any]) -> bool:
-    """Tell whether AWS answers the question, rather than that the thing is not there."""
-    with absence_is_fine():
-        ask()
-        return True
-    return False
-
-
 def absence_is_fine() -> AbsenceIsFine:
-    """Take "it is not there" for an answer inside a `with`, as when deleting; other errors pass."""
+    """Accept "it is not there" as an answer inside a `with`, as when deleting; other errors pass."""
     return AbsenceIsFine()
 
 
 class AbsenceIsFine:
-    """What `absence_is_fine` gives; a class, because only so can the type checker see that it swallows."""
+    """Swallows absences for `absence_is_fine`; a class, so that the type checker sees that it swallows."""
 
     def __enter__(self) -> None:
         return None
@@ -134,10 +132,10 @@ class AbsenceIsFine:
 
 
 def tag_list(tags: dict[str, str] | None) -> list[dict[str, str]]:
-    """Give tags in the list form that most services take."""
+    """Return tags in the list form that most services take."""
     return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
 
 
 def tag_mapping(tags: list[dict[str, str]] | None) -> dict[str, str]:
-    """Give tags as a mapping, without those that AWS itself sets."""
+    """Return tags as a mapping, without those that AWS itself sets."""
     return {tag["Key"]: tag["Value"] for tag in tags or [] if not tag["Key"].startswith("aws:")}

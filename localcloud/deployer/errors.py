@@ -1,4 +1,4 @@
-"""How a deployment fails. Whatever was made before stays in the stack's state, so trying again goes on from there."""
+"""Defines how a deployment fails. The stack's state keeps what was created before, so a new attempt continues there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from localcloud.errors import LocalCloudError
 
 
 class DeployError(LocalCloudError):
-    """A deployment could not be carried out; the message names the resource and what AWS or the program said."""
+    """A deployment could not be carried out; the message names the resource and quotes AWS or the program."""
 
 
 class StackBusy(DeployError):
@@ -18,11 +18,11 @@ class ConfigMissing(DeployError):
 
 
 class UnknownType(DeployError):
-    """The program declares something that the local cloud's deployer does not know how to make."""
+    """The program declares a type that the local cloud's deployer cannot create."""
 
 
 class StateUnreadable(DeployError):
-    """The file with a stack's state is damaged; a deployment repairs it, and nothing else goes on without it."""
+    """The file with a stack's state is damaged; only a deployment, which repairs it, works without it."""
 
 
 class CloudAway(DeployError):

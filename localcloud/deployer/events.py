@@ -1,4 +1,4 @@
-"""What a deployment tells while it runs, and what it has done when it is over.
+"""Defines the events that a deployment sends while it runs, and its result.
 
 Both cross a pipe between two processes as JSON, so they hold plain values only.
 """
@@ -12,19 +12,19 @@ from typing import Any, Self
 
 
 class EventKind(StrEnum):
-    """What an event says."""
+    """The kinds of events."""
 
     PLAN = "plan"  # a preview would do this step
     START = "step-start"
     DONE = "step-done"
     FAILED = "step-failed"
-    GONE = "gone"  # the state had it, the cloud has not; it will be made again
+    GONE = "gone"  # it is in the state and not in the cloud; it will be created again
     ADOPTED = "adopted"  # an interrupted deployment had made it, and the state did not know
     DIAGNOSTIC = "diagnostic"  # a line that the program printed or logged
 
 
 class Operation(StrEnum):
-    """What a step does to its resource."""
+    """The operations of a step on its resource."""
 
     CREATE = "create"
     SAME = "same"
@@ -52,12 +52,12 @@ class Event:
     seconds: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the event as JSON has it."""
+        """Return the event as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Return the object that `to_mapping` was called on."""
         return cls(**{**values, "kind": EventKind(values["kind"]), "changed": tuple(values["changed"])})
 
 
@@ -70,7 +70,7 @@ class Result:
     steps: tuple[Event, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the result as JSON has it."""
+        """Return the result as a JSON object."""
         return {
             "changes": dict(self.changes),
             "outputs": dict(self.outputs),
@@ -79,7 +79,7 @@ class Result:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Return the object that `to_mapping` was called on."""
         return cls(
             changes=values["changes"],
             outputs=values["outputs"],
@@ -91,4 +91,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(_event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

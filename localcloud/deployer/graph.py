@@ -1,10 +1,10 @@
-"""In which order things go: dependents before what they depend on, and which of them a replacement takes along."""
+"""Orders deletions: dependents before their dependencies, and which dependents a replacement takes along."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 
 
 def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> list[Resource]:
@@ -30,7 +30,7 @@ def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> li
 
 
 def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
-    """Give for each urn the urns of those that name it as a dependency, the youngest first."""
+    """Return for each urn the urns of those that name it as a dependency, the youngest first."""
     found: dict[str, list[str]] = {}
     for resource in reversed([*resources.values()]):
         for dependency in resource.dependencies:
@@ -39,11 +39,11 @@ def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
 
 
 def dragged_along(resources: Mapping[str, Resource], urn: str, replace_keys: Mapping[str, Collection[str]]) -> set[str]:
-    """Give the urns that must go before `urn` can: those in which its id lands where a change means replacement.
+    """Return the urns that must go before `urn` can: its id is in a property of theirs that cannot change in place.
 
     Args:
         resources: the state.
-        urn: what is about to be deleted, to be made anew.
+        urn: the resource that is about to be deleted and created again.
         replace_keys: for each resource type, the properties whose change forces replacement.
     """
     dragged: set[str] = set()

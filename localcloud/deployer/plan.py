@@ -1,4 +1,4 @@
-"""What to do with one declared resource: pure decisions, from what the state holds and what the program now says."""
+"""Decides the step for one declared resource, from the state and the declaration; every function here is pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.deployer.events import Operation
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 from localcloud.deployer.types.base import NAME_SUFFIX_LENGTH, AutoName
 from localcloud.deployer.values import has_secret, plain
 
@@ -35,13 +35,13 @@ class Declaration:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Give the declared values plain."""
+        """Return the declared values without marks."""
         found: dict[str, Any] = plain(self.declared)
         return found
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Give the names of properties whose outputs are secret."""
+        """Return the names of the properties whose outputs are secret."""
         marked = {key for key, value in self.declared.items() if has_secret(value)}
         return tuple(sorted(marked | set(self.secret_outputs)))
 
@@ -56,7 +56,7 @@ class Decision:
 
 
 def generated_name(logical: str, autoname: AutoName, token: str) -> str:
-    """Give the physical name of a resource that was declared without one; the token makes it unique and findable."""
+    """Return a physical name for a resource declared without one; the token makes it unique and findable."""
     suffix = f"-{token[:NAME_SUFFIX_LENGTH]}"
     return logical[: autoname.limit - len(suffix)] + suffix
 
@@ -69,11 +69,11 @@ def checked_inputs(
     default_tags: Mapping[str, str] | None,
     token: str,
 ) -> dict[str, Any]:
-    """Give the values that the type works from: ignored changes undone, name and tags filled in.
+    """Return the inputs for the resource type: ignored changes undone, name and tags filled in.
 
     Args:
-        declaration: what the program says now.
-        old: what the state holds.
+        declaration: the resource as the program declares it now.
+        old: the resource in the state.
         autoname: the property to generate a name for.
         default_tags: the provider's, or None for a type without tags.
         token: makes a generated name unique.
@@ -100,7 +100,7 @@ def decide(
     replace_keys: Collection[str],
     autoname: AutoName | None,
 ) -> Decision:
-    """Compare what is with what shall be.
+    """Compare the state with the declaration.
 
     A replacement deletes first if the program says so, or if the new one would need the old one's name.
     """
@@ -119,7 +119,7 @@ def decide(
 
 
 def answer(declaration: Declaration, outputs: Values) -> dict[str, Any]:
-    """Give the outputs as the SDK gets them: marks and assets as they were sent, where the value is what was sent."""
+    """Return the outputs for the SDK: a value that is still the declared one keeps its marks and assets."""
     same = {key: value for key, value in declaration.declared.items() if plain(value) == outputs.get(key)}
     return {**outputs, **same}
 

@@ -1,4 +1,4 @@
-"""Property values as Pulumi's SDK sends them: numbers are floats, and secrets, assets and unknowns are marked.
+"""Converts property values from the form in which Pulumi's SDK sends them: floats, and marks for secrets and assets.
 
 The state keeps values as they were sent, marks and all; resource types work on plain values. The marks are those of
 Pulumi's wire protocol: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
@@ -54,13 +54,13 @@ def has_unknown(value: Any) -> bool:
 
 
 def mark_secrets(outputs: Mapping[str, Any], secret_keys: Iterable[str]) -> dict[str, Any]:
-    """Give the outputs with these keys marked secret, so that whatever flows from them stays so."""
+    """Return the outputs with these keys marked secret, so that the values derived from them stay secret."""
     marked = set(secret_keys)
     return {key: secret(value) if key in marked else value for key, value in outputs.items()}
 
 
 def hidden(value: Any) -> Any:
-    """Give `value` fit for showing: every secret in it is replaced by `[secret]`."""
+    """Return `value` with every secret in it replaced by `[secret]`."""
     if isinstance(value, Mapping):
         if value.get(SIGNATURE) == SECRET:
             return HIDDEN

@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from remote.errors import InputMissing, Unavailable
 from remote.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
 STACK_TAG = "runctl:stack"
 NAME_TAG = "Name"
@@ -46,7 +49,7 @@ class Host:
         return self.state == "running"
 
 
-def read_host(item: dict[str, Any], names: dict[str, str]) -> Host:
+def read_host(item: InstanceTypeDef, names: dict[str, str]) -> Host:
     """One instance of a DescribeInstances answer; `names` are those the stack declared, by instance id."""
     tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
     instance_id = item["InstanceId"]
@@ -83,8 +86,11 @@ def find_host(stack: Stack, name: str) -> Host:
         InputMissing: the stack has no such host; the message lists those it has.
     """
     worker = stack.worker(name)
-    wanted = {"InstanceIds": [worker.instance_id]} if worker else {"Filters": _by_name(stack, name)}
-    reply = stack.aws.ec2.describe_instances(**wanted)
+    ec2 = stack.aws.ec2
+    if worker:
+        reply = ec2.describe_instances(InstanceIds=[worker.instance_id])
+    else:
+        reply = ec2.describe_instances(Filters=_by_name(stack, name))
     names = {w.instance_id: w.name for w in stack.outputs.workers}
     found = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
     # EC2 takes `*` and `?` in what is asked for as wildcards, and nobody may mean `*` and get some host.
@@ -94,7 +100,7 @@ def find_host(stack: Stack, name: str) -> Host:
     raise InputMissing(f"stack {stack.name} has no host {name!r}; it has: {known}", next_step="inv status")
 
 
-def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
+def _by_name(stack: Stack, name: str) -> list[FilterTypeDef]:
     key = "instance-id" if name.startswith("i-") else f"tag:{NAME_TAG}"
     return [
         {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from remote.errors import ConfigError
 from remote.hosts.host import Host
@@ -13,6 +13,9 @@ from remote.hosts.session import session_argv
 from remote.stack import Stack
 from remote.transport.host_keys import HostKey, from_console, parse_key
 from remote.transport.ssh import Endpoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 ADDRESS_TAG = "runctl:ssh-address"
 
@@ -84,14 +87,14 @@ def user_of(image: str) -> str:
     return next((user for pattern, user in USERS if pattern.search(image)), DEFAULT_USER)
 
 
-def tags_of(instance: dict[str, Any]) -> dict[str, str]:
+def tags_of(instance: InstanceTypeDef) -> dict[str, str]:
     """An instance's tags."""
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
-def _instance(stack: Stack, host: Host) -> dict[str, Any]:
+def _instance(stack: Stack, host: Host) -> InstanceTypeDef:
     reply = stack.aws.ec2.describe_instances(InstanceIds=[host.instance_id])
-    return dict(reply["Reservations"][0]["Instances"][0])
+    return reply["Reservations"][0]["Instances"][0]
 
 
 def _image_name(stack: Stack, image_id: str) -> str:

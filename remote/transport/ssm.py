@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from remote.aws import error_code
 from remote.errors import Unavailable, UsageError
@@ -35,6 +35,10 @@ from remote.transport.ssm_exec import (
     run_order,
     status_of,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import InstanceInformationStringFilterTypeDef, SendCommandRequestTypeDef
 
 __all__ = ["CommandResult", "SsmTransport"]
 
@@ -75,7 +79,7 @@ class SsmTransport:
 
     def __init__(
         self,
-        ssm: Any,
+        ssm: SSMClient,
         instance_id: str,
         relay: Relay | None = None,
         *,
@@ -103,7 +107,7 @@ class SsmTransport:
         parameters = {"commands": script.split("\n")}
         if seconds is not None:
             parameters["executionTimeout"] = [str(int(min(seconds, LARGEST_COMMAND_SECONDS)))]
-        request = {
+        request: SendCommandRequestTypeDef = {
             "InstanceIds": [self.instance_id],
             "DocumentName": DOCUMENT,
             "Comment": comment[:100],
@@ -253,8 +257,8 @@ class SsmTransport:
         """See now and then that the host is still there; when to look next."""
         if self._clock() < due:
             return due
-        filters = [{"Key": "InstanceIds", "Values": [self.instance_id]}]
-        reply = self._patiently(lambda: self._ssm.describe_instance_information(Filters=filters))
+        host: InstanceInformationStringFilterTypeDef = {"Key": "InstanceIds", "Values": [self.instance_id]}
+        reply = self._patiently(lambda: self._ssm.describe_instance_information(Filters=[host]))
         if not any(item["PingStatus"] == "Online" for item in reply["InstanceInformationList"]):
             raise Unavailable(f"Systems Manager lost {self.instance_id} while the command ran", next_step="inv status")
         return self._clock() + WATCH_SECONDS

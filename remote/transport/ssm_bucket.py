@@ -13,11 +13,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remote.bucket import Bucket, Entry
 from remote.errors import Unavailable
 from remote.progress import SILENT, Meter
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 LARGEST_SECONDS = 7 * 24 * 3600  # what SigV4 allows; temporary credentials may end sooner
 SLACK_SECONDS = 900  # for delivery of the command, and for its last words
@@ -38,7 +41,7 @@ class Relay:
     def __init__(
         self,
         bucket: Bucket,
-        signer: Any,
+        signer: S3Client,
         instance_id: str,
         *,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -76,7 +79,7 @@ class Relay:
 class Lane:
     """One order's place in the bucket; made by `Relay.lane`."""
 
-    def __init__(self, bucket: Bucket, signer: Any, prefix: str, valid_seconds: int) -> None:
+    def __init__(self, bucket: Bucket, signer: S3Client, prefix: str, valid_seconds: int) -> None:
         self._bucket = bucket
         self._signer = signer
         self._prefix = prefix

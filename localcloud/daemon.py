@@ -120,10 +120,16 @@ class Patience:
         clock: whose time passes.
     """
 
-    def __init__(self, state_dir: Path, tell: Tell, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        tell: Tell,
+        *,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
+    ) -> None:
         self._state_dir = state_dir
         self._tell = tell
-        self._clock = clock or Clock()
+        self._clock = clock
         self._begun = self._clock.monotonic()
         self._told = False
 

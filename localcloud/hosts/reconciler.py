@@ -68,14 +68,14 @@ class Hosts:
         executor: Executor,
         region: str,
         delays: Delays,
-        clock: Clock | None = None,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._clients = clients
         self._state = state
         self._executor = executor
         self._region = region
         self._delays = delays
-        self._clock = clock or Clock()
+        self._clock = clock
         self._lock = threading.RLock()
         self._hosts: dict[str, Host] = {}
         self._agents: dict[str, dict[str, Any]] = {}

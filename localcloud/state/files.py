@@ -15,7 +15,7 @@ def atomic_write(path: Path, content: bytes, *, mode: int = PRIVATE, durable: bo
         path: the file.
         content: all of its bytes.
         mode: its permissions.
-        durable: have it survive a power cut too, at the price of a wait for the disk; or the new name may be empty.
+        durable: have it survive a power cut too, at the price of a wait for the disk; for records that others believe.
 
     Raises:
         OSError: it could not be written; the old file is as it was, and no draft is left.

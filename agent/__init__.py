@@ -1,5 +1,5 @@
-"""What runs on a host: it fetches a run's code, trains, and leaves an exact record of it in the bucket.
+"""Runs on a host, fetches a run's code, trains, and leaves an exact record of it in the bucket.
 
-`remote/agent_bundle.py` ships the package with `contract/` as one file. It knows nothing of the laptop: all it is told
-comes from the run's spec, and all it says goes to the bucket. It needs Python 3.10, the standard library and boto3.
+`remote/agent_bundle.py` ships the package with `contract/` as one file. It knows nothing of the laptop: its only input
+is the run's spec, and its only output goes to the bucket. It needs Python 3.10, the standard library and boto3.
 """

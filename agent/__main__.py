@@ -1,12 +1,13 @@
-"""The agent's command line; what it does is in the modules beside this one.
+"""Parses the agent's command line and calls the modules beside this one.
 
 - `start`: take the host and supervise an attempt, detached; one line of JSON, exit 0, or 75 when the host is busy
-- `cancel`, `stop`: end a run that is on here; JSON, exit 0, or 69 when it is not
+- `cancel`, `stop`: end a run of this host; JSON, exit 0, or 69 when it does not run here
 - `recover`: after a crash or a reboot, bring every attempt that has begun here to its end; JSON, exit 0
-- `doctor`: look at everything a run needs of this host; JSON, exit 0 or 69
+- `processes`: list the busiest processes and the load of this host; JSON, exit 0
+- `doctor`: check everything that a run needs of this host; JSON, exit 0 or 69
 - `supervise`: be the supervisor (for `start` to use)
 
-What only one of them needs is imported by that one: a run waits for `start`, which needs neither S3 nor the metadata.
+Each command imports what only it needs: a run waits for `start`, which needs neither S3 nor the metadata.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from agent.paths import Layout
 from agent.run.cancel import EX_UNAVAILABLE, cancel
 from agent.run.recover import recover
 from agent.run.spec import RUN_ID
-from agent.run.start import EX_OK, Answer, Order, start
+from agent.run.start import EX_OK, AgentReply, StartOrder, start
 from contract.clock import Clock
 
 if TYPE_CHECKING:
     from agent.publish.bucket import Bucket
-    from agent.run.delivery import Assignment
+    from agent.run.publisher import Assignment
 
 UNKNOWN_HOST = "unknown"
 
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Sequence[str]) -> int:
-    """Carry out one command and give its exit code.
+    """Carry out one command and return its exit code.
 
     Args:
         arguments: after the program's name.
@@ -56,26 +57,26 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
         from agent.host.doctor import examine  # noqa: PLC0415  see the module's docstring
 
         report, healthy = examine(options.bucket, region=options.region, environ=environ)
-        return _say(Answer(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
+        return _print(AgentReply(line=report, exit_code=EX_OK if healthy else EX_UNAVAILABLE))
     layout = Layout.of(environ)
     systemd = Systemd(root=os.geteuid() == 0 and not environ.get("HOST_ROOT"))
     if options.command in {"cancel", "stop"}:
-        return _say(cancel(options.run, layout=layout))
+        return _print(cancel(options.run, layout=layout))
     if options.command == "processes":
         from agent.host.processes import list_processes  # noqa: PLC0415  see the module's docstring
 
-        return _say(Answer(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
+        return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=EX_OK))
     if options.command == "recover":
-        return _say(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
-    order = Order(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
+        return _print(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
+    order = StartOrder(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
     if options.command == "supervise":
         return _supervise(order, host_lock=options.host_lock, duty_lock=options.duty_lock, environ=environ)
     systemd.install_recovery(program, environ)
     refuse = partial(_refuse, environ, order)
-    return _say(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
+    return _print(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
 
 
-def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
+def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
     from agent.host.imds import Metadata  # noqa: PLC0415  see the module's docstring
     from agent.run.outcome import Cause  # noqa: PLC0415
     from agent.run.stop import Stopper  # noqa: PLC0415
@@ -96,16 +97,16 @@ def _supervise(order: Order, *, host_lock: int | None, duty_lock: int, environ: 
     try:
         supervisor.supervise()
     except AgentError as error:
-        logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message is the whole of it
+        logger.error("run %s: %s", order.run, error)  # noqa: TRY400  the message has everything
         return EX_UNAVAILABLE
     finally:
         duty.close()
     return EX_OK
 
 
-def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
+def _assignment(order: StartOrder, environ: Mapping[str, str]) -> Assignment:
     from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
-    from agent.run.delivery import Assignment  # noqa: PLC0415
+    from agent.run.publisher import Assignment  # noqa: PLC0415
 
     bucket = _bucket(order, environ)
     return Assignment(
@@ -117,7 +118,7 @@ def _assignment(order: Order, environ: Mapping[str, str]) -> Assignment:
     )
 
 
-def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
+def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
     from agent.run.refusal import record_refusal  # noqa: PLC0415  see the module's docstring
 
     bucket = _bucket(order, environ)
@@ -125,8 +126,8 @@ def _refuse(environ: Mapping[str, str], order: Order, detail: str) -> None:
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
 
 
-def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
-    """The instance's id: from its own metadata, else what the spec says."""
+def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
+    """Return the instance's id: from its own metadata, else from the spec."""
     from agent.host.imds import Metadata  # noqa: PLC0415
     from agent.publish.bucket import RunKeys  # noqa: PLC0415  see the module's docstring
 
@@ -142,10 +143,10 @@ def _host(order: Order, bucket: Bucket, environ: Mapping[str, str]) -> str:
         return UNKNOWN_HOST
 
 
-def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
+def _bucket(order: StartOrder, environ: Mapping[str, str]) -> Bucket:
     from agent.publish.bucket import Bucket  # noqa: PLC0415  see the module's docstring
 
-    gc.disable()  # while boto3 is loaded: all of it stays, and looking for garbage in it takes a tenth of the time
+    gc.disable()  # while boto3 is loaded: all of it stays, and searching it for garbage takes a tenth of the time
     try:
         return Bucket.connect(order.bucket, region=order.region, environ=environ)
     finally:
@@ -153,7 +154,7 @@ def _bucket(order: Order, environ: Mapping[str, str]) -> Bucket:
         gc.enable()
 
 
-def _say(answer: Answer) -> int:
+def _print(answer: AgentReply) -> int:
     print(json.dumps(answer.line), flush=True)  # noqa: T201  a command's result goes to standard output
     return answer.exit_code
 
@@ -168,7 +169,7 @@ def _log_to_stderr() -> None:
 
 def _run_id(text: str) -> str:
     if not RUN_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no run id")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid run id")
     return text
 
 
@@ -194,10 +195,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run() -> int:
-    """Be the program: take arguments and environment from the process.
+    """Run the command line of this process.
 
-    How this very process was started, without its arguments, starts the supervisor too: from the bundle's directory
-    on a host, by `-m` in a test.
+    The supervisor is started the way this very process was: from the bundle's directory on a host, by `-m` in a test.
     """
     arguments = sys.argv[1:]
     program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(arguments)]]

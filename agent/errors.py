@@ -1,6 +1,6 @@
-"""What can go wrong with our own part of a run, as opposed to the script's.
+"""Defines what can go wrong with the agent's own part of a run, as opposed to the script's.
 
-Each message is fit to be an outcome's `detail`: it says what was seen and which key, file or id it concerns. A reader
+Each message is fit to be an outcome's `detail`: it says what happened, and which key, file or id it concerns. A reader
 of the outcome has no other view of the host, so nothing is shortened to "failed".
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 
 class AgentError(Exception):
-    """The agent cannot do its part; the message says what it saw."""
+    """The agent cannot do its part; the message says why."""
 
 
 class BucketError(AgentError):
-    """S3 refused, did not answer, or answered nonsense.
+    """S3 refused the call, did not answer, or answered nonsense.
 
     Args:
-        message: which call on which key, and what came back.
+        message: the call, the key, and the answer.
         code: S3's own error code (`NoSuchKey`, `AccessDenied`, `404`, ...), or the class of a network error.
     """
 
@@ -25,16 +25,16 @@ class BucketError(AgentError):
 
     @property
     def missing(self) -> bool:
-        """True when the object is not there, as far as S3 will say (without ListBucket it says 403 instead)."""
+        """True when the object does not exist, as far as S3 tells (without ListBucket it answers 403 instead)."""
         return self.code in {"NoSuchKey", "404", "NotFound"}
 
 
 class SpecError(AgentError):
-    """The run's spec lacks something or says something impossible."""
+    """The run's spec is incomplete or impossible."""
 
 
 class SnapshotError(AgentError):
-    """The code that arrived is not the code that was sent, or it is not safe to write down."""
+    """The code that arrived is not the code that was sent, or it is not safe to write to the disk."""
 
 
 class LaunchError(AgentError):

@@ -1,40 +1,36 @@
-"""Small JSON files and objects, written whole or not at all.
+"""Reads and writes small JSON files, whole or not at all.
 
-The agent may be killed between any two instructions, and what it left behind is what its successor believes. So a
-record appears on disk by rename only, after its bytes have reached the disk.
+The agent may be killed between any two instructions, and its successor believes the records it left behind. So a record
+appears on disk by rename only, after its bytes have reached the disk.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from contract.files import atomic_write
 
 SCHEMA = 1
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """Give a record's bytes: one line of ASCII, keys in the order they were given.
+    """Return a record as bytes: one line of ASCII, its keys in the given order.
 
-    As ASCII, because an argument or a path need not be text: what is none is a lone surrogate here, which has no UTF-8.
+    ASCII, because an argument or a path need not be text: bytes that are not become lone surrogates, which UTF-8 lacks.
     """
     return (json.dumps(record) + "\n").encode("ascii")
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Put the record at `path`, replacing what was there in one step; readable by its owner only."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(encode(record))
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    """Write the record to `path`, replacing an older one in one step; readable by its owner only."""
+    atomic_write(path, encode(record))
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Read a record back; None when there is none, or when something else wrote that file."""
+    """Read a record; None when the file does not exist or holds something else."""
     try:
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,8 +1,8 @@
-"""One run at a time: advisory locks that end with the processes that hold them.
+"""Takes advisory locks that end with the processes that hold them, so that a host has one run at a time.
 
 A flock belongs to an open file, so a child that inherits the descriptor holds it too, with no moment in between, and
-the kernel lets go when the last holder is gone, however it went. What is written in the file is only for messages
-(who holds it); whether it is held, only the kernel says.
+the kernel releases it when the last holder is gone, however it ended. The text in the file names the holder, for
+messages only; whether the lock is held, only the kernel knows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.json_file import encode, read_record
 
 
 class FileLock:
-    """A lock that is held; made by `acquire` or `inherited`."""
+    """A held lock, made by `acquire` or `inherited`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -36,7 +36,7 @@ class FileLock:
 
     @classmethod
     def inherited(cls, descriptor: int) -> FileLock:
-        """Go on holding a lock that the parent took and passed on."""
+        """Hold on to a lock that the parent took and passed on."""
         os.set_inheritable(descriptor, False)
         return cls(descriptor)
 
@@ -45,22 +45,22 @@ class FileLock:
         return self._descriptor
 
     def note(self, holder: Mapping[str, Any]) -> None:
-        """Write down who holds it, for the message that another will print."""
+        """Write the holder into the file, for the message that another process will print."""
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, encode(holder), 0)
 
     def release(self) -> None:
-        """Let go, also on behalf of every process that inherited it."""
+        """Release the lock, also on behalf of every process that inherited it."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
     def close(self) -> None:
-        """Drop this process's share only; a child that inherited it goes on holding."""
+        """Drop this process's share only; a child that inherited the lock keeps it."""
         os.close(self._descriptor)
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether any process holds the lock."""
+    """Return whether any process holds the lock."""
     if not path.exists():
         return False
     lock = FileLock.acquire(path)
@@ -71,5 +71,5 @@ def is_held(path: Path) -> bool:
 
 
 def holder(path: Path) -> Mapping[str, Any]:
-    """What the last holder noted; empty when that cannot be told."""
+    """Return what the last holder noted; empty when the file has nothing readable."""
     return read_record(path) or {}

@@ -1,8 +1,8 @@
-"""Where everything lies on a host.
+"""Names every folder and file of runctl on a host.
 
-One folder holds all of it, `${HOST_ROOT:-}/var/lib/runctl`, so that a person with a shell on the host, the local cloud
-(whose hosts share one file system and set `HOST_ROOT`) and a cleaner all look in the same place. Nothing here touches
-the disk except `prepare`.
+One folder holds them all, `${HOST_ROOT:-}/var/lib/runctl`, so that a person with a shell on the host, the local cloud
+(whose hosts share one file system and set `HOST_ROOT`) and a cleaner find everything in the same place. Nothing here
+touches the disk except `prepare`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class RunLayout:
 
     @property
     def aside(self) -> Path:
-        """What lay in the checkpoint directory when this attempt began, and could not be told to be whole."""
+        """Files of the checkpoint directory that could not be proven whole when this attempt began."""
         return self.state / "aside"
 
     @property
     def resume(self) -> Path:
-        """Where the checkpoint to go on from is put, apart from the new ones."""
+        """Holds the checkpoint to resume from, apart from the new ones."""
         return self.root / "resume"
 
     @property
@@ -56,12 +56,12 @@ class RunLayout:
 
     @property
     def spool(self) -> Path:
-        """What the script printed, and our own lines about it: the source of the log's chunks."""
+        """The script's output and the agent's own lines: the source of the log's chunks."""
         return self.log / f"{self.attempt:03d}.log"
 
     @property
     def agent_log(self) -> Path:
-        """What the agent has to say for itself, for a person on the host."""
+        """The agent's own log, for a person on the host."""
         return self.log / f"{self.attempt:03d}.agent.log"
 
     @property
@@ -86,16 +86,16 @@ class RunLayout:
 
     @property
     def order(self) -> Path:
-        """What `start` was told, for whoever has to start the attempt again."""
+        """The arguments of `start`, for an agent that has to start the attempt again."""
         return self.state / "order.json"
 
     @property
     def published(self) -> Path:
-        """There when the outcome is in the bucket."""
+        """Exists once the outcome is in the bucket."""
         return self.state / "published.json"
 
     def prepare(self) -> None:
-        """Make the folders; those of an earlier attempt of the run are kept."""
+        """Create the folders; those of an earlier attempt of the run are kept."""
         for folder in (self.checkpoints, self.output, self.data, self.log, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -113,14 +113,14 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held for as long as a run is on."""
+        """Held for as long as a run has the host."""
         return self.root / "run.lock"
 
     def run(self, run: str, attempt: int) -> RunLayout:
-        """Give the folder of an attempt; `run` has been checked to be a run's id, so it cannot lead elsewhere."""
+        """Return the folder of an attempt; `run` is a checked run id, so it cannot lead elsewhere."""
         return RunLayout(root=self.root / "runs" / run, attempt=attempt)
 
     def attempts(self, run: str = "*") -> list[RunLayout]:
-        """All attempts, of one run or of all, that have a state folder here; the newest first."""
+        """Return the attempts, of one run or of all, that have a state folder here; the newest first."""
         states = sorted(self.root.glob(f"runs/{run}/state/[0-9]*"), reverse=True)
         return [RunLayout(root=state.parents[1], attempt=int(state.name)) for state in states]

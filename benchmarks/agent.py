@@ -28,7 +28,9 @@ from agent.publish.bucket import Bucket, RunKeys
 from benchmarks.timing import Sample, table, timed
 from contract.clock import stamp
 from localcloud import daemon
-from tests.unit.agent.support import Host, MetadataService, wait_until
+from tests.support.agent_host import Host
+from tests.support.metadata import MetadataService
+from tests.support.waiting import wait_until
 
 MIB = 1 << 20
 CHECKPOINT_MB = 200

@@ -1,1 +1,1 @@
-"""What laptop and host agree on: formats and times that both read. Python 3.10, the standard library, nothing else."""
+"""Defines the formats that laptop and host share, with nothing but the standard library of Python 3.10."""

@@ -1,8 +1,8 @@
 """Tells a checkpoint's step from its name, and from its own structure whether a file is whole.
 
-A file is uploaded while others are still being written, and a process may be killed while it writes. Formats that say
-how long they are can be believed at one look, without their content being read; for all others only the fact that they
-stopped changing speaks.
+A file is uploaded while others are still being written, and a process may be killed while it writes. Formats that
+record their length can be trusted at once, without reading their content; for all others the only evidence is that they
+stopped changing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SHARD = re.compile(r"(?P<stem>.*?)(?P<number>\d+)-of-(?P<count>\d+)(?P<rest>\D.*
 
 
 def step_of(name: str) -> int | None:
-    """The last whole number in an entry's name; None when there is none, or none that a key can hold."""
+    """Return the last whole number in an entry's name; None without one, or when it is too large for a key."""
     stem = name if name.startswith(".") else name.rpartition(".")[0] or name
     numbers = NUMBER.findall(stem)
     return int(numbers[-1]) if numbers and int(numbers[-1]) <= LARGEST_STEP else None
 
 
 class Structure(Enum):
-    """What a file's own structure says about it."""
+    """The completeness of a file, judged by its own structure."""
 
     WHOLE = "whole"
     TORN = "torn"
@@ -40,7 +40,7 @@ class Structure(Enum):
 
 
 def structure(path: Path) -> Structure:
-    """Read as much of the file as its format needs to say whether all of it is there.
+    """Read as much of the file as its format needs to prove that the file is complete.
 
     Raises:
         FileNotFoundError: the script has removed it meanwhile.
@@ -50,7 +50,7 @@ def structure(path: Path) -> Structure:
 
 
 def shards_present(names: Iterable[str]) -> bool:
-    """True when no name of the form `-00002-of-00005` lacks one of its companions."""
+    """Return whether every name of the form `-00002-of-00005` has all of its companions."""
     found: dict[tuple[str, int, str], set[int]] = {}
     for name in names:
         if match := SHARD.fullmatch(name):

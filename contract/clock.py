@@ -1,4 +1,4 @@
-"""Time as one object that tests can replace, waiting with a deadline, and the one way in which times are written."""
+"""Provides time as an object that tests can replace, waits with a deadline, and writes times in one way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clock:
         return datetime.now(tz=timezone.utc)  # noqa: UP017  datetime.UTC came with Python 3.11; hosts may have 3.10
 
     def monotonic(self) -> float:
-        """Seconds on a clock that nobody can set; every duration and limit is measured on it."""
+        """Seconds on a clock that cannot be set; every duration and limit is measured on it."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -36,7 +36,7 @@ def wait_until(
     """Poll until `condition` is true, for at most `seconds`, and return its last value; it is asked at least once.
 
     Args:
-        condition: what is waited for; any true value ends the wait.
+        condition: any true value ends the wait.
         seconds: how long to wait, on the monotonic clock.
         every: seconds between two polls.
         clock: whose time passes.

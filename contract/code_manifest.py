@@ -1,9 +1,9 @@
-"""What a code tree consists of and where its contents lie: the one format that laptop and host share.
+"""Defines the manifest of a code tree, which lists its entries and the packs that hold their contents.
 
-A manifest is a list of entries, each with the pack that holds its content, so neither end ever asks the bucket about
-single files. A manifest may be told as the difference to a base, which is itself whole: then a change of one file is a
-few hundred bytes, however large the tree. Pure functions of bytes; what is read here came over a network and is
-checked, and whoever reads it compares the tree's digest with the one that was asked for.
+Each entry names its pack, so neither laptop nor host asks the bucket about single files. A manifest can be a delta
+against a base, which is itself whole: then a change of one file costs a few hundred bytes, however large the tree. Pure
+functions of bytes; manifests come over a network and are checked here, and their readers compare the tree's digest with
+the one that was asked for.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ KINDS = {b"f": "f", b"l": "l", b"d": "d"}
 MODES = {b"644": "644", b"755": "755", b"000": "000"}
 LINK_BYTES = 4096  # PATH_MAX of Linux
 RECORD = re.compile(rb"(?:(-1|\d{1,9}) ([fld]) (644|755|000) (\d{1,18}) ([0-9a-f]{64}) ([^\0]*)|- ([^\0]*))\0")
-# A part that is nothing, `.` or `..`: all absolute and climbing names, and second spellings of a name, have one.
+# An empty part, `.` or `..`: all absolute and climbing names, and second spellings of a name, have one.
 UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 class ManifestError(ValueError):
-    """These bytes are no manifest that may be used; the message says what is wrong with them."""
+    """These bytes are not a valid manifest; the message says why."""
 
 
 class Entry(NamedTuple):
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """What a manifest needs besides itself: the digest of its base, or None, and its packs by SHA-256."""
+    """The objects that a manifest needs: its packs by SHA-256, and the digest of its base, or None."""
 
     base: str | None
     packs: tuple[str, ...]
@@ -68,7 +68,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A tree, or with a `base` the difference to one.
+    """A tree, or with a `base` the delta against one.
 
     Args:
         head: the packs, which `places` counts, and the base.
@@ -83,31 +83,31 @@ class Manifest:
     gone: tuple[bytes, ...] = ()
 
     def located(self) -> Iterator[tuple[Entry, str]]:
-        """The entries that have a content, each with its pack."""
+        """Yield the entries that have a content, each with its pack."""
         packs = self.head.packs
         return (
             (entry, packs[place]) for entry, place in zip(self.entries, self.places, strict=True) if place != NOWHERE
         )
 
     def holders(self) -> dict[str, str]:
-        """Which pack holds which content."""
+        """Return the pack of each content."""
         packs = self.head.packs
         rows = zip(self.entries, self.places, strict=True)
         return {entry.sha256: packs[place] for entry, place in rows if place != NOWHERE}
 
 
 def manifest_key(digest: str) -> str:
-    """Where the manifest of the tree with this digest lies."""
+    """Return the key of the manifest of the tree with this digest."""
     return f"code/{digest}.manifest"
 
 
 def pack_key(sha256: str) -> str:
-    """Where the pack with this SHA-256 lies."""
+    """Return the key of the pack with this SHA-256."""
     return f"code/packs/{sha256}.pack"
 
 
 def digest_of(entries: Iterable[Entry]) -> str:
-    """The digest of a tree, as docs/contracts.md defines it; the entries come in order of their names."""
+    """Return the digest of a tree, as docs/contracts.md defines it; the entries come in order of their names."""
     whole = hashlib.sha256()
     for entry in entries:
         whole.update(entry.line)
@@ -115,7 +115,7 @@ def digest_of(entries: Iterable[Entry]) -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The manifest as it lies in the bucket, compressed."""
+    """Return the manifest as the bucket has it, compressed."""
     lines = [MAGIC]
     if manifest.head.base:
         lines.append(b"base " + manifest.head.base.encode())
@@ -130,10 +130,10 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode_head(data: bytes) -> Head:
-    """Only what the manifest needs besides itself; fast, however many entries it has.
+    """Read only the objects that the manifest needs; fast, however many entries it has.
 
     Raises:
-        ManifestError: it is none.
+        ManifestError: it is not a valid manifest.
     """
     packer, text, rest = zlib.decompressobj(), b"", data
     try:
@@ -149,7 +149,7 @@ def decode(data: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ManifestError: it is none, or says something that no tree can be.
+        ManifestError: it is not a valid manifest, or describes an impossible tree.
     """
     packer = zlib.decompressobj()
     try:
@@ -163,10 +163,10 @@ def decode(data: bytes) -> Manifest:
 
 
 def merge(base: Manifest, difference: Manifest) -> Manifest:
-    """The whole tree that a difference to `base` stands for.
+    """Return the whole tree that a delta against `base` stands for.
 
     Raises:
-        ManifestError: the base is a difference itself.
+        ManifestError: the base is a delta itself.
     """
     if base.head.base:
         raise ManifestError("its base has a base")
@@ -212,13 +212,13 @@ def _read(head: Head, text: bytes, at: int) -> Manifest:
         entries.append(entry)
         places.append(place)
     if at != len(text):
-        raise ManifestError(f"{text[at : at + 120]!r} is no entry")
+        raise ManifestError(f"{text[at : at + 120]!r} is not a valid entry")
     return Manifest(head, tuple(entries), tuple(places), tuple(gone))
 
 
 def _check(place: int, entry: Entry, packs: int, before: bytes) -> None:
     if UNSAFE.search(entry.name):
-        raise ManifestError(f"{entry.name!r} is no path inside the tree")
+        raise ManifestError(f"{entry.name!r} is not a path inside the tree")
     if not _fits(entry, place, packs):
         raise ManifestError(f"the entry of {entry.name!r} is not possible")
     if entry.name <= before:
@@ -226,7 +226,7 @@ def _check(place: int, entry: Entry, packs: int, before: bytes) -> None:
 
 
 def _fits(entry: Entry, place: int, packs: int) -> bool:
-    """Whether kind, mode, size and place go together."""
+    """Return whether kind, mode, size and place go together."""
     if entry.size <= 0:
         return entry.size == 0 and place == NOWHERE and entry.sha256 == NOTHING and entry.kind != "l"
     return 0 <= place < packs and entry.kind != "d" and (entry.kind == "f" or entry.size <= LINK_BYTES)

@@ -1,9 +1,9 @@
-"""What lies in the checkpoint directory: entries, their steps, and whether they have come to rest.
+"""Scans the checkpoint directory, groups its entries by step, and decides which of them are at rest.
 
 A checkpoint is every entry (file or directory) of one step. The step is the last whole number in the name. Where no
 entry has a number, each new content of an entry is a checkpoint of its own, counted on; where some have one, entries
-without (`latest.pt`, `best.pt`) are taken for copies and passed over. Names that start with a dot or end like a
-temporary file's are work in progress.
+without (`latest.pt`, `best.pt`) are taken for copies and skipped. Names that start with a dot or end like those of a
+temporary file are work in progress.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Candidate:
 
 
 def scan(folder: Path) -> dict[str, tuple[Mark, ...]]:
-    """Look at every entry once; those that vanish meanwhile are left out."""
+    """Stat every entry once; those that vanish meanwhile are left out."""
     found = {}
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if entry.name.startswith(".") or entry.name.endswith(UNFINISHED) or entry.is_symlink():
@@ -52,7 +52,7 @@ def scan(folder: Path) -> dict[str, tuple[Mark, ...]]:
 
 
 def group(entries: dict[str, tuple[Mark, ...]]) -> list[Candidate]:
-    """Put the entries of each step together; by rising step."""
+    """Group the entries by step, in rising order of the steps."""
     by_step: dict[int, list[str]] = {}
     for name in entries:
         step = step_of(name)
@@ -62,7 +62,7 @@ def group(entries: dict[str, tuple[Mark, ...]]) -> list[Candidate]:
 
 
 def candidate(step: int, names: list[str], entries: dict[str, tuple[Mark, ...]]) -> Candidate:
-    """Make one checkpoint of these entries."""
+    """Return the one checkpoint that these entries make."""
     marks = tuple(mark for name in names for mark in entries[name])
     return Candidate(step=step, names=tuple(names), marks=marks, is_directory=any("/" in mark.path for mark in marks))
 
@@ -72,9 +72,9 @@ def at_rest(folder: Path, found: Candidate, *, unchanged_seconds: float | None, 
 
     Args:
         folder: the checkpoint directory.
-        found: what to decide about.
-        unchanged_seconds: since when it has looked the same; None when this is the first look at it.
-        ended: the process that writes has ended of its own will, so nothing is being written any more.
+        found: the candidate.
+        unchanged_seconds: since when it has not changed; None when it was not seen before.
+        ended: the process that writes has ended by itself, so nothing is being written any more.
     """
     try:
         structures = {structure(folder / mark.path) for mark in found.marks}

@@ -1,4 +1,4 @@
-"""Checkpoints on their way to the bucket: found, read, uploaded, and committed by a manifest that is written last.
+"""Uploads checkpoints to the bucket and commits each by a manifest that is written last.
 
 Promises: a manifest names only files that lie in the bucket with the hashes it gives; it is created once and never
 changed; a step that another attempt has committed stays that attempt's; the newest committed step is never pruned.
@@ -27,7 +27,7 @@ from contract.clock import Clock, stamp
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 MANIFEST = re.compile(r"(?P<step>\d{12})/manifest\.json")
 
 
@@ -40,7 +40,7 @@ class Committed:
 
 
 def committed_steps(bucket: Bucket, keys: RunKeys) -> list[Committed]:
-    """List a run's committed steps, rising."""
+    """Return a run's committed steps, in rising order."""
     found = []
     for key, _ in bucket.sizes(keys.checkpoints):
         if match := MANIFEST.fullmatch(key.removeprefix(keys.checkpoints)):
@@ -48,22 +48,22 @@ def committed_steps(bucket: Bucket, keys: RunKeys) -> list[Committed]:
     return found
 
 
-class CheckpointKeeper:
-    """Keeps what one attempt writes into its checkpoint directory; used by one thread at a time.
+class CheckpointCommitter:
+    """Commits the checkpoints that one attempt writes into its directory; used by one thread at a time.
 
     Args:
-        bucket: where to.
+        bucket: where they go.
         keys: the run's keys.
         attempt: which attempt writes.
         folder: `RUNCTL_CHECKPOINT_DIR`.
-        metrics: what the script says of each step, for the manifest.
+        metrics: the script's metrics of each step, for the manifest.
         keep: how many committed steps to keep in the bucket, at least 1.
         clock: for times.
         fence: asked before each commit whether the run is still this attempt's.
-        say: adds a line to the run's log.
+        print_note: adds a line to the run's log.
 
     Attributes:
-        upload_seconds: what sending the newest checkpoint took; None when none was sent yet.
+        upload_seconds: of the newest checkpoint; None when none was sent yet.
         first_step: the lowest step that this attempt committed.
     """
 
@@ -78,7 +78,7 @@ class CheckpointKeeper:
         keep: int,
         clock: Clock,
         fence: Fence,
-        say: Callable[[str], None],
+        print_note: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
         self._keys = keys
@@ -88,7 +88,7 @@ class CheckpointKeeper:
         self._keep = max(1, keep)
         self._clock = clock
         self._fence = fence
-        self._say = say
+        self._print_note = print_note
         self.upload_seconds: float | None = None
         self.first_step: int | None = None
         self._seen: dict[int, tuple[tuple[Mark, ...], float]] = {}
@@ -104,11 +104,11 @@ class CheckpointKeeper:
         step = max(self._committed, default=None)
         return None if step is None else Committed(step=step, key=self._committed[step])
 
-    def look(self) -> None:
-        """Commit what has come to rest since the last look, always the newest next.
+    def poll(self) -> None:
+        """Commit the checkpoints that have come to rest since the last poll, always the newest next.
 
         A script that saves faster than the network sends must not be followed from behind: then the newest committed
-        checkpoint would grow older and older. Those that are passed over are sent when there is time.
+        checkpoint would grow older and older. Those that are skipped are sent when there is time.
 
         Raises:
             BucketError: S3 did not take it; the next call goes on.
@@ -116,7 +116,7 @@ class CheckpointKeeper:
         if self._fence.lost:
             return
         self._learn()
-        self._metrics.look()
+        self._metrics.poll()
         tried: set[int] = set()
         while found := self._newest_at_rest(tried):
             tried.add(found.step)
@@ -132,7 +132,7 @@ class CheckpointKeeper:
         if self._fence.lost:
             return
         self._learn()
-        self._metrics.look()
+        self._metrics.poll()
         for found in reversed(self._candidates()):
             if self._pruned(found.step):
                 continue  # it would be sent only to be removed again, in what may be a host's last seconds
@@ -144,8 +144,8 @@ class CheckpointKeeper:
     def set_aside(self, aside: Path) -> None:
         """Empty the directory before a new attempt: commit what an earlier one left whole, keep the rest elsewhere.
 
-        A file that cannot be told to be whole must not lie there when the new attempt starts: left alone for a while,
-        it would look finished.
+        A file that cannot be proven whole must not lie there when the new attempt starts: unchanged for a while, it
+        would look finished.
         """
         entries = scan(self._folder)
         if not entries:
@@ -159,7 +159,7 @@ class CheckpointKeeper:
                 path.replace(aside / path.name)
 
     def _learn(self) -> None:
-        """Find out, once, what earlier attempts or an earlier agent of this one have committed."""
+        """Read, once, what earlier attempts or an earlier agent of this one have committed."""
         if self._learned:
             return
         for found in committed_steps(self._bucket, self._keys):
@@ -208,15 +208,15 @@ class CheckpointKeeper:
         if marks != found.marks:
             self._seen[found.step] = (found.marks, now)
             return None
-        # Two sights within one look are too close together to say anything.
-        return now - since if now - since >= LOOK_SECONDS / 2 else None
+        # Two scans within one poll are too close together to prove anything.
+        return now - since if now - since >= POLL_SECONDS / 2 else None
 
     def _commit(self, found: Candidate) -> None:
         begin = self._clock.monotonic()
         files = self._upload_all(found)
         if files is None:
             return
-        if self._fence.look():
+        if self._fence.poll():
             self._complain("a later attempt has taken the run over; nothing more is committed by this one")
             return
         manifest = {
@@ -233,7 +233,7 @@ class CheckpointKeeper:
         self._prune()
 
     def _upload_all(self, found: Candidate) -> list[dict[str, Any]] | None:
-        """Put every file; None when they are not any more what they were at the start."""
+        """Upload every file; None when one of them has changed since the start."""
         try:
             files = [self._upload(found, mark) for mark in found.marks]
         except FileNotFoundError:
@@ -242,7 +242,7 @@ class CheckpointKeeper:
             raise AgentError(f"checkpoint {', '.join(found.names)} cannot be read: {error}") from error
         now = scan(self._folder)
         unchanged = found.marks == tuple(mark for name in found.names for mark in now.get(name, ()))
-        return files if unchanged else None  # the next look takes it up again
+        return files if unchanged else None  # the next poll takes it up again
 
     def _upload(self, found: Candidate, mark: Mark) -> dict[str, Any]:
         path = self._folder / mark.path
@@ -254,7 +254,7 @@ class CheckpointKeeper:
     def _enter(self, found: Candidate, manifest: dict[str, Any]) -> None:
         key = self._keys.manifest(found.step)
         # If the answer is lost the step may be committed; to send the file again, perhaps with other content by then,
-        # would tear it. So until we know that this went well, the next look begins with what the bucket has.
+        # would tear it. So until we know that this went well, the next poll begins with what the bucket has.
         self._learned = False
         if not self._bucket.create(key, encode(manifest)):
             other = self._bucket.read_json(key).get("attempt")
@@ -268,7 +268,7 @@ class CheckpointKeeper:
         self._committed[found.step] = key
 
     def _prune(self) -> None:
-        """Drop the oldest steps beyond `keep`; the manifest first, so that none ever names what is gone."""
+        """Delete the oldest steps beyond `keep`; the manifest first, so that none ever names a deleted file."""
         for step in sorted(self._committed)[: -self._keep]:
             manifest = self._bucket.find_json(self._committed[step])
             self._bucket.delete(self._committed[step])
@@ -279,11 +279,11 @@ class CheckpointKeeper:
     def _complain(self, line: str) -> None:
         if line not in self._complained:
             self._complained.add(line)
-            self._say(line)
+            self._print_note(line)
 
 
 def upload_output(bucket: Bucket, keys: RunKeys, folder: Path) -> None:
-    """Put every file of `RUNCTL_OUTPUT_DIR`, those behind links included as long as the link stays inside.
+    """Upload every file of `RUNCTL_OUTPUT_DIR`, also behind a link as long as the link stays inside.
 
     Raises:
         BucketError: one could not be read, or S3 did not take it.

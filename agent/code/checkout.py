@@ -1,12 +1,12 @@
-"""A run's code: from a manifest and packs to a directory whose digest is known to be the one that was asked for.
+"""Builds a run's code directory from a manifest and packs, and proves that it has the digest that was asked for.
 
-Both came over a network from a place others can write to, so they are held to what the contract allows: files,
-symbolic links that stay inside, empty directories; no absolute or climbing names, nothing twice. Each content is
-checked against its hash as it is written; the digest is computed again from what lies on the disk afterwards. So a
-full disk, a torn download, a damaged store and a wrong pack all show before the script's first line.
+Both came over a network from a place others can write to, so they are held to the contract: files, symbolic links that
+stay inside, empty directories; no absolute or climbing names, nothing twice. Each content is checked against its hash
+as it is written, and the digest is computed again from the files on the disk afterwards. So a full disk, a torn
+download, a damaged store and a wrong pack all show before the script's first line.
 
-The directory is the run's own: no file of it is shared with another run or with the store, by hard link or otherwise,
-because scripts do write into their code.
+The directory is the run's own: it shares no file with another run or with the store, by hard link or otherwise, because
+scripts do write into their code.
 """
 
 from __future__ import annotations
@@ -20,8 +20,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.code import unpacker
-from agent.code.pack_store import FETCHERS, FULL, REMEDY, DiskFull, Source, Store, explain, make_room, remove_others
-from agent.code.worker_pool import Hands
+from agent.code.pack_store import (
+    FETCHERS,
+    FULL,
+    REMEDY,
+    DiskFull,
+    ObjectSource,
+    PackStore,
+    explain,
+    make_room,
+    remove_others,
+)
+from agent.code.worker_pool import WorkerPool
 from agent.errors import SnapshotError
 from contract.code_manifest import NOWHERE, Manifest, digest_of, manifest_key, pack_key
 
@@ -30,7 +40,7 @@ JOB_FILES = 4_000  # that are read again at once
 
 
 def fetch(
-    bucket: Source,
+    bucket: ObjectSource,
     key: str,
     digest: str,
     target: Path,
@@ -41,12 +51,12 @@ def fetch(
     """Make `target` the tree that has this digest, or leave no `target` at all.
 
     Args:
-        bucket: where manifest and packs lie.
+        bucket: holds manifest and packs.
         key: the manifest's, as the spec has it.
         digest: the tree's.
         target: the code directory of a run, `runs/<run>/code`.
         store: where packs are kept between runs; by default beside `runs`.
-        spared: says of older code directories that they stay, see `make_room`.
+        spared: whether an older code directory stays, see `make_room`.
 
     Raises:
         SnapshotError: something is missing, damaged, unsafe, or of another digest, or the disk is full; the message
@@ -56,7 +66,7 @@ def fetch(
     if key != manifest_key(digest):
         raise SnapshotError(f"the code lies at {key}, but the spec says {digest}")
     partial = target.with_name(f"{target.name}.partial")
-    kept = Store(store or target.parents[2] / "store", bucket)
+    kept = PackStore(store or target.parents[2] / "store", bucket)
     try:
         with kept.opened():
             for leftover in (target, partial):  # under the lock: what a killed agent left may still be written to
@@ -69,11 +79,11 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
-    """Write a tree below `root`, which is empty.
+def unpack(manifest: Manifest, store: PackStore, root: Path, pool: WorkerPool) -> None:
+    """Write a tree below `root`, an empty directory.
 
-    Links are made last, so that no file can be written through one, and each is then followed: where it leads must
-    lie inside `root`.
+    Links are made last, so that no file can be written through one, and each is then followed: its target must lie
+    inside `root`.
 
     Raises:
         SnapshotError: an entry is not allowed, or a pack does not hold what it should even when fetched again.
@@ -82,7 +92,7 @@ def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
     problems: dict[str, str] = {}
     with ThreadPoolExecutor(FETCHERS) as fetchers:
         for _ in range(TRIES):
-            found = fetchers.map(lambda name: (name, writing.take(name, store, hands)), sorted(writing.packs()))
+            found = fetchers.map(lambda name: (name, writing.take(name, store, pool)), sorted(writing.packs()))
             problems.update({name: problem for name, problem in found if problem})
             lacking = writing.packs()
             if not lacking:
@@ -97,21 +107,21 @@ def unpack(manifest: Manifest, store: Store, root: Path, hands: Hands) -> None:
     writing.finish()
 
 
-def tree_digest(root: Path, hands: Hands | None = None) -> str:
-    """Compute the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
+def tree_digest(root: Path, pool: WorkerPool | None = None) -> str:
+    """Return the digest of a tree as `docs/contracts.md` defines it, by reading every file of it."""
     top, names = os.fsencode(root) + b"/", names_in(root)
-    hands = hands or Hands()
-    size = max(1, min(JOB_FILES, len(names) // hands.count + 1))
+    pool = pool or WorkerPool()
+    size = max(1, min(JOB_FILES, len(names) // pool.count + 1))
     jobs = [names[at : at + size] for at in range(0, len(names), size)]
     whole = hashlib.sha256()
-    with ThreadPoolExecutor(hands.count) as threads:
-        for lines in threads.map(lambda job: hands.do("lines", top, job), jobs):
+    with ThreadPoolExecutor(pool.count) as threads:
+        for lines in threads.map(lambda job: pool.do("lines", top, job), jobs):
             whole.update(lines)
     return whole.hexdigest()
 
 
 def names_in(root: Path) -> list[bytes]:
-    """The files, links and empty folders of a tree, in order of their names."""
+    """Return the names of the files, links and empty folders of a tree, in order."""
     top = os.fsencode(root) + b"/"
     names: list[bytes] = []
     folders = [b""]
@@ -130,13 +140,15 @@ def names_in(root: Path) -> list[bytes]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, read block by block."""
+    """Return the SHA-256 of a file's content, read block by block."""
     with path.open("rb", buffering=0) as file:
         return unpacker.digest(file.fileno())
 
 
-def _build_making_room(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
-    """Build; when the disk turns out to be full, again after other runs' code, and then other packs, have gone."""
+def _build_making_room(
+    store: PackStore, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]
+) -> None:
+    """Build the tree; on a full disk again after removing other runs' code, and then unused packs."""
     ways: Iterator[Callable[[], bool]] = iter((lambda: remove_others(target, spared), store.remove_unused))
     while True:
         try:
@@ -150,7 +162,7 @@ def _build_making_room(store: Store, digest: str, partial: Path, target: Path, s
             return
 
 
-def _build(store: Store, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
+def _build(store: PackStore, digest: str, partial: Path, target: Path, spared: Callable[[Path], bool]) -> None:
     manifest = store.manifest(digest)
     said = digest_of(manifest.entries)
     if said != digest:
@@ -159,15 +171,15 @@ def _build(store: Store, digest: str, partial: Path, target: Path, spared: Calla
         )
     make_room(target, sum(entry.size for entry in manifest.entries), spared=spared)
     partial.mkdir(parents=True)
-    with Hands(len(manifest.entries), locks=store.locks) as hands:
-        unpack(manifest, store, partial, hands)
-        found = tree_digest(partial, hands)
+    with WorkerPool(len(manifest.entries), locks=store.locks) as pool:
+        unpack(manifest, store, partial, pool)
+        found = tree_digest(partial, pool)
     if found != digest:
         raise SnapshotError(f"the code's digest on this host's disk is {found}, but the spec says {digest}")
 
 
 class _Writing:
-    """What of a tree is written, and what is still lacking."""
+    """Keeps track of the contents of a tree that are still to be written."""
 
     def __init__(self, top: bytes, manifest: Manifest) -> None:
         self._top = top
@@ -183,14 +195,14 @@ class _Writing:
         self._bare = [entry for entry in manifest.entries if not entry.size]
 
     def packs(self) -> set[str]:
-        """The packs that hold what is still lacking."""
+        """Return the packs that hold contents still to be written."""
         return {pack for pack, wanted in self._wanted.items() if wanted}
 
-    def take(self, pack: str, store: Store, hands: Hands) -> str:
-        """Fetch a pack unless it is here, and write what is wanted of it; says what is wrong with it, if anything."""
+    def take(self, pack: str, store: PackStore, pool: WorkerPool) -> str:
+        """Fetch a pack unless it is here, and write what is wanted of it; returns the pack's damage, empty if none."""
         wanted = self._wanted[pack]
         path = store.packs({pack})[pack]
-        unpacked: unpacker.Unpacked = hands.do("unpack", self._top, str(path), wanted)
+        unpacked: unpacker.Unpacked = pool.do("unpack", self._top, str(path), wanted)
         done, links, problem = unpacked
         self._links.extend(links)
         for sha256 in done:
@@ -198,7 +210,7 @@ class _Writing:
         return problem
 
     def finish(self) -> None:
-        """Make what needs no content, and the links."""
+        """Create the entries without content, and the links."""
         for entry in self._bare:
             if entry.kind == "d":
                 self._folder(entry.name)

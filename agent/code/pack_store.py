@@ -1,9 +1,9 @@
-"""What a host keeps of the code it was sent: packs and manifests, so that a changed file is all that has to come.
+"""Keeps the packs and manifests that a host was sent, so that the next run fetches only changed files.
 
-Packs are kept as they travel, and a run's directory is written from them. There is no file in here that a script
-could reach by a link of its own directory, hard or soft, so nothing that a script does to its code can change what the
-next run gets; and a host with a slow disk writes each file once. Everything is checked by its hash when it is used, so
-what a power cut or a full disk has spoiled is fetched again. The store is pruned by size, oldest use first.
+Packs are kept as they travel, and a run's directory is written from them. A script cannot reach a file in here by a
+link of its own directory, hard or soft, so nothing that it does to its code can change the code of the next run; and a
+host with a slow disk writes each file once. Everything is checked by its hash when it is used, so what a power cut or a
+full disk has spoiled is fetched again. The store is pruned by size, oldest use first.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ REMEDY = "once it is removed, the next run sends it again"
 
 
 class DiskFull(SnapshotError):
-    """The disk cannot take the code; the message says how much it would need, or what the system said."""
+    """The disk cannot take the code; the message has the size that it needs, or the system's error."""
 
 
-class Source(Protocol):
-    """Where the store gets what it lacks: the bucket, for one."""
+class ObjectSource(Protocol):
+    """Where the store fetches missing objects from, e.g. the bucket."""
 
     name: str
 
@@ -46,25 +46,25 @@ class Source(Protocol):
         """Write an object to a file; raises BucketError."""
 
 
-class Store:
+class PackStore:
     """The packs and manifests on this host, and the bucket they come from.
 
     Args:
         root: its folder.
-        bucket: where missing things are fetched.
-        max_bytes: what is beyond this after a use goes, but never what that use needed.
+        bucket: where missing objects are fetched from.
+        max_bytes: after a use, older objects beyond this are removed, but none that the use needed.
     """
 
-    def __init__(self, root: Path, bucket: Source, *, max_bytes: int = STORE_BYTES) -> None:
+    def __init__(self, root: Path, bucket: ObjectSource, *, max_bytes: int = STORE_BYTES) -> None:
         self.bucket = bucket
         self._root = root
         self._max_bytes = max_bytes
         self._used: set[Path] = set()
-        self.locks: tuple[int, ...] = ()  # for processes that write for us: until they end, nobody else begins
+        self.locks: tuple[int, ...] = ()  # for processes that write for us: until they end, no other agent begins
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Be its only user for a while; prunes at the end."""
+        """Use the store alone; prunes at the end."""
         self._root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -79,17 +79,17 @@ class Store:
             os.close(descriptor)
 
     def manifest(self, digest: str) -> Manifest:
-        """The whole tree with this digest, as far as the manifest tells.
+        """Return the manifest of the whole tree with this digest.
 
         Raises:
-            SnapshotError: it is not in the bucket, or is no manifest.
+            SnapshotError: it is not in the bucket, or is not a valid manifest.
             BucketError: S3 could not be asked.
         """
         found = self._manifest(digest)
         return merge(self._manifest(found.head.base), found) if found.head.base else found
 
     def packs(self, names: set[str]) -> dict[str, Path]:
-        """The files of these packs, fetched where they are lacking.
+        """Return the files of these packs, fetching the missing ones.
 
         Raises:
             SnapshotError: one is not in the bucket.
@@ -105,7 +105,7 @@ class Store:
             (self._root / f"{name}.pack").unlink(missing_ok=True)
 
     def remove_unused(self) -> bool:
-        """Give room by removing what this use has not needed so far; whether there was anything."""
+        """Remove what this use has not needed so far; returns whether there was anything."""
         unused = set(self._kept()) - self._used
         for path in unused:
             path.unlink()
@@ -136,7 +136,7 @@ class Store:
                 if error.missing:
                     raise SnapshotError(f"the code is not in the bucket: s3://{self.bucket.name}/{key}") from error
                 if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
-                    raise error.__cause__ from None  # our disk, not S3
+                    raise error.__cause__ from None  # this host's disk, not S3
                 raise
             partial.replace(path)
         os.utime(path)
@@ -157,16 +157,16 @@ class Store:
 def make_room(
     target: Path, size: int, *, max_bytes: int = CODE_BYTES, spared: Callable[[Path], bool] = lambda _: False
 ) -> None:
-    """See to it that a run's code has room: the code of older runs goes, oldest first, beyond `max_bytes` in all.
+    """Make room for a run's code by removing the code of older runs, oldest first, beyond `max_bytes` in all.
 
     A host runs one run at a time, so the code of every other run is that of a run which is over; its checkpoints,
     output and logs stay.
 
     Args:
         target: the run's code directory, `runs/<run>/code`.
-        size: bytes it will have.
+        size: its bytes.
         max_bytes: for the code of all runs together.
-        spared: says of a code directory that it stays nevertheless.
+        spared: whether a code directory stays nevertheless.
 
     Raises:
         DiskFull: the disk cannot take it even so.
@@ -192,9 +192,9 @@ def make_room(
 
 
 def remove_others(target: Path, spared: Callable[[Path], bool] = lambda _: False) -> bool:
-    """Give room by removing the code of every other run but those spared; whether there was any.
+    """Remove the code of every other run that is not spared; returns whether there was any.
 
-    For when the disk is fuller than sizes tell: a small file takes a whole block, and a disk has only so many files.
+    For a disk that is fuller than sizes tell: a small file takes a whole block, and a disk holds only so many files.
     """
     others = [code for code in _others(target) if not spared(code)]
     for code in others:
@@ -203,7 +203,7 @@ def remove_others(target: Path, spared: Callable[[Path], bool] = lambda _: False
 
 
 def _others(target: Path) -> list[Path]:
-    """The code of other runs, the newest first: run ids sort by time."""
+    """Return the code directories of other runs, the newest first: run ids sort by time."""
     return sorted((path for path in target.parent.parent.glob("*/code") if path != target), reverse=True)
 
 
@@ -215,7 +215,7 @@ def _noted_size(code: Path) -> int:
 
 
 def explain(error: OSError) -> SnapshotError:
-    """What the system said while the code was written, fit for an outcome."""
+    """Return the system's error while the code was written as one that is fit for an outcome."""
     if error.errno in FULL:
         return DiskFull(f"the host's disk is full: {error}")
     return SnapshotError(f"the code cannot be unpacked: {error}")

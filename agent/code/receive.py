@@ -1,10 +1,10 @@
 """Makes a folder of this host the tree that the laptop has, with no bucket, no role and no agent on the host.
 
-The laptop sends this file and the modules it needs as text, with one order at a time. What the host lacks for a tree
-it says; what it has stays in a store of the user's, the shelf. Each tree has a directory of its own there, and
-the folder is a link to one of them that is exchanged at once: a program that runs in an older tree keeps it whole.
-Older trees go when they take too much room, but none that a program runs in, that a folder leads to, or in which
-anything was written since it was made.
+The laptop sends this file and the modules it needs as text, with one order at a time. The reply names what the host
+lacks for a tree; what it has stays in a store of the user's, the shelf. Each tree has a directory of its own there, and
+the folder is a link to one of them that is replaced in one step: a program that runs in an older tree keeps it whole.
+Older trees go when they take too much room, but none that a program runs in, that a folder leads to, or that was
+written to since it was made.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from agent.code import unpacker
 from agent.code.checkout import fetch, tree_digest
-from agent.code.pack_store import Store, explain
+from agent.code.pack_store import PackStore, explain
 from agent.errors import AgentError, BucketError, SnapshotError
 from contract.code_manifest import Manifest, manifest_key, pack_key
 
@@ -34,12 +34,12 @@ HAVE_NAMES = 200  # as many as fit into what Run Command keeps of an answer; the
 NAME_CHARS = 16  # of a digest, in the name of a tree's directory
 EX_CANTCREAT = 73
 
-Order = dict[str, Any]
-Answer = dict[str, Any]
+SyncOrder = dict[str, Any]
+SyncReply = dict[str, Any]
 
 
-def main(order: Order) -> int:
-    """Carry out an order, print its answer and return the exit code."""
+def main(order: SyncOrder) -> int:
+    """Carry out an order, print its reply and return the exit code."""
     try:
         answer = receive(order, environ=os.environ)
     except (AgentError, OSError) as error:
@@ -50,20 +50,20 @@ def main(order: Order) -> int:
     return 0
 
 
-def receive(order: Order, *, environ: Mapping[str, str]) -> Answer:
-    """Make the folder the tree, or say what is lacking for it.
+def receive(order: SyncOrder, *, environ: Mapping[str, str]) -> SyncReply:
+    """Make the folder the tree, or reply with what is lacking for it.
 
     Args:
         order: `digest` of the tree; `folder` and `shelf`, paths below the home unless they are absolute; `objects`,
-            what comes with the order itself: each a key of the bucket's names and its bytes as base64.
+            sent with the order itself: each a key as in the bucket, and its bytes as base64.
         environ: the host's environment.
 
     Raises:
-        SnapshotError: the folder is somebody else's, or what has come cannot be written or is not the tree.
+        SnapshotError: no sync made the folder, or the objects cannot be written or are not the tree.
     """
     # Both transports start a command in the user's home.
     place = partial(place_of, home=Path.cwd(), root=environ.get("HOST_ROOT", ""))
-    folder, shelf = place(order["folder"]), Shelf(place(order["shelf"]))
+    folder, shelf = place(order["folder"]), TreeStore(place(order["shelf"]))
     with shelf.opened():
         shelf.require_ours(folder)
         for key, text in order["objects"].items():
@@ -83,13 +83,13 @@ def receive(order: Order, *, environ: Mapping[str, str]) -> Answer:
 
 
 def place_of(text: str, *, home: Path, root: str) -> Path:
-    """Where a folder is: below the home unless it is absolute.
+    """Return the place of a folder: below the home unless it is absolute.
 
     A host of the local cloud shares the machine's file system: there every path is below its HOST_ROOT, as for files
     that are pushed.
     """
     if not text or "\0" in text:
-        raise SnapshotError(f"{text!r} is no folder's name")
+        raise SnapshotError(f"{text!r} is not a valid folder name")
     inside = os.path.normpath(Path("/home" if root else home) / text)
     folder = Path(root + inside)
     if root and not folder.parent.resolve().is_relative_to(Path(root).resolve()):
@@ -97,18 +97,18 @@ def place_of(text: str, *, home: Path, root: str) -> Path:
     return folder
 
 
-class Inbox:
-    """Where the store asks for what it lacks: nowhere, since the laptop sends it unasked."""
+class NoBucket:
+    """Stands for a bucket that has nothing: the laptop sends missing objects unasked."""
 
     name = "laptop"
 
     def download(self, key: str, path: Path) -> None:
-        """Have nothing."""
-        raise BucketError(f"{key} has not come for {path}", code="NoSuchKey")
+        """Raise the error of a missing object."""
+        raise BucketError(f"{key} was not sent for {path}", code="NoSuchKey")
 
 
-class Shelf:
-    """A user's trees, and the packs that they are made of.
+class TreeStore:
+    """A user's trees, and the packs that they are built from.
 
     Args:
         root: its folder.
@@ -118,11 +118,11 @@ class Shelf:
         self._root = root
         self._trees = root / "trees"
         self._packs = root / "store"
-        self._store = Store(self._packs, Inbox())
+        self._store = PackStore(self._packs, NoBucket())
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Be its only user for a while."""
+        """Use the shelf alone."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._trees, self._packs):
             folder.mkdir(exist_ok=True)
@@ -134,10 +134,10 @@ class Shelf:
             os.close(descriptor)
 
     def take(self, key: str, body: bytes) -> None:
-        """Put an object into the store; a pack must be what its name says.
+        """Put an object into the store; a pack must match its name.
 
         Raises:
-            SnapshotError: it is not.
+            SnapshotError: it does not, or the key is neither a pack's nor a manifest's.
         """
         name = key.rpartition("/")[2]
         if key == pack_key(name.removesuffix(".pack")) and key != pack_key(hashlib.sha256(body).hexdigest()):
@@ -149,25 +149,25 @@ class Shelf:
         draft.replace(self._packs / name)
 
     def manifest(self, digest: str) -> Manifest | None:
-        """The tree's manifest, None when it or its base has not come or is damaged."""
+        """Return the tree's manifest; None when it or its base is missing or damaged."""
         try:
             return self._store.manifest(digest)
         except SnapshotError:
             return None
 
     def lacks(self, manifest: Manifest) -> bool:
-        """Whether a pack is missing for the tree."""
+        """Return whether a pack is missing for the tree."""
         return not all((self._packs / f"{pack}.pack").exists() for _, pack in manifest.located())
 
     def names(self) -> list[str]:
-        """The keys of what is in the store, the newest first."""
+        """Return the keys of the objects in the store, the newest first."""
         found = [path for path in self._packs.iterdir() if path.suffix in {".pack", ".manifest"}]
         newest = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:HAVE_NAMES]
         keys = {".pack": pack_key, ".manifest": manifest_key}
         return [keys[path.suffix](path.stem) for path in newest]
 
     def intact(self, digest: str, manifest: Manifest) -> Path | None:
-        """A directory in which every entry of the tree is as it was sent, whatever else was written there."""
+        """Return a directory in which every entry of the tree is as it was sent, whatever else was written there."""
         names = [entry.name for entry in manifest.entries]
         for code in sorted(self._trees.glob(f"*-{digest[:NAME_CHARS]}/code"), reverse=True):
             with contextlib.suppress(OSError):  # something of it is gone, or cannot be read
@@ -176,14 +176,14 @@ class Shelf:
         return None
 
     def build(self, digest: str) -> Path:
-        """A new directory with the tree, verified.
+        """Build a new directory with the tree, verified.
 
         Raises:
-            SnapshotError: what came is not the tree, or the disk is full.
+            SnapshotError: the objects are not the tree, or the disk is full.
         """
         code = self._trees / f"{time.time_ns()}-{digest[:NAME_CHARS]}" / "code"
         try:
-            fetch(Inbox(), manifest_key(digest), digest, code, store=self._packs, spared=self._is_spared)
+            fetch(NoBucket(), manifest_key(digest), digest, code, store=self._packs, spared=self._is_spared)
         except SnapshotError:
             shutil.rmtree(code.parent, ignore_errors=True)
             raise
@@ -191,18 +191,18 @@ class Shelf:
         return code
 
     def require_ours(self, folder: Path) -> None:
-        """Refuse a folder that is there and no link to a tree of ours.
+        """Refuse a folder that exists and is not a link to a tree of the shelf.
 
         Raises:
-            SnapshotError: it is not.
+            SnapshotError: no sync made the folder.
         """
         if not os.path.lexists(folder):
             return
         if not folder.is_symlink() or not folder.readlink().is_relative_to(self._trees):
             raise SnapshotError(f"{folder} on the host is there already and no sync has made it; --to takes another")
 
-    def link(self, folder: Path, code: Path, state: str) -> Answer:
-        """Make the folder lead to a tree."""
+    def link(self, folder: Path, code: Path, state: str) -> SyncReply:
+        """Make the folder a link to a tree."""
         if not folder.is_symlink() or folder.readlink() != code:
             record = self._record(code)
             self._note(code, {**record, "folders": [*record.get("folders", []), str(folder)]})
@@ -213,7 +213,7 @@ class Shelf:
         return {"state": state, "folder": str(folder), "tree": str(code)}
 
     def _is_spared(self, code: Path) -> bool:
-        """Whether a tree is to stay: a folder leads to it, a program runs in it, or it is no longer only ours."""
+        """Return whether a tree stays: a folder leads to it, a program runs in it, or its files were changed."""
         record = self._record(code)
         if any(Path(folder).is_symlink() and Path(folder).readlink() == code for folder in record.get("folders", [])):
             return True
@@ -236,7 +236,7 @@ class Shelf:
 
 
 def _working_directories() -> Iterator[Path]:
-    """Where the processes of this host are; those of others cannot be looked at and are not in a user's trees."""
+    """Yield the working directories of processes; other users' cannot be read, and are not in a user's trees."""
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
             yield link.readlink()

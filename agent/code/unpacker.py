@@ -1,8 +1,8 @@
-"""The files of a code tree: written from packs, and read again for the tree's digest.
+"""Writes the files of a code tree from packs, and reads them again for the tree's digest.
 
-Python's threads share one processor for all of this but decompression, so `hands.py` also runs this file as a program,
-once per processor: hence the standard library alone, and plain values in and out. 50,000 files are written and read
-again in 1.0 s by one processor and in 0.6 s by two.
+Python's threads share one processor for all of this but decompression, so `worker_pool.py` also runs this file as a
+program, once per processor: hence the standard library alone, and plain values in and out. 50,000 files are written and
+read again in 1.0 s by one processor and in 0.6 s by two.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ NOTHING = hashlib.sha256(b"").hexdigest()
 # By SHA-256: the size, then a mode and a name for each place; a link's mode is LINK. Flat, because Python's collector
 # takes 0.05 s more for the lists of 50,000 files.
 Wanted = dict[str, tuple[Any, ...]]
-# What has been written, by SHA-256; the links with their targets; what is wrong with the pack, if anything is.
+# The contents that were written, by SHA-256; the links with their targets; the pack's damage, empty if none.
 Unpacked = tuple[list[str], list[tuple[bytes, bytes]], str]
 
 
 class DamagedPack(Exception):
-    """What a pack holds is not what was put into it; the message says what was seen."""
+    """A pack does not hold what was put into it; the message says what it holds instead."""
 
 
 DAMAGE = (DamagedPack, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def unpack(top: bytes, pack: str, wanted: Wanted) -> Unpacked:
-    """Write what is wanted of a pack, each content checked, and skip the rest; links are left to the caller.
+    """Write the wanted contents of a pack, each one checked, and skip the rest; links are left to the caller.
 
     Args:
         top: the folder of the tree, with a slash at the end.
@@ -50,7 +50,7 @@ def unpack(top: bytes, pack: str, wanted: Wanted) -> Unpacked:
         wanted: which contents go where.
 
     Raises:
-        OSError: a file is there already, or cannot be written.
+        OSError: a file exists already, or cannot be written.
     """
     done: list[str] = []
     links: list[tuple[bytes, bytes]] = []
@@ -80,7 +80,7 @@ def unpack(top: bytes, pack: str, wanted: Wanted) -> Unpacked:
 
 
 def contents(pack: str | os.PathLike[str]) -> Iterator[tuple[str, int, BinaryIO]]:
-    """The contents of a pack: SHA-256, size, and a stream from which exactly that many bytes are to be read.
+    """Yield the contents of a pack: SHA-256, size, and a stream from which exactly that many bytes are to be read.
 
     Raises:
         DAMAGE, as does reading the stream: it is cut short, or its checksums are wrong.
@@ -89,24 +89,24 @@ def contents(pack: str | os.PathLike[str]) -> Iterator[tuple[str, int, BinaryIO]
         while header := stream.readline(HEADER_BYTES):
             sha256, _, size = header.rstrip(b"\n").partition(b" ")
             if not size.isdigit():
-                raise DamagedPack(f"{header!r} begins no content")
+                raise DamagedPack(f"{header!r} does not begin a content")
             yield sha256.decode("ascii", "replace"), int(size), stream
 
 
 def create(path: bytes, mode: int) -> int:
-    """A new file; one that is there already is refused by the system."""
+    """Create a file and return its descriptor; the system refuses one that exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, mode)
     return descriptor
 
 
 def lines(top: bytes, names: Iterable[bytes]) -> bytes:
-    """What these files, links and empty folders add to the tree's digest, by reading them."""
+    """Return the lines that these files, links and empty folders add to the tree's digest, by reading them."""
     return b"".join([_line(top + name, name) for name in names])
 
 
 def digest(descriptor: int) -> str:
-    """SHA-256 of all that is left to read, block by block."""
+    """Return the SHA-256 of all that is left to read, block by block."""
     whole = hashlib.sha256()
     while block := os.read(descriptor, BLOCK_BYTES):
         whole.update(block)
@@ -114,7 +114,7 @@ def digest(descriptor: int) -> str:
 
 
 def _place(top: bytes, sha256: str, places: list[tuple[int, bytes]], content: bytes) -> list[tuple[bytes, bytes]]:
-    """Write a content to its places; the links among them, with their target."""
+    """Write a content to its places; returns the links among them, with their targets."""
     _check(hashlib.sha256(content).hexdigest(), sha256, places)
     links = []
     for mode, name in places:
@@ -195,7 +195,7 @@ JOBS: dict[str, Callable[..., Any]] = {"unpack": unpack, "lines": lines}
 
 
 def main() -> None:
-    """Do one job after the other until there are no more: arguments come in, results or the system's errors go out."""
+    """Do one job after another until the input ends: read arguments, write results or the system's errors."""
     while length := sys.stdin.buffer.read(LENGTH_BYTES):
         job, arguments = marshal.loads(sys.stdin.buffer.read(int.from_bytes(length, "big")))  # noqa: S302  our own
         try:

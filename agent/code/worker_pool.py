@@ -1,9 +1,9 @@
-"""Several processors for the files of a tree: jobs of `files.py`, done in processes beside this one.
+"""Runs the jobs of `unpacker.py` in worker processes, one per processor.
 
-They are programs that were started, not forks: this process has threads, and a fork of one that holds a lock of
-OpenSSL would wait for ever. Each ends when it has no more to read, so none outlives a killed agent for longer than the
-job it is at; and as it holds the store's lock until then, the next agent waits for that. With one processor, or few
-files, everything is done right here.
+The workers are programs of their own and not forks: this process has threads, and a fork of one that holds a lock of
+OpenSSL would wait for ever. Each ends when its input ends, so none outlives a killed agent for longer than its current
+job; and as it holds the store's lock until then, the next agent waits for that. With one processor, or few files, every
+job is done in this process. Of a whole first sync of 50,000 files, two workers save 0.4 s of 2.5 s.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ MOST = 4
 FEW_FILES = 3_000
 
 
-class Hands:
-    """Does jobs, as many at once as there are processors; to be used from threads, and entered to be more than one.
+class WorkerPool:
+    """Does as many jobs at once as there are processors; used from threads, and entered to start its workers.
 
     Args:
-        files_to_do: how many there are.
-        locks: descriptors that the processes keep open as long as they live.
-        processors: how many there are.
+        files_to_do: their number.
+        locks: descriptors that the workers keep open as long as they live.
+        processors: their number.
     """
 
     def __init__(
         self, files_to_do: int = 0, *, locks: tuple[int, ...] = (), processors: int = os.cpu_count() or 1
     ) -> None:
-        # A module that was sent as text has no file to be run from.
+        # A module that was sent as text has no file to run.
         self._program: str = getattr(unpacker, "__file__", "")
         several = self._program and files_to_do >= FEW_FILES
         self._locks = locks
         self.count = min(processors, MOST) if several else 1
-        self._processes: list[_Process] = []
+        self._workers: list[_Worker] = []
         self._free: queue.Queue[Callable[..., Any]] = queue.Queue()
         self._free.put(_do_here)
 
-    def __enter__(self) -> Hands:  # noqa: PYI034  Self came with Python 3.11
+    def __enter__(self) -> WorkerPool:  # noqa: PYI034  Self came with Python 3.11
         if self.count > 1:
             self._free.get()
-        while len(self._processes) < self.count > 1:
-            self._processes.append(_Process(self._program, self._locks))
-            self._free.put(self._processes[-1].do)
+        while len(self._workers) < self.count > 1:
+            self._workers.append(_Worker(self._program, self._locks))
+            self._free.put(self._workers[-1].do)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.close()
+        for worker in self._workers:
+            worker.close()
 
     def do(self, job: str, *arguments: Any) -> Any:
-        """Do a job once one of us is free.
+        """Do a job once a worker is free.
 
         Raises:
-            OSError: what the system said.
-            SnapshotError: the process that did it is gone.
+            OSError: the system's error.
+            SnapshotError: the worker that did it is gone.
         """
         do = self._free.get()
         try:
@@ -71,12 +71,12 @@ class Hands:
             self._free.put(do)
 
 
-class _Process:
-    """A program of `files.py`."""
+class _Worker:
+    """A worker: `unpacker.py` run as a program."""
 
     def __init__(self, program: str, locks: tuple[int, ...]) -> None:
         # -I -S: nothing in the environment changes what it runs, and it starts in 24 ms, not 33. A session of its own:
-        # what ends the agent's group has the agent say why, and must not look like a failure of ours.
+        # a signal to the agent's group has the agent report why, and must not look like a failure of a worker.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", program],
             stdin=subprocess.PIPE,
@@ -100,7 +100,7 @@ class _Process:
         return answer
 
     def close(self) -> None:
-        self._process.kill()  # whatever it is at, nobody waits for it
+        self._process.kill()  # its result, if any, is not needed
         self._process.communicate()
 
 

@@ -1,1 +1,1 @@
-"""What the host tells about itself: metadata, load, processes, spot notices."""
+"""Asks the host about itself, its metadata, load, processes and spot notices."""

@@ -1,7 +1,7 @@
-"""What a run needs of a host, looked at piece by piece: the first thing to run when a host seems wrong.
+"""Checks piece by piece what a run needs of a host, as the first thing to run when a host seems wrong.
 
-Every check says what it saw, good or bad, so that a report can be sent to whoever can mend it. Nothing is changed on
-the host or in the bucket, and no credential is in the report.
+Every check reports what it found, good or bad, so that the report can be sent to a person who can fix the host. Nothing
+is changed on the host or in the bucket, and the report holds no credential.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ FREE_BYTES = 1 << 30
 
 
 class _Trouble(Exception):
-    """A check's finding that something is wrong."""
+    """A check has found something wrong."""
 
 
 def examine(
     bucket_name: str | None, *, region: str | None, environ: Mapping[str, str], clock: Clock | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """Look at everything; give the report and whether all is well.
+    """Run every check; return the report and whether all is well.
 
     Args:
         bucket_name: the stack's bucket; None leaves out the checks that need it.

@@ -1,7 +1,7 @@
-"""The instance metadata service, version 2 only, with nothing but the standard library.
+"""Reads the instance metadata service, version 2 only, with nothing but the standard library.
 
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html: a token is asked for
-by PUT and sent with every GET; without one the service answers 401. Its answers never leave the host by way of us.
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html: a token is fetched
+by PUT and sent with every GET; without one the service answers 401. The agent never sends its answers off the host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CALL_SECONDS = 2.0
 
 
 class MetadataError(AgentError):
-    """The metadata service does not answer, or not as its documentation says."""
+    """The metadata service does not answer, or not as documented."""
 
 
 class Metadata:
@@ -26,26 +26,26 @@ class Metadata:
 
     Args:
         endpoint: base address; the true one is the same on every instance.
-        timeout_seconds: for each call; the service is on the host itself, so a slow answer is no answer.
+        timeout_seconds: for each call; the service is on the host itself, so a slow answer counts as none.
     """
 
     def __init__(self, endpoint: str = ENDPOINT, *, timeout_seconds: float = CALL_SECONDS) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._timeout = timeout_seconds
         self._token: str | None = None
-        # A proxy is for the world outside; the metadata of this host is not to be asked of another one.
+        # A proxy is for the world outside; it would return its own host's metadata.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Metadata:
-        """Take the address from the variable that botocore honours too."""
+        """Return the service at the address of the variable that botocore honours too."""
         return cls(environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT)
 
     def find(self, path: str) -> str | None:
-        """Give the text at `/latest/meta-data/<path>`; None when there is none (404: no such thing at present).
+        """Return the text at `/latest/meta-data/<path>`; None when it does not exist at present (404).
 
         Raises:
-            MetadataError: the service cannot be asked.
+            MetadataError: the service does not answer.
         """
         for fresh in (False, True):
             if self._token is None or fresh:

@@ -1,4 +1,4 @@
-"""How busy the host is, for the status: processors, memory, GPUs. What cannot be told is left out."""
+"""Measures the load of processors, memory and GPUs for the status, and leaves out what it cannot measure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CALL_SECONDS = 5.0
 
 
 class LoadMeter:
-    """Measures between one look and the next.
+    """Measures the load between one call and the next.
 
     Args:
-        proc: where Linux's /proc is.
-        nvidia_smi: the program that knows the GPUs.
+        proc: Linux's /proc.
+        nvidia_smi: the program that reports the GPUs.
     """
 
     def __init__(self, proc: Path = Path("/proc"), *, nvidia_smi: str = "nvidia-smi") -> None:
@@ -25,8 +25,8 @@ class LoadMeter:
         self._has_gpu = True
         self._ticks = self._processor_ticks()
 
-    def look(self) -> dict[str, Any]:
-        """Give percentages of all processors and all memory, and one entry for each GPU."""
+    def measure(self) -> dict[str, Any]:
+        """Return percentages of all processors and all memory, and one entry for each GPU."""
         before, self._ticks = self._ticks, self._processor_ticks()
         found: dict[str, Any] = {}
         if before and self._ticks and (total := self._ticks[1] - before[1]) > 0:
@@ -38,7 +38,7 @@ class LoadMeter:
         return found
 
     def _processor_ticks(self) -> tuple[int, int] | None:
-        """Busy and all ticks since the start, of all processors together."""
+        """Return the busy ticks and all ticks since the boot, of all processors together."""
         try:
             fields = [int(field) for field in (self._proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         except (OSError, ValueError):
@@ -61,7 +61,7 @@ class LoadMeter:
         try:
             answer = subprocess.run(command, capture_output=True, text=True, timeout=CALL_SECONDS, check=True)
         except (OSError, subprocess.SubprocessError):
-            self._has_gpu = False  # no such program, or a driver that does not answer: it is not asked again
+            self._has_gpu = False  # no such program, or a driver that does not answer: it is not called again
             return []
         return [
             dict(zip(GPU_KEYS, map(_number, line.split(",")), strict=False))

@@ -1,8 +1,8 @@
-"""The notice that EC2 gives before it takes a spot instance back, and what to do with the two minutes.
+"""Polls for the notice that EC2 gives before it reclaims a spot instance, and divides the two minutes left.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html: the notice is at
-`spot/instance-action` about two minutes ahead; asking every five seconds is advised, and we ask every two. A rebalance
-recommendation may come earlier, and may be followed by nothing: it is said in the log, and ends nothing.
+`spot/instance-action` about two minutes ahead; AWS advises to poll every five seconds, and we poll every two. A
+rebalance recommendation may come earlier, and may be followed by nothing: it goes into the log and ends nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from contract.clock import Clock, parse_stamp
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 NOTICE_SECONDS = 120.0
-# What is kept back for a last look at the directory, the log and the outcome.
+# Reserved for a last scan of the directory, the log and the outcome.
 CLOSING_SECONDS = 8.0
 SMALLEST_GRACE_SECONDS = 3.0
 
@@ -34,7 +34,7 @@ class Notice:
 
 
 def parse_notice(text: str) -> Notice | None:
-    """Read `spot/instance-action`; None when it is no notice."""
+    """Parse `spot/instance-action`; None when it is not a notice."""
     try:
         found = json.loads(text)
         return Notice(action=str(found["action"]), at=parse_stamp(str(found["time"])))
@@ -43,32 +43,32 @@ def parse_notice(text: str) -> Notice | None:
 
 
 def seconds_left(notice: Notice, now: datetime) -> float:
-    """How long the host will live; a clock that cannot be right is not asked, but the documented two minutes are."""
+    """Return how long the host will live; a clock that cannot be right gives way to the documented two minutes."""
     left = (notice.at - now).total_seconds()
-    return left if 0 < left <= NOTICE_SECONDS + LOOK_SECONDS else NOTICE_SECONDS - 2 * LOOK_SECONDS
+    return left if 0 < left <= NOTICE_SECONDS + POLL_SECONDS else NOTICE_SECONDS - 2 * POLL_SECONDS
 
 
 def grace_for(left: float, upload_seconds: float | None) -> float:
-    """How much of the time left the script may have, so that what it saves can still be sent.
+    """Return how much of the time left the script may have, so that what it saves can still be sent.
 
-    Half of it when nothing was sent yet, so that nothing is known; else all but one and a half times what the last
-    checkpoint took. A script that is quicker leaves the rest to the sending.
+    Half of it as long as nothing was sent, since nothing is known then; else all but one and a half times the upload of
+    the last checkpoint. A script that is quicker leaves the rest to the upload.
 
     Args:
         left: seconds until the host is gone.
-        upload_seconds: what sending the last checkpoint took; None when none was sent yet.
+        upload_seconds: of the last checkpoint; None when none was sent yet.
     """
     known = left / 2 if upload_seconds is None else left - CLOSING_SECONDS - 1.5 * upload_seconds
     return min(left, max(SMALLEST_GRACE_SECONDS, known))
 
 
 class SpotWatcher:
-    """Asks the metadata service for notices; used by one thread.
+    """Polls the metadata service for notices; used by one thread.
 
     Args:
         metadata: of this host.
-        on_notice: told once, with the notice and the seconds left.
-        on_recommendation: told once that EC2 would rather have the host back.
+        on_notice: called once, with the notice and the seconds left.
+        on_recommendation: called once, when EC2 recommends to leave the host.
         clock: for the seconds left.
     """
 
@@ -87,8 +87,8 @@ class SpotWatcher:
         self._noticed = False
         self._recommended = False
 
-    def look(self) -> None:
-        """Ask once.
+    def poll(self) -> None:
+        """Poll once.
 
         Raises:
             MetadataError: the service does not answer.
@@ -96,7 +96,7 @@ class SpotWatcher:
         if not self._noticed and (text := self._metadata.find("spot/instance-action")):
             notice = parse_notice(text)
             if notice is None:
-                logger.warning("spot/instance-action says %r, which is no notice", text[:200])
+                logger.warning("spot/instance-action has %r, which is not a valid notice", text[:200])
             else:
                 self._noticed = True
                 self._on_notice(notice, seconds_left(notice, self._clock.now()))

@@ -1,8 +1,8 @@
-"""Living under systemd where the host has it: in a scope of our own, and called back after a reboot.
+"""Puts the agent into a systemd scope of its own where the host has systemd, and has it run again after a reboot.
 
 A run started through Systems Manager would otherwise belong to the SSM agent's service, and end with it when that is
-updated or restarted. A scope is entered without leaving our session, so inherited descriptors (the host's lock) stay
-ours. A reboot ends every process at once; a small service, enabled once per agent, then runs `recover`, which brings
+updated or restarted. A scope is entered without leaving the session, so inherited descriptors (the host's lock) stay
+open. A reboot ends every process at once; a small service, enabled once per agent, then runs `recover`, which brings
 the attempts that were cut off to their true end.
 https://www.freedesktop.org/software/systemd/man/latest/systemd-run.html
 """
@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.files import atomic_write
+
 BOOTED = Path("/run/systemd/system")  # sd_booted(3): this directory is there exactly when systemd is the init
 UNITS = Path("/etc/systemd/system")
 RECOVERY = "runctl-recover.service"
@@ -26,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Systemd:
-    """What there is of systemd on this host.
+    """The systemd of this host, if any.
 
     Args:
-        booted: the directory that tells that systemd runs the host.
-        units: where an administrator's units lie.
-        root: whether we may write there; without it nothing is done.
+        booted: the directory that exists exactly when systemd runs the host.
+        units: the folder of an administrator's units.
+        root: whether the agent may write there; without it nothing is done.
     """
 
     booted: Path = BOOTED
@@ -40,19 +42,19 @@ class Systemd:
 
     @property
     def usable(self) -> bool:
-        """Whether systemd runs this host and lets us make units."""
+        """Whether systemd runs this host and the agent may create units."""
         return self.root and self.booted.is_dir() and shutil.which("systemd-run") is not None
 
     def scoped(self, argv: Sequence[str], unit: str) -> list[str]:
-        """The command line that runs `argv` in a scope of its own, or `argv` itself where there is no systemd."""
+        """Return the command line that runs `argv` in a scope of its own, or `argv` itself without systemd."""
         if not self.usable:
             return list(argv)
         return ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={unit}", "--", *argv]
 
     def install_recovery(self, program: Sequence[str], environ: Mapping[str, str]) -> None:
-        """Have `recover` run at every boot; what is in place already is left alone.
+        """Have `recover` run at every boot; a unit that is in place already is left alone.
 
-        A failure is logged and no more: the run goes on, and only a reboot in its middle would go unseen.
+        A failure is only logged: the run continues, and only a reboot in its middle would go unnoticed.
         """
         if not self.usable:
             return
@@ -60,17 +62,15 @@ class Systemd:
         try:
             if path.exists() and path.read_text() == text:
                 return
-            draft = path.with_suffix(".draft")
-            draft.write_text(text)
-            draft.replace(path)
+            atomic_write(path, text.encode(), mode=0o644)
             for words in (["daemon-reload"], ["enable", RECOVERY]):
                 subprocess.run(["systemctl", *words], check=True, capture_output=True, timeout=CALL_SECONDS)
         except (OSError, subprocess.SubprocessError) as error:
-            logger.warning("a reboot in the middle of a run will not be seen: %s", error)
+            logger.warning("a reboot in the middle of a run will not be noticed: %s", error)
 
 
 def unit_text(program: Sequence[str], environ: Mapping[str, str]) -> str:
-    """The service that runs `recover` once the network is there."""
+    """Return the unit of the service that runs `recover` once the network is up."""
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     lines = [
         "[Unit]",
@@ -92,6 +92,6 @@ def unit_text(program: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word as systemd's command lines have it: in quotes, with its own specials doubled."""
+    """Quote a word for a command line of systemd, with its special characters doubled."""
     safe = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{safe}"'

@@ -1,1 +1,1 @@
-"""Prepares an attempt: packages, checkpoint, environment."""
+"""Prepares an attempt's packages, checkpoint and environment."""

@@ -1,6 +1,6 @@
-"""The packages that a script needs, on the host before the script starts, with everything that happens in the log.
+"""Installs the packages that a script needs before it starts, with all output in the log.
 
-What is needed is read from the code that was sent, never guessed: a PEP 723 block in the script, else `uv.lock`, else
+The needs are read from the code that was sent, never guessed: a PEP 723 block in the script, else `uv.lock`, else
 `requirements.txt`, else the dependencies in `pyproject.toml`. If the host's own Python has it all, that one is used: a
 GPU image comes with a PyTorch of several gigabytes. Else uv makes an environment, named by the content of those files,
 which the next run with the same content finds ready.
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from agent.publish.log import last_lines
-from contract.clock import Clock
+from contract.clock import Clock, wait_until
 
 INSTALL_SECONDS = 1800.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 HINT = "`--no-deps` runs with what the host has"
 # https://packaging.python.org/en/latest/specifications/inline-script-metadata/
 SCRIPT_BLOCK = re.compile(r"(?m)^# /// script$\s(?:^#(?:| .*)$\s)+^# ///$")
@@ -35,11 +35,11 @@ UNCHANGED = "Would make no changes"
 
 
 class DependencyError(AgentError):
-    """What the script needs is not on the host and could not be brought there."""
+    """The script's packages are not on the host and could not be installed."""
 
 
-class Source(Enum):
-    """Where a project says what it needs."""
+class DependencySource(Enum):
+    """The place where a project declares its dependencies."""
 
     SCRIPT = "the script's own header"
     LOCK = "uv.lock"
@@ -49,13 +49,13 @@ class Source(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a project needs: where that is said, and the files that say it."""
+    """A project's dependencies: where they are declared, and the files that declare them."""
 
-    source: Source
+    source: DependencySource
     files: tuple[Path, ...]
 
     def digest(self, python: str) -> str:
-        """Name an environment by all that decides what is in it."""
+        """Return the name of an environment: a hash of all that decides its content."""
         whole = hashlib.sha256(f"{self.source.value}\0{os.path.realpath(python)}\0".encode())
         for path in self.files:
             whole.update(path.read_bytes() + b"\0")
@@ -63,22 +63,22 @@ class Needs:
 
 
 def find_needs(code: Path, script: str) -> Needs | None:
-    """Look where the project says what it needs; None when it says nothing."""
+    """Return where the project declares its dependencies; None when it declares none."""
     path = code / script
     if path.suffix == ".py" and SCRIPT_BLOCK.search(path.read_text(errors="replace")):
-        return Needs(source=Source.SCRIPT, files=(path,))
+        return Needs(source=DependencySource.SCRIPT, files=(path,))
     project, lock, requirements = code / "pyproject.toml", code / "uv.lock", code / "requirements.txt"
     if lock.is_file() and project.is_file():
-        return Needs(source=Source.LOCK, files=(lock, project))
+        return Needs(source=DependencySource.LOCK, files=(lock, project))
     if requirements.is_file():
-        return Needs(source=Source.REQUIREMENTS, files=(requirements,))
+        return Needs(source=DependencySource.REQUIREMENTS, files=(requirements,))
     if project.is_file() and PROJECT_DEPENDENCIES.search(project.read_text(errors="replace")):
-        return Needs(source=Source.PROJECT, files=(project,))
+        return Needs(source=DependencySource.PROJECT, files=(project,))
     return None
 
 
 class Installer:
-    """Brings a project's packages onto the host.
+    """Installs a project's packages on the host.
 
     Args:
         environments: where environments are kept.
@@ -110,16 +110,16 @@ class Installer:
         self._environ.setdefault("UV_CACHE_DIR", str(environments / "cache"))
 
     def install(self, needs: Needs, *, code: Path, script: str) -> str:
-        """Give the Python that has what is needed; it is the host's own, or that of an environment.
+        """Return the Python that has the packages: the host's own, or that of an environment.
 
         Raises:
-            DependencyError: it could not be had; what uv said about it is in the log.
+            DependencyError: they could not be installed; uv's output is in the log.
         """
         if self._uv is None:
-            raise DependencyError(f"{needs.source.value} says what the script needs, but this host has no uv; {HINT}")
-        if needs.source is not Source.LOCK and self._is_satisfied(needs, code):
+            raise DependencyError(f"{needs.source.value} declares packages, but this host has no uv; {HINT}")
+        if needs.source is not DependencySource.LOCK and self._is_satisfied(needs, code):
             return self._python
-        if needs.source is Source.SCRIPT:
+        if needs.source is DependencySource.SCRIPT:
             self._do(["sync", "--script", script], needs, code)
             return self._ask(["python", "find", "--script", script], code).strip()
         folder = self._environments / needs.digest(self._python)
@@ -132,19 +132,21 @@ class Installer:
         return str(python)
 
     def _filling(self, needs: Needs, python: Path) -> list[str]:
-        if needs.source is Source.LOCK:
+        if needs.source is DependencySource.LOCK:
             # Without the project itself: an environment serves many runs, and each has its own code on PYTHONPATH.
             return ["sync", "--frozen", "--no-dev", "--no-install-project", "--python", self._python]
         return ["pip", "install", "--python", str(python), "--requirements", needs.files[0].name]
 
     def _is_satisfied(self, needs: Needs, code: Path) -> bool:
-        if needs.source is Source.SCRIPT and not self._is_new_enough(needs.files[0].read_text(errors="replace")):
+        if needs.source is DependencySource.SCRIPT and not self._is_new_enough(
+            needs.files[0].read_text(errors="replace")
+        ):
             return False  # uv compares packages, not the Python
         probe = ["pip", "install", "--dry-run", "--offline", "--break-system-packages", "--python", self._python]
         return UNCHANGED in self._ask([*probe, "--requirements", str(needs.files[0].relative_to(code))], code)
 
     def _is_new_enough(self, script: str) -> bool:
-        """Return whether the host's own Python is surely one that the script's header allows."""
+        """Return whether the script's header surely allows the host's own Python."""
         block = SCRIPT_BLOCK.search(script)
         found = REQUIRES_PYTHON.search(block.group()) if block else None
         if found is None:
@@ -155,7 +157,7 @@ class Installer:
         return bool(major) and not more.strip() and [int(part) for part in has] >= [int(major), int(minor)]
 
     def _ask(self, words: Sequence[str], code: Path) -> str:
-        """Run uv for its answer; empty when it refuses."""
+        """Run uv and return its output; empty when it refuses."""
         answer = subprocess.run(
             [str(self._uv), *words],
             cwd=code,
@@ -168,7 +170,7 @@ class Installer:
         return answer.stdout + answer.stderr if "--dry-run" in words else answer.stdout
 
     def _do(self, words: Sequence[str], needs: Needs, code: Path, *, project: Path | None = None) -> None:
-        """Run uv with its output in the run's log; ends it when the run is stopped or it takes too long."""
+        """Run uv with its output in the run's log; end it when the run is stopped or it takes too long."""
         environ = self._environ | ({"UV_PROJECT_ENVIRONMENT": str(project)} if project else {})
         with self._spool.open("ab") as spool:
             process = subprocess.Popen(
@@ -182,29 +184,31 @@ class Installer:
             )
         if self._is_too_slow(process):
             raise DependencyError(
-                f"what {needs.source.value} asks for was not installed within {INSTALL_SECONDS / 60:g} minutes "
+                f"the packages of {needs.source.value} were not installed within {INSTALL_SECONDS / 60:g} minutes "
                 f"(uv {words[0]}); {HINT}"
             )
         if process.returncode:
             raise DependencyError(
-                f"what {needs.source.value} asks for could not be installed (uv {words[0]}: exit code "
+                f"the packages of {needs.source.value} could not be installed (uv {words[0]}: exit code "
                 f"{process.returncode}; {_reason(self._spool)}); {HINT}"
             )
 
     def _is_too_slow(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait for its end, or end it: because the run is stopped, or because its time is over."""
-        deadline = self._clock.monotonic() + INSTALL_SECONDS
-        while process.poll() is None:
-            late = self._clock.monotonic() > deadline
-            if late or self._stopped():
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return late
-            self._clock.sleep(LOOK_SECONDS)
-        return False
+        """Wait for its end, or end it when the run is stopped or the time is over; returns whether it was too slow."""
+        wait_until(
+            lambda: process.poll() is not None or self._stopped(),
+            seconds=INSTALL_SECONDS,
+            every=POLL_SECONDS,
+            clock=self._clock,
+        )
+        if process.poll() is not None:
+            return False
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return not self._stopped()
 
 
 def _reason(spool: Path) -> str:
-    """What uv calls the error; hints that follow it are in the log."""
+    """Return uv's line about the error; hints that follow it are in the log."""
     lines = last_lines(spool)
-    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "it said nothing")
+    return next((line for line in lines if line.startswith("error")), lines[0] if lines else "no output")

@@ -1,4 +1,4 @@
-"""From a spec to a process that can be started: code, packages, checkpoint, environment."""
+"""Turns a spec into a process that can be started, with its code, packages, checkpoint and environment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from agent.paths import RunLayout
 from agent.prepare.dependencies import Installer, find_needs
 from agent.prepare.restore import Restored, restore, takes_option, with_option
 from agent.publish.status import Phase
-from agent.run.delivery import Assignment
 from agent.run.process import Launch, command
+from agent.run.publisher import Assignment
 from agent.run.spec import RunSpec
 from contract.clock import Clock
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to start, and the step that it is to go on from; None for the beginning."""
+    """The process to start, and the step that it resumes from; None for the beginning."""
 
     launch: Launch
     resumed_step: int | None
@@ -34,9 +34,9 @@ class Preparation:
         spec: what is to run.
         assignment: for which attempt, and where.
         environ: the host's environment.
-        say: adds a line to the run's log.
-        enter: told of each phase.
-        stopped: whether the run is to end meanwhile.
+        print_note: adds a line to the run's log.
+        enter: called with each phase.
+        stopped: whether the run has been asked to end.
         clock: for time limits.
     """
 
@@ -46,7 +46,7 @@ class Preparation:
         assignment: Assignment,
         *,
         environ: Mapping[str, str],
-        say: Callable[[str], None],
+        print_note: Callable[[str], None],
         enter: Callable[[Phase], None],
         stopped: Callable[[], bool],
         clock: Clock,
@@ -55,22 +55,22 @@ class Preparation:
         self._bucket = assignment.bucket
         self._layout = assignment.layout
         self._environment = training_environment(spec, layout=assignment.layout, environ=environ)
-        self._say = say
+        self._print_note = print_note
         self._enter = enter
         self._stopped = stopped
         self._clock = clock
 
     def prepare(self) -> Plan:
-        """Fetch and verify code and checkpoint, install what is needed, and say how to start the script.
+        """Fetch and verify code and checkpoint, install packages, and return how to start the script.
 
         Raises:
-            AgentError: the code is not what the spec says, the script is not in it, what it needs cannot be had, or
-                S3 could not be asked.
+            AgentError: the code does not match the spec, the script is not in it, its packages cannot be installed, or
+                S3 does not answer.
         """
         spec, layout = self._spec, self._layout
         fetch(self._bucket, spec.snapshot_key, spec.snapshot_digest, layout.code)
         python = shutil.which("python3", path=self._environment.get("PATH"))
-        command(spec.script, spec.arguments, code=layout.code, python=python)  # what is wrong with it, at once
+        command(spec.script, spec.arguments, code=layout.code, python=python)  # fails early
         if python is not None and spec.install_dependencies:
             python = self._install(python)
         argv = command(spec.script, spec.arguments, code=layout.code, python=python)
@@ -83,7 +83,7 @@ class Preparation:
         return Plan(launch=launch, resumed_step=restored.step if restored else None)
 
     def _install(self, python: str) -> str:
-        """Install what the project asks for, and put the Python that has it first on the script's PATH."""
+        """Install the project's packages, and put the Python that has them first on the script's PATH."""
         needs = find_needs(self._layout.code, self._spec.script)
         if needs is None or self._stopped():
             return python
@@ -98,7 +98,7 @@ class Preparation:
         )
         found = installer.install(needs, code=self._layout.code, script=self._spec.script)
         if found != python:
-            self._say(f"Python with what {needs.source.value} asks for: {found}")
+            self._print_note(f"Python with the packages of {needs.source.value}: {found}")
             folders = [str(Path(found).parent), self._environment.get("PATH")]
             self._environment["PATH"] = os.pathsep.join(filter(None, folders))
             self._environment["VIRTUAL_ENV"] = str(Path(found).parents[1])
@@ -108,14 +108,14 @@ class Preparation:
         resume = self._spec.resume
         if resume is None or self._stopped():
             return None
-        return restore(resume, bucket=self._bucket, folder=self._layout.resume, say=self._say)
+        return restore(resume, bucket=self._bucket, folder=self._layout.resume, print_note=self._print_note)
 
 
 def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[str, str]) -> dict[str, str]:
-    """The host's environment, the spec's variables over it, ours over both.
+    """Return the script's environment: the host's, the spec's variables over it, the agent's over both.
 
-    Python writes to a file as it does to a pipe, in blocks of kilobytes; the log would lag by minutes, so it is told
-    not to, unless the spec or the host says otherwise.
+    Python writes to a file in blocks of kilobytes, as it does to a pipe, and the log would lag by minutes; so it is
+    told not to, unless the spec or the host decides otherwise.
     """
     ours = {
         "RUNCTL_RUN_ID": spec.run,
@@ -126,7 +126,7 @@ def training_environment(spec: RunSpec, *, layout: RunLayout, environ: Mapping[s
         "RUNCTL_METRICS_FILE": str(layout.metrics),
     }
     merged = {"PYTHONUNBUFFERED": "1", **environ, **spec.environment, **ours}
-    # What is installed on the host may be another state of this very project; the code that was sent comes first.
+    # The host may have another state of this very project installed; the code that was sent comes first.
     merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(layout.code), merged.get("PYTHONPATH")]))
     merged.pop("RUNCTL_RESUME_FROM", None)
     return merged

@@ -1,7 +1,7 @@
-"""Going on from a checkpoint: the newest one that is whole, or the truth that there is none.
+"""Restores the newest sound checkpoint of a run, or reports that the run has none.
 
-A manifest is a promise about files in a bucket; before the script gets them they are held to it: every file there, its
-hash right, its structure whole. One that fails is passed over for the next older one, and the run's log says so.
+A manifest is a promise about files in a bucket; before the script gets them they are held to it: every file exists, its
+hash is right, its structure whole. One that fails is skipped for the next older one, and the run's log reports it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ OPTION = "--resume-from"
 
 
 class UnsoundError(AgentError):
-    """A checkpoint is not what its manifest promises."""
+    """A checkpoint does not match its manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A checkpoint on the host's disk: its step, and the file or directory to give to the script."""
+    """A checkpoint on the host's disk: its step, and the file or directory for the script."""
 
     step: int
     path: Path
 
 
-def restore(resume: Resume, *, bucket: Bucket, folder: Path, say: Callable[[str], None]) -> Restored | None:
-    """Bring the newest sound checkpoint of a run onto the disk; None, said in the log, when it has none.
+def restore(resume: Resume, *, bucket: Bucket, folder: Path, print_note: Callable[[str], None]) -> Restored | None:
+    """Download the newest sound checkpoint of a run; None, with a line in the log, when it has none.
 
     Args:
         resume: which run, and perhaps which manifest to try first.
         bucket: where they are.
-        folder: where to put it; what is there is removed.
-        say: adds a line to the run's log.
+        folder: where to put it; older content is removed.
+        print_note: adds a line to the run's log.
 
     Raises:
-        BucketError: S3 could not be asked; that is no reason to begin from the beginning.
+        BucketError: S3 does not answer; that is not a reason to start from the beginning.
     """
     keys = RunKeys(run=resume.run)
     for key in _manifests(resume, bucket, keys):
@@ -54,11 +54,11 @@ def restore(resume: Resume, *, bucket: Bucket, folder: Path, say: Callable[[str]
         try:
             restored = fetch_checkpoint(bucket, key, folder)
         except UnsoundError as error:
-            say(f"checkpoint {key} is passed over: {error}")
+            print_note(f"checkpoint {key} is skipped: {error}")
             continue
-        say(f"going on from step {restored.step} of run {resume.run}")
+        print_note(f"resuming from step {restored.step} of run {resume.run}")
         return restored
-    say(f"run {resume.run} has no checkpoint to go on from; starting from the beginning")
+    print_note(f"run {resume.run} has no checkpoint to resume from; starting from the beginning")
     return None
 
 
@@ -66,8 +66,8 @@ def fetch_checkpoint(bucket: Bucket, key: str, folder: Path) -> Restored:
     """Download one checkpoint and hold it to its manifest.
 
     Raises:
-        UnsoundError: it is not what the manifest promises; the message says where.
-        BucketError: S3 could not be asked.
+        UnsoundError: it does not match its manifest; the message names the file.
+        BucketError: S3 does not answer.
     """
     manifest = bucket.find_json(key)
     files = _files(manifest)
@@ -78,16 +78,16 @@ def fetch_checkpoint(bucket: Bucket, key: str, folder: Path) -> Restored:
         if path.stat().st_size != file["size"] or file_digest(path) != file["sha256"]:
             raise UnsoundError(f"{file['path']} is not the file that was committed")
         if structure(path) is Structure.TORN:
-            raise UnsoundError(f"{file['path']} was committed, but it is no whole file")
+            raise UnsoundError(f"{file['path']} was committed, but is not a whole file")
     tops = {PurePosixPath(file["path"]).parts[0] for file in files}
     return Restored(step=int(manifest["step"]), path=folder / tops.pop() if len(tops) == 1 else folder)
 
 
 def takes_option(script: Path, code: Path, option: str = OPTION) -> bool:
-    """Tell whether the script, or a module of the project that it imports, has the option's text in its source.
+    """Return whether the script, or a module of the project that it imports, has the option's text in its source.
 
     Read and not run: a wrong guess either way would be an argument that the script refuses, or one that it misses (it
-    has `RUNCTL_RESUME_FROM` all the same).
+    has `RUNCTL_RESUME_FROM` in any case).
     """
     waiting, seen = [script], set()
     while waiting:
@@ -113,7 +113,7 @@ def with_option(argv: Sequence[str], path: Path) -> list[str]:
 
 
 def _manifests(resume: Resume, bucket: Bucket, keys: RunKeys) -> list[str]:
-    """What to try, in order: the one that was asked for, then the others that are not newer, the newest first."""
+    """Return the manifests to try in order: the one that was asked for, then the older ones, the newest first."""
     newest_first = [found.key for found in reversed(committed_steps(bucket, keys))]
     if resume.checkpoint is None:
         return newest_first
@@ -131,7 +131,7 @@ def _files(manifest: Any) -> list[dict[str, Any]]:
             _ = int(file["size"]), str(file["sha256"]), int(manifest["step"])
         return list(manifest["files"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UnsoundError(f"its manifest is none: {type(error).__name__} {error}") from error
+        raise UnsoundError(f"its manifest is not valid: {type(error).__name__} {error}") from error
 
 
 def _download(bucket: Bucket, key: str, path: Path) -> None:
@@ -144,7 +144,7 @@ def _download(bucket: Bucket, key: str, path: Path) -> None:
 
 
 def _imported(tree: ast.AST, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
-    """The project's own files that a module imports, wherever in it the import stands."""
+    """Yield the project's own files that a module imports, wherever in it the import stands."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -1,15 +1,15 @@
-"""The stack's bucket as the agent uses it: key names, and the few calls it makes.
+"""Reads and writes the stack's bucket, and names the keys that an attempt uses.
 
-Records that say who owns something or how something ended are created, never overwritten: S3 decides who was first
+Records of ownership and of an end are created once, never overwritten: S3 decides who was first
 (`If-None-Match: *`, https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). Credentials come
-from the instance's role, by botocore. Every error that S3 or the network gives becomes one `BucketError`.
+from the instance's role, by botocore. Every error of S3 or the network becomes a `BucketError`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class RunKeys:
 
     @property
     def status(self) -> str:
-        """Status, overwritten again and again."""
+        """Status, overwritten as the run goes on."""
         return f"runs/{self.run}/status.json"
 
     @property
@@ -60,7 +60,7 @@ class RunKeys:
 
     @property
     def checkpoints(self) -> str:
-        """Prefix of everything that was kept of the run's checkpoints."""
+        """Prefix of the run's checkpoints and their manifests."""
         return f"runs/{self.run}/checkpoints/"
 
     @property
@@ -69,15 +69,15 @@ class RunKeys:
         return f"runs/{self.run}/attempts/"
 
     def attempt(self, attempt: int) -> str:
-        """The claim of an attempt: who created it runs the attempt."""
+        """The claim of an attempt: the host that created it runs the attempt."""
         return f"{self.attempts}{attempt:03d}.json"
 
     def log(self, attempt: int) -> str:
-        """Prefix of an attempt's log chunks."""
+        """Return the prefix of an attempt's log chunks."""
         return f"runs/{self.run}/log/{attempt:03d}/"
 
     def chunk(self, attempt: int, sequence: int) -> str:
-        """One chunk of the log; `sequence` counts from 1."""
+        """Return the key of a chunk of the log; `sequence` counts from 1."""
         return f"{self.log(attempt)}{sequence:08d}"
 
     def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
@@ -128,19 +128,19 @@ class Bucket:
         return cls(name, client=boto3.session.Session().client("s3", region_name=region, config=config))
 
     def read(self, key: str) -> bytes:
-        """Give an object's bytes."""
+        """Return an object's bytes."""
         with self._call("GetObject", key):
             return bytes(self._client.get_object(Bucket=self.name, Key=key)["Body"].read())
 
     def read_json(self, key: str) -> Any:
-        """Give the JSON document that an object holds."""
+        """Return the JSON document that an object holds."""
         try:
             return json.loads(self.read(key))
         except ValueError as error:
-            raise BucketError(f"s3://{self.name}/{key} holds no JSON: {error}", code="NotJson") from error
+            raise BucketError(f"s3://{self.name}/{key} is not valid JSON: {error}", code="NotJson") from error
 
     def find_json(self, key: str) -> Any:
-        """As `read_json`, but None when there is no such object."""
+        """Return the JSON document that an object holds; None when the object does not exist."""
         try:
             return self.read_json(key)
         except BucketError as error:
@@ -149,15 +149,15 @@ class Bucket:
             raise
 
     def write(self, key: str, body: bytes) -> None:
-        """Put an object, whatever was there."""
+        """Put an object, replacing an older one."""
         with self._call("PutObject", key):
             self._client.put_object(Bucket=self.name, Key=key, Body=body)
 
     def create(self, key: str, body: bytes) -> bool:
-        """Put an object if there is none; False when there is one that says something else.
+        """Put an object unless it exists; False when it exists with other content.
 
-        An object with the very bytes counts as ours: S3 may have taken a request whose answer was lost on the way. One
-        that met another under way is made again, as nobody may have written.
+        An object with the same bytes counts as ours: S3 may have taken a request whose answer was lost on the way. A
+        request that conflicted with another under way is repeated, since neither may have succeeded.
         """
         for left in reversed(range(UNDECIDED_TRIES)):
             try:
@@ -173,54 +173,34 @@ class Bucket:
         return True
 
     def upload(self, key: str, path: Path) -> None:
-        """Put a file of any size, in parts when it is large."""
+        """Upload a file of any size, in parts when it is large."""
         with self._call("upload", key):
             self._client.upload_file(str(path), self.name, key, Config=_transfer_config())
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object of any size to a file."""
+        """Download an object of any size to a file."""
         with self._call("download", key):
-            if not self._download_part(key, path):
-                self._client.download_file(self.name, key, str(path), Config=_transfer_config())
-
-    def _download_part(self, key: str, path: Path) -> bool:
-        """Write an object of one part at most, in one call; boto3's transfers ask for the size first: 10 ms, not 5.
-
-        False when it is larger, or when it broke off: then it is for boto3, which goes on and tries again.
-        """
-        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError  # noqa: PLC0415  see connect
-
-        answer = self._client.get_object(Bucket=self.name, Key=key)
-        with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > TRANSFER_PART_BYTES:
-                return False
-            try:
-                with path.open("wb") as out:
-                    for block in body.iter_chunks(MIB):
-                        out.write(block)
-            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                return False
-        return True
+            self._client.download_file(self.name, key, str(path), Config=_transfer_config())
 
     def size(self, key: str) -> int:
-        """Give an object's length in bytes."""
+        """Return an object's length in bytes."""
         with self._call("HeadObject", key):
             return int(self._client.head_object(Bucket=self.name, Key=key)["ContentLength"])
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """List keys and lengths under a prefix, in the order of the keys."""
+        """Yield keys and lengths under a prefix, in the order of the keys."""
         with self._call("ListObjectsV2", prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"], int(entry["Size"])
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object; one that does not exist is not an error."""
         with self._call("DeleteObject", key):
             self._client.delete_object(Bucket=self.name, Key=key)
 
     def server_time(self) -> str:
-        """What time S3 has it, as the HTTP header says."""
+        """Return the time of S3's clock, as its HTTP header has it."""
         with self._call("HeadBucket", ""):
             answer = self._client.head_bucket(Bucket=self.name)
         return str(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

@@ -1,8 +1,8 @@
-"""One writer at a time: an attempt stops writing once a later attempt of its run has begun.
+"""Stops an attempt from writing once a later attempt of its run has begun.
 
-An attempt whose host was cut off for a while may come back when the run has long gone on elsewhere. Before it commits
-anything, it looks whether a later attempt has claimed the run; a claim is never taken back. The very next attempt may
-have been refused by its host and never claimed anything, so all of them count.
+An attempt whose host was cut off for a while may come back when the run has long continued elsewhere. Before it commits
+anything, it checks whether a later attempt has claimed the run; a claim is never withdrawn. The very next attempt may
+have been refused by its host and never claimed anything, so all later ones count.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 from agent.publish.bucket import Bucket, RunKeys
 from contract.clock import Clock
 
-LOOK_SECONDS = 10.0
+POLL_SECONDS = 10.0
 
 
 class Fence:
-    """Tells one attempt whether the run is still its own.
+    """Tells an attempt whether the run is still its own.
 
     Args:
         bucket: where the claims are.
         keys: the run's keys.
         attempt: whose fence this is.
-        clock: for the age of the last look.
+        clock: for the age of the last answer.
     """
 
     def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int, *, clock: Clock | None = None) -> None:
@@ -28,27 +28,27 @@ class Fence:
         self._claims = keys.attempts
         self._own = keys.attempt(attempt)
         self._clock = clock or Clock()
-        self._looked: float | None = None
+        self._polled_at: float | None = None
         self.lost = False
 
-    def look(self) -> bool:
-        """Ask the bucket, and tell whether the run has been lost to a later attempt.
+    def poll(self) -> bool:
+        """Ask the bucket whether a later attempt has taken the run over.
 
         Raises:
             BucketError: it does not answer.
         """
-        asked = self._clock.monotonic()
+        asked_at = self._clock.monotonic()
         self.lost = self.lost or any(key > self._own for key, _ in self._bucket.sizes(self._claims))
-        self._looked = asked
+        self._polled_at = asked_at
         return self.lost
 
     def check(self) -> bool:
-        """As `look`, but an answer of the last LOOK_SECONDS will do: for what is overwritten often.
+        """Return the same without asking again within POLL_SECONDS, for records that are overwritten often.
 
         Raises:
             BucketError: the bucket does not answer.
         """
         if self.lost:
             return True
-        fresh = self._looked is not None and self._clock.monotonic() - self._looked < LOOK_SECONDS
-        return False if fresh else self.look()
+        fresh = self._polled_at is not None and self._clock.monotonic() - self._polled_at < POLL_SECONDS
+        return False if fresh else self.poll()

@@ -1,12 +1,11 @@
-"""The run's log on its way to the bucket: from one growing file to numbered chunks.
+"""Ships a run's log to the bucket, from one growing file to numbered chunks.
 
-The script writes straight into the spool file. The shipper reads on from where it was and puts what is new as the next
-chunk, so memory is bounded by one chunk whatever the script prints, and the bucket's chunks joined in order are the
-spool's bytes. Where it was is never written down: it is the sum of the chunks in the bucket, which is also how a
-successor goes on.
+The script writes straight into the spool file. The shipper reads on from its position and puts the new bytes as the
+next chunk, so memory is bounded by one chunk whatever the script prints, and the chunks joined in order are the spool's
+bytes. The position is never written down: it is the sum of the chunks in the bucket, from which a successor goes on.
 
-Loss: nothing while the host's disk lives. When the host dies at once, what was printed after the last chunk, that is
-within the last second plus one upload.
+Nothing is lost while the host's disk lives. A host that dies at once loses what the script printed after the last
+chunk, that is within the last second plus one upload.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CHUNK_BYTES = 8 << 20
 SHIP_SECONDS = 0.5
 TAIL_BYTES = 4096
 LINE_CHARACTERS = 500
-# A progress bar goes over its line again with a carriage return; what was last there is the last line.
+# A progress bar rewrites its line after a carriage return; its newest state is the last line.
 LINE_END = re.compile(r"[\r\n]+")
 
 
@@ -35,7 +34,7 @@ class LogShipper:
         bucket: where to.
         keys: the run's keys.
         attempt: which attempt's log this is.
-        spool: the file; it need not be there yet.
+        spool: the file; it need not exist yet.
         chunk_bytes: the longest chunk.
     """
 
@@ -51,7 +50,7 @@ class LogShipper:
         self.chunks = 0
 
     def ship(self) -> None:
-        """Put everything that is new.
+        """Put everything that is new in the spool.
 
         Raises:
             BucketError: a chunk could not be put; the next call tries the same bytes under the same number.
@@ -65,7 +64,7 @@ class LogShipper:
             self.chunks += 1
 
     def _find_position(self) -> int:
-        """Go on after what an earlier agent of this attempt has shipped."""
+        """Return the position after everything that an earlier agent of this attempt has shipped."""
         lengths = [length for _, length in self._bucket.sizes(self._keys.log(self._attempt))]
         self.chunks = len(lengths)
         return sum(lengths)
@@ -79,20 +78,20 @@ class LogShipper:
             return b""
 
 
-def say(spool: Path, line: str) -> None:
-    """Add a line of ours to the run's log, where whoever follows it will see it; a full disk costs only the line."""
+def print_note(spool: Path, line: str) -> None:
+    """Add a line of the agent's own to the run's log, for those who follow it; a full disk costs only the line."""
     logger.info("%s", line)
     with suppress(OSError), spool.open("ab") as stream:
         stream.write(f"[runctl] {line}\n".encode(errors="backslashreplace"))
 
 
 def last_line(spool: Path) -> str:
-    """The last line with anything in it, for people; bytes that are no text are shown as such, long lines are cut."""
+    """Return the last line that is not empty, for people; bytes that are not text are marked, long lines cut."""
     return next(iter(last_lines(spool)), "")
 
 
 def last_lines(spool: Path) -> list[str]:
-    """The last few lines with anything in them, the newest first, as `last_line` shows them."""
+    """Return the last few lines that are not empty, the newest first, as `last_line` shows them."""
     try:
         with spool.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))

@@ -1,7 +1,7 @@
-"""What the script says about itself, in the JSON lines of `RUNCTL_METRICS_FILE`.
+"""Reads the metrics that the script writes as JSON lines into `RUNCTL_METRICS_FILE`.
 
-Nothing there is trusted: a line that is half-written, no JSON or no object is passed over, and the file is read on
-from where the last look ended, so its length costs nothing.
+Nothing there is trusted: a line that is half-written or not a JSON object is skipped, and each poll reads on from where
+the last one ended, so the file's length costs nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from contract.clock import Clock
 
 REMEMBERED_STEPS = 1000
-PACE_LOOKS = 20
+PACE_POLLS = 20
 READ_BYTES = 4 << 20
 LINE_BYTES = 64 << 10
 
@@ -26,54 +26,54 @@ class Metrics:
     """Follows one metrics file.
 
     Args:
-        path: the file; it need not be there yet.
-        clock: for the rate at which steps are done.
+        path: the file; it need not exist yet.
+        clock: for the rate of steps.
 
     Attributes:
         newest: the last object seen in it.
-        first_step: the step that its first line names.
+        first_step: the step of its first line.
     """
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._looking = threading.Lock()
+        self._polling = threading.Lock()
         self._offset = 0
         self._rest = b""
         self._by_step: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_LOOKS)
+        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_POLLS)
         self.newest: Mapping[str, Any] | None = None
         self.first_step: int | None = None
 
-    def look(self) -> None:
-        """Read what is new; may be called from any thread."""
-        with self._looking:
-            self._look()
+    def poll(self) -> None:
+        """Read the new lines; may be called from any thread."""
+        with self._polling:
+            self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while block := self._read():
             *lines, self._rest = (self._rest + block).split(b"\n")
             if len(self._rest) > LINE_BYTES:
                 self._rest = b""
             for line in lines:
                 self._take(line)
-        # Once for each look and not for each line: lines that were read together came at moments nobody knows.
+        # Once for each poll and not for each line: when the lines of one poll were written is not known.
         if self.last_step is not None and (not self._pace or self._pace[-1][1] != self.last_step):
             self._pace.append((self._clock.monotonic(), self.last_step))
 
     def of_step(self, step: int) -> dict[str, Any]:
-        """The newest line that names this step, without the counters themselves; empty when there is none."""
+        """Return the newest line of this step, without the counters themselves; empty when there is none."""
         found = self._by_step.get(step, {})
         return {key: value for key, value in found.items() if key not in {"step", "steps"}}
 
     @property
     def last_step(self) -> int | None:
-        """The step that the newest line names."""
+        """The step of the newest line."""
         return _whole((self.newest or {}).get("step"))
 
     @property
     def progress(self) -> dict[str, Any] | None:
-        """The newest line, with the steps done in a second and the seconds to the last step where that can be told."""
+        """The newest line, with steps per second and the seconds to the last step where these are known."""
         if self.newest is None:
             return None
         found = dict(self.newest)
@@ -87,7 +87,7 @@ class Metrics:
 
     @property
     def said_done(self) -> bool:
-        """True when the newest line says that the last of all steps is done."""
+        """True when the newest line reports the last of all steps."""
         step, steps = self.last_step, _whole((self.newest or {}).get("steps"))
         return step is not None and steps is not None and step >= steps > 0
 
@@ -119,7 +119,7 @@ class Metrics:
 
 
 def _finite(text: str) -> float | None:
-    """A number that JSON can hold; NaN and the infinities, which Python writes and others cannot read, become null."""
+    """Return a number that JSON can hold; NaN and infinity, which Python writes and others cannot read, become null."""
     number = float(text)
     return number if math.isfinite(number) else None
 

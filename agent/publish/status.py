@@ -1,7 +1,7 @@
-"""How the attempt stands, told to the bucket while it runs: the run's status and the host's record.
+"""Writes the run's status and the host's record to the bucket while an attempt runs.
 
-Both carry a heartbeat, so a reader can tell an agent that is silent from one that is gone. They are written on a
-change and at least every five seconds; to miss one of them is no harm.
+Both carry a heartbeat, so a reader can tell an agent that has nothing to report from one that is gone. They are written
+on a change and at least every five seconds; one that is missed does no harm.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from agent.json_file import SCHEMA, encode
 from agent.publish.bucket import Bucket, RunKeys, host_key
 from contract.clock import Clock, stamp
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 
 
 class Phase(Enum):
-    """What the agent is at."""
+    """The part of an attempt that the agent is in."""
 
     SYNCING = "syncing"
     INSTALLING = "installing"
@@ -32,7 +32,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What is said of an attempt at one moment."""
+    """The state of an attempt at one moment."""
 
     phase: Phase
     pid: int | None
@@ -45,7 +45,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Whose status it is."""
+    """The attempt that a status belongs to."""
 
     run: str
     attempt: int
@@ -54,7 +54,7 @@ class Identity:
 
 
 def status_record(identity: Identity, standing: Standing, *, now: datetime) -> dict[str, Any]:
-    """Write a status in the contract's shape (`tests/golden/status.json`)."""
+    """Return a status in the contract's shape (`tests/golden/status.json`)."""
     return {
         "schema": SCHEMA,
         "run": identity.run,
@@ -73,7 +73,7 @@ def status_record(identity: Identity, standing: Standing, *, now: datetime) -> d
 
 
 def host_record(identity: Identity, *, busy: bool, now: datetime) -> dict[str, Any]:
-    """Write a host record in the contract's shape (`tests/golden/host.json`)."""
+    """Return a host record in the contract's shape (`tests/golden/host.json`)."""
     return {
         "schema": SCHEMA,
         "host": identity.host,
@@ -83,7 +83,7 @@ def host_record(identity: Identity, *, busy: bool, now: datetime) -> dict[str, A
     }
 
 
-class Reporter:
+class StatusWriter:
     """Writes one attempt's status and its host's record; used by one thread at a time."""
 
     def __init__(self, bucket: Bucket, identity: Identity, *, clock: Clock) -> None:
@@ -93,8 +93,8 @@ class Reporter:
         self._said: tuple[Standing, float] | None = None
         self._host_said: float | None = None
 
-    def tell(self, standing: Standing) -> None:
-        """Write what is due: the status if it says something new or is old, the host record if it is old.
+    def write(self, standing: Standing) -> None:
+        """Write what is due: the status when it is news or old, the host record when it is old.
 
         Raises:
             BucketError: S3 did not take it.
@@ -109,7 +109,7 @@ class Reporter:
             self._host_said = moment
 
     def free_host(self) -> None:
-        """Write that the host has no run any more.
+        """Record that the host has no run any more.
 
         Raises:
             BucketError: S3 did not take it.
@@ -122,5 +122,5 @@ class Reporter:
 
 
 def _is_news(standing: Standing, said: Standing) -> bool:
-    """The host's load always changes; it goes along with what is said anyway."""
+    """The host's load always changes, so it is not news by itself."""
     return replace(standing, load=None) != replace(said, load=None)

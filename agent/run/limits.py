@@ -1,13 +1,13 @@
-"""When a run is ended by its own limits: time, money, silence.
+"""Decides when a run exceeds its limits of time, money and silence.
 
-Counted on the host, so a limit holds with the laptop off. Time and money count from the attempt's start, because that
-is what the host costs. A run hangs when nothing at all is seen of it: no output, no metrics, no change in the
-checkpoint directory, and next to no processor time.
+The host counts, so a limit holds with the laptop off. Time and money count from the attempt's start, because the host
+costs from then on. A run hangs when it shows no activity at all: no output, no metrics, no change in the checkpoint
+directory, and next to no processor time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,28 +16,27 @@ from agent.run.outcome import Cause, cost_usd
 from agent.run.spec import Limits
 from contract.clock import Clock
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 # Less than a twentieth of one core is a process that only waits: interpreters wake up a few times a second.
 IDLE_CORES = 0.05
-TICKS_PER_SECOND = 100  # USER_HZ, fixed in Linux's interface: https://man7.org/linux/man-pages/man5/proc.5.html
 
 
 @dataclass(frozen=True, kw_only=True)
 class Excess:
-    """A limit that was passed: the outcome's cause and detail."""
+    """A limit that was exceeded, as the outcome's cause and detail."""
 
     cause: Cause
     detail: str
 
 
 def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, quiet_seconds: float) -> Excess | None:
-    """Decide whether a run has to end now.
+    """Return the limit that a run exceeds now; None when it exceeds none.
 
     Args:
         limits: of the run.
         usd_per_hour: of the host.
         elapsed_seconds: since the attempt began.
-        quiet_seconds: since anything was last seen of the script.
+        quiet_seconds: since the script was last active.
     """
     cost = cost_usd(usd_per_hour, elapsed_seconds)
     if limits.timeout_seconds is not None and elapsed_seconds >= limits.timeout_seconds:
@@ -51,40 +50,40 @@ def exceeded(limits: Limits, usd_per_hour: Decimal, *, elapsed_seconds: float, q
 
 
 class ActivityMeter:
-    """Tells for how long nothing has been seen of a script.
+    """Measures for how long a script has shown no activity.
 
     Args:
         files: files and directories that it writes to.
-        session: number of its session, the script's own process id.
+        processor_seconds: the processor time that it has used so far.
         now: seconds (monotonic) at the start.
     """
 
-    def __init__(self, files: tuple[Path, ...], *, session: int, now: float) -> None:
+    def __init__(self, files: tuple[Path, ...], *, processor_seconds: Callable[[], float], now: float) -> None:
         self._files = files
-        self._session = session
+        self._processor_seconds = processor_seconds
         self._seen = _signatures(files)
-        self._processor_seconds = processor_seconds(session)
-        self._looked = self._active = now
+        self._used = processor_seconds()
+        self._measured_at = self._active_at = now
 
     def quiet_seconds(self, now: float) -> float:
-        """Look, and give the seconds since something was last seen."""
-        seen, used = _signatures(self._files), processor_seconds(self._session)
+        """Measure, and return the seconds since the script was last active."""
+        seen, used = _signatures(self._files), self._processor_seconds()
         # A child that ended takes its time along until it is waited for, so the sum can fall.
-        busy = used - self._processor_seconds > IDLE_CORES * (now - self._looked)
+        busy = used - self._used > IDLE_CORES * (now - self._measured_at)
         if busy or seen != self._seen:
-            self._active = now
-        self._seen, self._processor_seconds, self._looked = seen, used, now
-        return now - self._active
+            self._active_at = now
+        self._seen, self._used, self._measured_at = seen, used, now
+        return now - self._active_at
 
 
 class LimitGuard:
-    """Looks after one run's limits, once a second at most.
+    """Checks one run's limits, once a second at most.
 
     Args:
         limits: of the run.
         usd_per_hour: of the host.
         born: when the attempt began (monotonic).
-        meter: what is seen of the script.
+        meter: of the script's activity.
         clock: for all times.
     """
 
@@ -96,29 +95,16 @@ class LimitGuard:
         self._born = born
         self._meter = meter
         self._clock = clock
-        self._looked = clock.monotonic()
+        self._polled_at = clock.monotonic()
 
-    def look(self) -> Excess | None:
-        """The limit that is passed by now; None when there is none, or when the last look was just before."""
+    def poll(self) -> Excess | None:
+        """Return the limit that is exceeded by now; None when none is, or when the last poll was just before."""
         now = self._clock.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._polled_at < POLL_SECONDS:
             return None
-        self._looked = now
+        self._polled_at = now
         quiet = self._meter.quiet_seconds(now) if self._limits.hang_timeout_seconds is not None else 0.0
         return exceeded(self._limits, self._usd_per_hour, elapsed_seconds=now - self._born, quiet_seconds=quiet)
-
-
-def processor_seconds(session: int) -> float:
-    """Processor time that a session's processes have used so far; 0 on a system without /proc."""
-    ticks = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[3] == str(session):
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / TICKS_PER_SECOND
 
 
 def _signatures(files: tuple[Path, ...]) -> Mapping[Path, tuple[int, int]]:

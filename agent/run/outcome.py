@@ -1,7 +1,7 @@
-"""How a run ended, decided in one place from what was seen, by functions that touch nothing.
+"""Decides how a run ended, in one place and by pure functions.
 
-`cause` says why, `exit_code` what the script itself said; neither is guessed from the other. What we do not know is
-null, and `detail` says why.
+`cause` is the reason, `exit_code` the script's own; neither is guessed from the other. What is not known is null, and
+`detail` explains why.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Cause(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """Everything that was seen of a run's end.
+    """Everything that is known of a run's end.
 
-    `asked` is why we sent SIGTERM, None when we did not. `said_done` is true when the script reported its last step.
-    `failure` is what went wrong with our own part, empty when nothing did.
+    `asked` is why the agent sent SIGTERM, None when it did not. `said_done` is true when the script reported its last
+    step. `failure` is the error of the agent's own part, empty when there was none.
     """
 
     status: ExitStatus | None = None
@@ -64,7 +64,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a run had reached when it ended."""
+    """How far a run had come when it ended."""
 
     last_step: int | None = None
     last_checkpoint: str | None = None
@@ -72,10 +72,10 @@ class Progress:
 
 
 def decide(ending: Ending, *, remarks: Sequence[str] = ()) -> Verdict:
-    """Decide cause, exit code and detail; `remarks` are further true sentences for the detail.
+    """Decide cause, exit code and detail; `remarks` are further sentences for the detail.
 
-    A script that exits with 0 after our SIGTERM has saved and left early: that is `stopped` (or why we asked), and
-    `completed` only if it said that it had done its last step.
+    A script that exits with 0 after the agent's SIGTERM has saved and left early: that is `stopped` (or the signal's
+    reason), and `completed` only if it reported its last step.
     """
     cause, detail = _cause(ending)
     status = ending.status
@@ -101,14 +101,14 @@ def _cause(ending: Ending) -> tuple[Cause, str]:
 
 
 def _cause_unseen(ending: Ending) -> tuple[Cause, str]:
-    """Of a run whose script never started, or ended with nobody there to see how."""
+    """Return the cause of a run whose script never started, or whose end was not observed."""
     if ending.status is not None:
-        return Cause.INFRA, "the script's end was not seen by anyone, so its exit code is not known"
+        return Cause.INFRA, "no process observed the script's end, so its exit code is not known"
     return (ending.asked, ending.asked_detail) if ending.asked else (Cause.INFRA, ending.failure)
 
 
 def cost_usd(usd_per_hour: Decimal, seconds: float) -> Decimal:
-    """What a time on the host costs, rounded up to a millionth of a dollar so that a limit errs on the safe side."""
+    """Return the cost of a time on the host, rounded up to a millionth of a dollar so that limits are safe."""
     exact = usd_per_hour * Decimal(repr(seconds)) / SECONDS_PER_HOUR
     return exact.quantize(MICRODOLLAR, rounding=ROUND_UP)
 
@@ -122,7 +122,7 @@ def outcome_record(
     duration_seconds: float,
     usd_per_hour: Decimal,
 ) -> dict[str, Any]:
-    """Write an outcome in the contract's shape (`tests/golden/outcome.json`)."""
+    """Return an outcome in the contract's shape (`tests/golden/outcome.json`)."""
     return {
         "schema": SCHEMA,
         "run": identity.run,

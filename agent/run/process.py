@@ -1,4 +1,4 @@
-"""The training process as the agent sees it: by what its shim wrote down, never by being its parent.
+"""Starts and observes the training process through the records of its shim, never as its parent.
 
 So an agent that started the process and one that found it running (its predecessor was killed) do exactly the same.
 The process has a session of its own; signals go to its whole group.
@@ -6,31 +6,27 @@ The process has a session of its own; signals go to its whole group.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import LaunchError
+from agent.host.processes import Processes
 from agent.json_file import read_record, write_record
 from agent.lock import FileLock, is_held
-from agent.run.shim import birth
-from contract.clock import Clock
+from contract.clock import Clock, wait_until
 
 START_SECONDS = 30.0
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 # A killed process that is in uninterruptible sleep (a dead disk, a GPU driver) may take its time.
 KILL_SECONDS = 10.0
-SHIM = Path(__file__).with_name("shim.py")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExitStatus:
-    """How the process ended; `returncode` is negative for a signal, None when nobody was left to see it.
+    """How the process ended; `returncode` is negative for a signal, None when no parent was left to see it.
 
     `out_of_memory`: the kernel killed a process for want of memory while this one ran, in the run's own control group
     where it has one.
@@ -42,7 +38,7 @@ class ExitStatus:
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell gives it: 128 + n for a signal n."""
+        """The exit code as a shell reports it: 128 + n for a signal n."""
         if self.returncode is None or self.returncode >= 0:
             return self.returncode
         return 128 - self.returncode
@@ -55,7 +51,7 @@ class ExitStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What is to be started. `environment` is not written to the disk."""
+    """The process to start; its `environment` is not written to the disk."""
 
     argv: Sequence[str]
     cwd: Path
@@ -66,19 +62,26 @@ class Launch:
 class TrainingProcess:
     """A started process; made by `launch` or `find`."""
 
-    def __init__(self, state: Path, *, pid: int, birth: str | None) -> None:
+    def __init__(
+        self, state: Path, processes: Processes, *, pid: int, birth: str | None, shim: int | None = None
+    ) -> None:
         self._state = state
+        self._processes = processes
         self._birth = birth
+        self._shim = shim
         self.pid = pid
 
     @classmethod
-    def launch(cls, state: Path, launch: Launch, *, host_lock: FileLock | None, clock: Clock) -> TrainingProcess:
+    def launch(
+        cls, state: Path, launch: Launch, *, host_lock: FileLock | None, processes: Processes, clock: Clock
+    ) -> TrainingProcess:
         """Start it and return once it runs.
 
         Args:
             state: the attempt's state folder.
             launch: what to start.
-            host_lock: held on by the shim too, so the host stays taken when the agent dies before the script.
+            host_lock: held by the shim too, so the host stays taken when the agent dies before the script.
+            processes: of this host.
             clock: for the wait.
 
         Raises:
@@ -93,33 +96,35 @@ class TrainingProcess:
         shim_lock = FileLock.acquire(state / "shim.lock")
         if shim_lock is None:
             raise LaunchError(f"a process of this attempt is already there ({state})")
-        _spawn_shim(state, launch.environment, [lock.fileno() for lock in (shim_lock, host_lock) if lock])
+        processes.start_shim(state, launch.environment, [lock.fileno() for lock in (shim_lock, host_lock) if lock])
         shim_lock.close()
-        return cls._await(state, clock)
+        found = wait_until(
+            lambda: cls._started(state, processes), seconds=START_SECONDS, every=POLL_SECONDS, clock=clock
+        )
+        if found is None:
+            raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
+        return found
 
     @classmethod
-    def _await(cls, state: Path, clock: Clock) -> TrainingProcess:
-        deadline = clock.monotonic() + START_SECONDS
-        while clock.monotonic() < deadline:
-            alive = is_held(state / "shim.lock")
-            if found := cls.find(state):
-                return found
-            if not alive:
-                end = read_record(state / "exit.json") or {}
-                seen = end.get("error", f"its parent ended first ({state}; is the disk full?)")
-                raise LaunchError(f"the script cannot be started: {seen}")
-            clock.sleep(LOOK_SECONDS)
-        raise LaunchError(f"the script did not start within {START_SECONDS:.0f} s ({state})")
+    def _started(cls, state: Path, processes: Processes) -> TrainingProcess | None:
+        alive = is_held(state / "shim.lock")
+        if (found := cls.find(state, processes)) or alive:
+            return found
+        end = read_record(state / "exit.json") or {}
+        reason = end.get("error", f"its parent ended first ({state}; is the disk full?)")
+        raise LaunchError(f"the script cannot be started: {reason}")
 
     @classmethod
-    def find(cls, state: Path) -> TrainingProcess | None:
+    def find(cls, state: Path, processes: Processes) -> TrainingProcess | None:
         """Find the process that an attempt has started, running or ended; None when it has not started any."""
         record = read_record(state / "process.json")
-        return cls(state, pid=int(record["pid"]), birth=record["birth"]) if record else None
+        if record is None:
+            return None
+        return cls(state, processes, pid=int(record["pid"]), birth=record["birth"], shim=record.get("shim"))
 
     def poll(self) -> ExitStatus | None:
-        """How it ended; None while it runs."""
-        # The lock is looked at first: a shim that let go of it before this line has written its record before.
+        """Return how it ended; None while it runs."""
+        # The lock is read first: a shim that released it before this line has written its record before.
         alive = is_held(self._state / "shim.lock")
         if record := read_record(self._state / "exit.json"):
             return ExitStatus(
@@ -130,47 +135,34 @@ class TrainingProcess:
         return None if alive else ExitStatus(returncode=None, seconds=0.0)
 
     def send(self, number: signal.Signals) -> bool:
-        """Send a signal to the whole group; False when it has ended already."""
-        return self.poll() is None and self._signal_group(number)
+        """Send a signal to the whole group; False when the process has ended already."""
+        return self.poll() is None and self._processes.signal_group(self.pid, number)
+
+    @property
+    def processor_seconds(self) -> float:
+        """The processor time that the run's processes have used so far."""
+        shim = self._shim if is_held(self._state / "shim.lock") else None  # its number may be another's by now
+        return self._processes.processor_seconds(self.pid, shim)
 
     @property
     def is_orphan(self) -> bool:
         """True when the script still runs, but its shim, the only one that could have seen its end, is gone."""
-        return self._birth is not None and self._birth == birth(self.pid) and not is_held(self._state / "shim.lock")
+        runs = self._birth is not None and self._birth == self._processes.birth(self.pid)
+        return runs and not is_held(self._state / "shim.lock")
 
     def end_orphan(self, *, grace_seconds: float, clock: Clock) -> None:
         """End a script whose shim is gone: let it save, then kill its group."""
         for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
-            deadline = clock.monotonic() + seconds
             if self.is_orphan:
-                self._signal_group(number)
-            while self.is_orphan and clock.monotonic() < deadline:
-                clock.sleep(LOOK_SECONDS)
-
-    def _signal_group(self, number: signal.Signals) -> bool:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
-            return True
-        return False
-
-
-def _spawn_shim(state: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
-    # -I -S: nothing in the script's environment or directory changes what the shim itself runs.
-    shim = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-X", "utf8", str(SHIM), str(state)],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        start_new_session=True,
-    )
-    shim.returncode = 0  # its end is learnt from its lock and its record, never waited for
+                self._processes.signal_group(self.pid, number)
+            wait_until(lambda: not self.is_orphan, seconds=seconds, every=POLL_SECONDS, clock=clock)
 
 
 def command(script: str, arguments: Sequence[str], *, code: Path, python: str | None) -> list[str]:
-    """Decide what runs a script: Python for `.py`, bash for `.sh`, itself when it is executable.
+    """Return the command line of a script: Python for `.py`, bash for `.sh`, the script itself when it is executable.
 
     Raises:
-        LaunchError: it is not in the code, leads outside it, or nothing can run it.
+        LaunchError: the script is not in the code, leads outside it, or cannot be run.
     """
     path = code / script
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A run that was refused still gets an outcome, so that nobody waits for it."""
+"""Writes the outcome of a run that was refused, so that no command waits for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def record_refusal(bucket: Bucket, *, run: str, attempt: int, host: str, detail: str, clock: Clock) -> None:
     """Write the outcome of a run that this host does not take: cause `infra`, nothing started, nothing spent.
 
-    A bucket that cannot be written to is only logged: who asked is told on the spot as well.
+    A bucket that cannot be written to is only logged: the reply to the order has the refusal as well.
     """
     now = clock.now()
     identity = Identity(run=run, attempt=attempt, host=host, started_at=now)

@@ -1,4 +1,4 @@
-"""The RunSpec as the agent reads it: the order that the laptop wrote, checked before anything is done about it.
+"""Reads the RunSpec that the laptop wrote, and checks all of it before anything else is done.
 
 A spec that is wrong is found here, by the name of the key, and never half-way through a run. Keys that the agent does
 not know are left alone, so that an older agent can run a newer laptop's spec as long as the schema is the same.

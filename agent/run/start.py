@@ -1,19 +1,18 @@
-"""What `agent.pyz start` does: take the host, leave a supervisor behind, answer at once.
+"""Takes the host, leaves a supervisor behind and replies at once, for `agent.pyz start`.
 
 It runs inside an SSM command, whose end must not be the run's end and must not wait for it: the supervisor has a
-session of its own and no descriptor of ours except the lock. The lock is taken here and inherited, so between this
-process and that one nobody else can have the host.
+session of its own and inherits no descriptor except the locks. The lock is taken here and inherited, so no other run
+can take the host in between.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from agent.host.processes import Processes
 from agent.host.systemd import Systemd
 from agent.json_file import SCHEMA, write_record
 from agent.lock import FileLock, holder
@@ -23,11 +22,12 @@ EX_OK = 0
 EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
 WITHOUT_SYSTEMD = Systemd()
+HERE = Processes()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """Which attempt to start, and where its bucket is."""
+class StartOrder:
+    """The attempt to start, and its bucket."""
 
     bucket: str
     run: str
@@ -35,38 +35,40 @@ class Order:
     region: str | None
 
     def options(self) -> list[str]:
-        """The order as the arguments of a further process of ours."""
+        """Return the order as arguments for the supervisor."""
         region = ["--region", self.region] if self.region else []
         return ["--bucket", self.bucket, "--run", self.run, "--attempt", str(self.attempt), *region]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One line for whoever asked, and the exit code."""
+class AgentReply:
+    """The agent's reply to a command: one line of JSON, and the exit code."""
 
     line: dict[str, Any]
     exit_code: int
 
 
 def start(
-    order: Order,
+    order: StartOrder,
     *,
     layout: Layout,
     program: Sequence[str],
     refuse: Callable[[str], None],
     systemd: Systemd = WITHOUT_SYSTEMD,
-) -> Answer:
-    """Start a supervisor for the attempt, or say which run has the host.
+    processes: Processes = HERE,
+) -> AgentReply:
+    """Start a supervisor for the attempt, or reply which run has the host.
 
-    To start an attempt that is running already changes nothing and is answered as the first time (SSM may deliver a
-    command twice), except that it gets a supervisor again if it has lost its own.
+    To start an attempt that is already running changes nothing and gets the same reply (SSM may deliver a command
+    twice), except that an attempt that has lost its supervisor gets another one.
 
     Args:
-        order: what to start.
+        order: the attempt to start.
         layout: the host's folder.
         program: the command line that runs this very agent.
-        refuse: called with the reason before a refusal is given, to make it the run's outcome.
-        systemd: the supervisor lives in a scope of it, and it calls us back after a reboot.
+        refuse: called with the reason before a refusal, to make it the run's outcome.
+        systemd: gives the supervisor a scope of its own.
+        processes: of this host.
     """
     folder = layout.run(order.run, order.attempt)
     try:
@@ -80,18 +82,19 @@ def start(
     except OSError as error:
         detail = f"the host's disk cannot be written: {error}"
         return _refusal(order, detail, refuse, reason="disk", exit_code=EX_CANTCREAT)
-    return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd)
+    return start_supervisor(order, folder, program, host_lock=host_lock, systemd=systemd, processes=processes)
 
 
 def start_supervisor(
-    order: Order,
+    order: StartOrder,
     folder: RunLayout,
     program: Sequence[str],
     *,
     host_lock: FileLock | None,
     systemd: Systemd = WITHOUT_SYSTEMD,
-) -> Answer:
-    """Leave a supervisor behind, unless the attempt has one; the lock goes over to it."""
+    processes: Processes = HERE,
+) -> AgentReply:
+    """Leave a supervisor behind, unless the attempt has one; it inherits the locks."""
     duty = FileLock.acquire(folder.duty_lock)
     if duty is None:
         return _started(order, int(holder(folder.duty_lock).get("pid") or 0))
@@ -102,42 +105,27 @@ def start_supervisor(
     descriptors = [part for name, lock in locks.items() for part in (name, str(lock.fileno()))]
     argv = [*program, "supervise", *order.options(), *descriptors]
     unit = f"runctl-{order.run}-{order.attempt}-{os.getpid()}"
-    pid = _detach(systemd.scoped(argv, unit), folder.agent_log, locks)
+    held = [lock.fileno() for lock in locks.values()]
+    pid = processes.start_supervisor(systemd.scoped(argv, unit), folder.agent_log, held)
     for lock in locks.values():
         lock.note({**note, "pid": pid})
         lock.close()
     return _started(order, pid)
 
 
-def _detach(argv: list[str], log: Path, locks: Mapping[str, FileLock]) -> int:
-    with log.open("ab") as stream:
-        supervisor = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            cwd="/",
-            pass_fds=[lock.fileno() for lock in locks.values()],
-            start_new_session=True,
-        )
-    # Not waited for, by intent: it outlives us, and then init is its parent.
-    supervisor.returncode = 0
-    return supervisor.pid
-
-
-def _started(order: Order, pid: int) -> Answer:
+def _started(order: StartOrder, pid: int) -> AgentReply:
     line = {"schema": SCHEMA, "state": "started", "run": order.run, "attempt": order.attempt, "pid": pid}
-    return Answer(line=line, exit_code=EX_OK)
+    return AgentReply(line=line, exit_code=EX_OK)
 
 
-def _busy(order: Order, running: str, refuse: Callable[[str], None]) -> Answer:
+def _busy(order: StartOrder, running: str, refuse: Callable[[str], None]) -> AgentReply:
     detail = f"the host is busy with run {running}"
     return _refusal(order, detail, refuse, reason="busy", exit_code=EX_TEMPFAIL, running=running)
 
 
 def _refusal(
-    order: Order, detail: str, refuse: Callable[[str], None], *, reason: str, exit_code: int, **more: str
-) -> Answer:
+    order: StartOrder, detail: str, refuse: Callable[[str], None], *, reason: str, exit_code: int, **more: str
+) -> AgentReply:
     refuse(detail)
     line = {"schema": SCHEMA, "state": "refused", "run": order.run, "reason": reason, "detail": detail, **more}
-    return Answer(line=line, exit_code=exit_code)
+    return AgentReply(line=line, exit_code=exit_code)

@@ -1,7 +1,7 @@
-"""Ending a training process early: SIGTERM, a time to save and leave, SIGKILL to the whole group.
+"""Ends a training process early with SIGTERM, a time to save and leave, and SIGKILL to the whole group.
 
-Whoever wants a run to end (a person, a limit, EC2) asks here. The first to ask gives the outcome its cause; a later
-one can only make the time shorter.
+A person, a limit or EC2 may ask for the end. The first request gives the outcome its cause; a later one can only make
+the time shorter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_GRACE_SECONDS = 90.0
 
 @dataclass(frozen=True, kw_only=True)
 class StopRequest:
-    """Why a run is to end, and the moment (monotonic) after which it is killed."""
+    """The reason why a run ends, and the moment (monotonic) after which it is killed."""
 
     cause: Cause
     detail: str
@@ -32,8 +32,8 @@ class Stopper:
         clock: for the grace period.
 
     Attributes:
-        grace_seconds: from SIGTERM to SIGKILL, when who asks does not say; the run's spec sets it.
-        request: the request that holds; None while nobody has asked.
+        grace_seconds: from SIGTERM to SIGKILL for a request without its own; the run's spec sets it.
+        request: the current request; None while there is none.
     """
 
     def __init__(self, *, clock: Clock) -> None:
@@ -46,7 +46,7 @@ class Stopper:
         self.request: StopRequest | None = None
 
     def ask(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
-        """Ask for the end, and return at once; without a grace period of its own it gets the run's."""
+        """Request the end and return at once; a request without a grace period gets the run's."""
         kill_at = self._clock.monotonic() + (self.grace_seconds if grace_seconds is None else grace_seconds)
         first = self.request
         if first is None:
@@ -55,10 +55,10 @@ class Stopper:
             self.request = StopRequest(cause=first.cause, detail=first.detail, kill_at=kill_at)
 
     def recall(self, cause: Cause, detail: str) -> None:
-        """Go on with what an earlier agent of the attempt has told the process, with a grace period of its own.
+        """Continue a request that an earlier agent of the attempt has carried out, with a grace period of its own.
 
-        That agent may have been killed in the very moment before; a script that ended is then believed to have been
-        told, because an exit of 0 that was not asked for can be looked up in its log, and a false `completed` not.
+        That agent may have been killed in the very moment before its signal; a script that ended is then taken as told,
+        because its log shows an exit of 0 that was not asked for, and nothing would show a false `completed`.
         """
         self.request = None
         self.ask(cause, detail)
@@ -66,11 +66,11 @@ class Stopper:
 
     @property
     def delivered(self) -> StopRequest | None:
-        """The request, if the process was still there to be told of it."""
+        """The request, if the process was still running when the signal was sent."""
         return self.request if self._terminated or self._recalled else None
 
     def drive(self, process: TrainingProcess) -> None:
-        """Do what is due now."""
+        """Send the signal that is due now, if any."""
         request = self.request
         if request is None:
             return

@@ -1,9 +1,9 @@
-"""One attempt of one run, from claim to outcome.
+"""Supervises one attempt of one run, from claim to outcome.
 
-The order is the promise: claim the attempt; fetch and verify the code; start the script; watch it, with log, status
-and checkpoints going to the bucket beside it; after its end send what is left; free the host; and write the outcome
-last of all. Whatever goes wrong with our part is in the outcome too. A supervisor that finds that an earlier one of the
-same attempt has already started the script goes on from there.
+The order is the promise: claim the attempt; fetch and verify the code; start the script; watch it while log, status and
+checkpoints go to the bucket; after its end send the rest; free the host; and write the outcome last of all. An error of
+the agent's own part ends in the outcome too. A supervisor that finds the script started by an earlier one of the same
+attempt continues from there.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from typing import Any
 
 from agent.errors import AgentError
 from agent.host.imds import Metadata
-from agent.host.spot import LOOK_SECONDS as SPOT_LOOK_SECONDS
+from agent.host.processes import Processes
+from agent.host.spot import POLL_SECONDS as SPOT_POLL_SECONDS
 from agent.host.spot import Notice, SpotWatcher, grace_for
 from agent.json_file import SCHEMA, encode, read_record, write_record
 from agent.lock import FileLock
 from agent.prepare.prepare import Preparation
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.status import Identity, Phase
-from agent.repeat import Repeater, persist
-from agent.run.delivery import Assignment, Delivery
+from agent.repeat import THREADS, Repeater, Threads, retry
 from agent.run.limits import ActivityMeter, LimitGuard
 from agent.run.outcome import Cause, Ending, decide, outcome_record
 from agent.run.process import ExitStatus, TrainingProcess
+from agent.run.publisher import Assignment, Publisher
 from agent.run.spec import RunSpec, parse_spec
+from agent.run.start import HERE
 from agent.run.stop import Stopper, StopRequest
 from contract.clock import Clock, stamp
 
@@ -43,12 +45,14 @@ class Supervisor:
     """Supervises one attempt.
 
     Args:
-        assignment: what to supervise.
+        assignment: the attempt.
         environ: the host's environment, which the script inherits.
         metadata: of the host, for the notice that a spot host gets.
-        host_lock: taken by whoever started us; None when the script that we are to adopt holds it.
-        stopper: where requests to end the run arrive.
+        host_lock: inherited from `start`; None when a script that already runs holds it.
+        stopper: receives requests to end the run.
         clock: for all times.
+        processes: of this host.
+        threads: for what goes on beside the script.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Supervisor:
         host_lock: FileLock | None,
         stopper: Stopper,
         clock: Clock,
+        processes: Processes = HERE,
+        threads: Threads = THREADS,
     ) -> None:
         assignment.layout.prepare()
         self._assignment = assignment
@@ -70,21 +76,22 @@ class Supervisor:
         self._host_lock = host_lock
         self._stopper = stopper
         self._clock = clock
+        self._processes = processes
         self._begun = self._begin()
         self._born = clock.monotonic() - max(0.0, (clock.now() - self._begun).total_seconds())
         self._identity = Identity(
             run=self._keys.run, attempt=assignment.attempt, host=assignment.host, started_at=self._begun
         )
-        self._delivery = Delivery(assignment, self._identity, clock=clock)
+        self._publisher = Publisher(assignment, self._identity, clock=clock, threads=threads)
         self._spec: RunSpec | None = None
         self._stop_noted = False
         watcher = SpotWatcher(
             metadata, on_notice=self._on_notice, on_recommendation=self._on_recommendation, clock=clock
         )
-        self._spot = Repeater("spot", watcher.look, period_seconds=SPOT_LOOK_SECONDS)
+        self._spot = Repeater("spot", watcher.poll, period_seconds=SPOT_POLL_SECONDS, threads=threads)
 
     def supervise(self) -> bool:
-        """Do it all; False when the attempt is another host's, or over, so that there was nothing to do.
+        """Bring the attempt to its end; False when it is another host's or already over.
 
         Raises:
             AgentError: the outcome could not be written in an hour of trying; it lies in the state folder.
@@ -97,20 +104,20 @@ class Supervisor:
                 return False
             ending = self._work()
         except AgentError as error:
-            logger.error("%s", error)  # noqa: TRY400  the message says it; where it was raised helps nobody
-            self._delivery.say(str(error))
-            # What was interrupted on request has not failed.
+            logger.error("%s", error)  # noqa: TRY400  the message is complete; a traceback adds nothing
+            self._publisher.print_note(str(error))
+            # An attempt that was interrupted on request has not failed.
             ending = self._ending(None) if self._stopper.request else Ending(failure=str(error))
-        except Exception as error:  # the agent's outermost boundary: a bug of ours must end in an outcome too
+        except Exception as error:  # the agent's outermost boundary: a bug must end in an outcome too
             logger.exception("a bug of the agent")
             ending = self._abandon(f"a bug of the agent: {type(error).__name__}: {error}")
-        self._delivery.finish_log()
-        self._spot.stop(seconds=SPOT_LOOK_SECONDS)
+        self._publisher.finish_log()
+        self._spot.stop(seconds=SPOT_POLL_SECONDS)
         self._close(ending)
         return True
 
     def _begin(self) -> datetime:
-        """When the attempt began: now, or when an earlier agent of it did."""
+        """Return when the attempt began: now, or when an earlier agent of it did."""
         record = read_record(self._layout.state / "begun.json")
         if record is None:
             record = {"at": self._clock.now().timestamp()}
@@ -118,7 +125,7 @@ class Supervisor:
         return datetime.fromtimestamp(record["at"], tz=timezone.utc)  # noqa: UP017  see Clock.now
 
     def _claim(self) -> bool:
-        if TrainingProcess.find(self._layout.state):
+        if self._find_process():
             return True  # an earlier agent of this attempt has claimed it, and the bucket may be away just now
         if self._bucket.find_json(self._keys.outcome) is not None:
             logger.warning("run %s has its outcome already", self._keys.run)
@@ -139,24 +146,24 @@ class Supervisor:
         return bool(other == self._assignment.host)
 
     def _work(self) -> Ending:
-        """Everything between claim and outcome, with log and status going out beside it."""
-        self._delivery.start()
+        """Do everything between claim and outcome, while log and status are published."""
+        self._publisher.start()
         self._spot.start()
         self._spec = spec = self._read_spec()
         self._stopper.grace_seconds = spec.limits.grace_seconds
         self._recall_stop()
-        process = TrainingProcess.find(self._layout.state) or self._launch(spec)
+        process = self._find_process() or self._launch(spec)
         if process is None:
             return self._ending(None)
-        self._delivery.pid = process.pid
-        self._delivery.enter(Phase.RUNNING)
-        self._delivery.watch_checkpoints(spec)
+        self._publisher.pid = process.pid
+        self._publisher.enter(Phase.RUNNING)
+        self._publisher.watch_checkpoints(spec)
         status = self._watch(process, spec)
-        self._delivery.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
+        self._publisher.finish_checkpoints(killed=status.returncode is None or status.signal is not None)
         return self._ending(status)
 
     def _read_spec(self) -> RunSpec:
-        """From the bucket, and from the copy of it when an earlier agent has read it: it may be away just now."""
+        """Read the spec from the copy that an earlier agent left, else from the bucket, which may be away just now."""
         copy = self._layout.state / "spec.json"
         document = read_record(copy)
         if document is None:
@@ -168,29 +175,34 @@ class Supervisor:
         return spec
 
     def _launch(self, spec: RunSpec) -> TrainingProcess | None:
-        """Prepare and start the script; None when the run was stopped before."""
-        self._delivery.take_leftovers(spec)
+        """Prepare and start the script; None when the run was stopped before that."""
+        self._publisher.take_leftovers(spec)
         plan = Preparation(
             spec,
             self._assignment,
             environ=self._environ,
-            say=self._delivery.say,
-            enter=self._delivery.enter,
+            print_note=self._publisher.print_note,
+            enter=self._publisher.enter,
             stopped=lambda: self._stopper.request is not None,
             clock=self._clock,
         ).prepare()
         self._keep("resumed.json", {"step": plan.resumed_step})
         if self._stopper.request is not None:
             return None
-        return TrainingProcess.launch(self._layout.state, plan.launch, host_lock=self._host_lock, clock=self._clock)
+        return TrainingProcess.launch(
+            self._layout.state, plan.launch, host_lock=self._host_lock, processes=self._processes, clock=self._clock
+        )
+
+    def _find_process(self) -> TrainingProcess | None:
+        return TrainingProcess.find(self._layout.state, self._processes)
 
     def _watch(self, process: TrainingProcess, spec: RunSpec | None) -> ExitStatus:
-        """Wait for the script's end, and bring it about when it is asked for or a limit is passed."""
+        """Wait for the script's end, and end it on a request or when it exceeds a limit."""
         guard = self._guard(process, spec) if spec else None
         while (status := process.poll()) is None:
-            if guard and self._stopper.request is None and (excess := guard.look()):
+            if guard and self._stopper.request is None and (excess := guard.poll()):
                 self._end(excess.cause, excess.detail)
-            if self._delivery.fence.lost:
+            if self._publisher.fence.lost:
                 self._stopper.ask(Cause.INFRA, "a later attempt has taken the run over")
             if self._note_stop():
                 self._stopper.drive(process)
@@ -200,7 +212,7 @@ class Supervisor:
         return status
 
     def _note_stop(self) -> bool:
-        """Write down that the script is told to end, before it is: a successor must not take its 0 for a success."""
+        """Record that the script is told to end, before it is: a successor must not take its 0 for a success."""
         request = self._stopper.request
         if request is not None and not self._stop_noted:
             self._stop_noted = True
@@ -213,22 +225,22 @@ class Supervisor:
 
     def _guard(self, process: TrainingProcess, spec: RunSpec) -> LimitGuard:
         files = (self._layout.spool, self._layout.metrics, self._layout.checkpoints)
-        meter = ActivityMeter(files, session=process.pid, now=self._clock.monotonic())
+        meter = ActivityMeter(files, processor_seconds=lambda: process.processor_seconds, now=self._clock.monotonic())
         return LimitGuard(spec.limits, spec.usd_per_hour, born=self._born, meter=meter, clock=self._clock)
 
     def _end(self, cause: Cause, detail: str, *, grace_seconds: float | None = None) -> None:
-        self._delivery.say(f"the run is ended: {detail}")
+        self._publisher.print_note(f"the run is ended: {detail}")
         self._stopper.ask(cause, detail, grace_seconds=grace_seconds)
 
     def _on_notice(self, notice: Notice, left: float) -> None:
-        """EC2 takes the host back: give the script what time can be spared from the sending."""
-        self._delivery.host_ends_at = self._clock.monotonic() + left
-        grace = grace_for(left, self._delivery.upload_seconds)
+        """Give the script the time that the upload leaves before EC2 takes the host back."""
+        self._publisher.host_ends_at = self._clock.monotonic() + left
+        grace = grace_for(left, self._publisher.upload_seconds)
         detail = f"EC2 takes the spot host back ({notice.action} at {stamp(notice.at)})"
         self._end(Cause.SPOT, detail, grace_seconds=grace)
 
     def _on_recommendation(self) -> None:
-        self._delivery.say("EC2 recommends to leave this spot host: it is at an elevated risk of interruption")
+        self._publisher.print_note("EC2 recommends to leave this spot host: it has an elevated risk of interruption")
 
     def _ending(self, status: ExitStatus | None) -> Ending:
         request = self._stopper.delivered if status else self._stopper.request
@@ -237,33 +249,33 @@ class Supervisor:
             asked=request.cause if request else None,
             asked_detail=self._detail_of(request) if request else "",
             out_of_memory=status is not None and status.out_of_memory,
-            said_done=self._delivery.metrics.said_done,
+            said_done=self._publisher.metrics.said_done,
         )
 
     def _detail_of(self, request: StopRequest) -> str:
-        """Why it was ended, and for a spot host how much of the work that was done is lost."""
-        reached, kept = self._delivery.metrics.last_step, self._delivery.progress.last_step
+        """Return why it was ended, and for a spot host how many steps are lost."""
+        reached, kept = self._publisher.metrics.last_step, self._publisher.progress.last_step
         if request.cause is not Cause.SPOT or reached is None:
             return request.detail
         return f"{request.detail}; {max(0, reached - (kept or 0))} steps lost after step {kept or 0}"
 
     def _abandon(self, failure: str) -> Ending:
-        """End a script that we cannot go on watching, rather than leave it running with nobody to tell."""
-        process = TrainingProcess.find(self._layout.state)
+        """End a script that the agent cannot watch any longer, rather than leave it running without a record."""
+        process = self._find_process()
         if process is None:
             return Ending(failure=failure)
         self._stopper.ask(Cause.INFRA, failure)
         return self._ending(self._watch(process, None))
 
     def _close(self, ending: Ending) -> None:
-        """Say that it is over. The host is free before the outcome appears, so who sees it can start the next run."""
-        self._delivery.free_host()
+        """Free the host and write the outcome, in this order: who sees the outcome can start the next run."""
+        self._publisher.free_host()
         record = self._outcome(ending)
         self._keep("outcome.json", record)
         if self._host_lock is not None:
             self._host_lock.release()
-        if self._delivery.fence.lost:
-            logger.warning("run %s is a later attempt's; its outcome is not ours to write", self._keys.run)
+        if self._publisher.fence.lost:
+            logger.warning("run %s is a later attempt's; its outcome is not written here", self._keys.run)
             return
         self._publish(record)
 
@@ -272,26 +284,26 @@ class Supervisor:
         self._keep(self._layout.published.name, {"at": stamp(self._clock.now())})
 
     def _keep(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write a record for a successor, if the disk has room; that there is none must not cost the outcome."""
+        """Write a record for a successor, if the disk has room; a full disk must not cost the outcome."""
         try:
             write_record(self._layout.state / name, record)
         except OSError as error:
             logger.warning("%s is not kept: %s", name, error)
 
     def _false_resume(self) -> list[str]:
-        """What to say when the script was given a checkpoint and began at the beginning all the same."""
+        """Return the remark on a script that was given a checkpoint and still began at the beginning."""
         given = (read_record(self._layout.state / "resumed.json") or {}).get("step")
-        first = self._delivery.first_step
+        first = self._publisher.first_step
         if given is None or first is None or first > given:
             return []
-        return [f"it was to go on from step {given}, but began with step {first}"]
+        return [f"it was to resume from step {given}, but began with step {first}"]
 
     def _outcome(self, ending: Ending) -> dict[str, Any]:
-        verdict = decide(ending, remarks=[*self._delivery.remarks, *self._false_resume()])
+        verdict = decide(ending, remarks=[*self._publisher.remarks, *self._false_resume()])
         return outcome_record(
             self._identity,
             verdict,
-            self._delivery.progress,
+            self._publisher.progress,
             ended_at=self._clock.now(),
             duration_seconds=self._clock.monotonic() - self._born,
             usd_per_hour=self._spec.usd_per_hour if self._spec else Decimal(0),
@@ -309,5 +321,5 @@ def publish(bucket: Bucket, keys: RunKeys, record: Mapping[str, Any], *, clock: 
         if not bucket.create(keys.outcome, encode(record)):
             logger.warning("run %s has its outcome already", keys.run)
 
-    if not persist(create, seconds=OUTCOME_SECONDS, clock=clock, what="the outcome"):
+    if not retry(create, seconds=OUTCOME_SECONDS, clock=clock, what="the outcome"):
         raise AgentError(f"the outcome of run {keys.run} could not be written; it lies in the attempt's state folder")

@@ -1,1 +1,1 @@
-"""Programs that run on a host as single files, before the agent is there."""
+"""Holds programs that run on a host as single files, before the agent is there."""

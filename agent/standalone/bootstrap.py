@@ -1,8 +1,8 @@
-"""Get the agent onto a host that may have nothing but Python, then become it.
+"""Gets the agent onto a host that may have nothing but Python, then becomes it.
 
 The laptop sends this file's text inside the SSM command: `python3 - BUCKET DIGEST REGION start ...`. If the agent of
-that digest is not there yet, it is fetched from the bucket with the instance role's credentials and believed only when
-its SHA-256 is the digest. One file, standard library only, nothing printed but one line when it fails.
+that digest is not there yet, it is fetched from the bucket with the instance role's credentials and run only when its
+SHA-256 is the digest. One file, standard library only, nothing printed but one line when it fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EX_UNAVAILABLE, EX_NOPERM = 69, 77
 
 
 class Failure(Exception):
-    """What went wrong, in one line, and the exit code for it."""
+    """An error in one line, with its exit code."""
 
     def __init__(self, message: str, code: int = EX_UNAVAILABLE) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ def main(words: list[str]) -> None:
 
 
 def store(agent: Path, digest: str, body: bytes) -> None:
-    """Write the agent by rename, so that it is there whole or not at all."""
+    """Write the agent by rename, so that it is whole or absent."""
     found = hashlib.sha256(body).hexdigest()
     if found != digest:
         raise Failure(f"the agent in the bucket has digest {found}, not {digest}")
@@ -60,7 +60,7 @@ def store(agent: Path, digest: str, body: bytes) -> None:
 
 
 def fetch(bucket: str, key: str, region: str) -> bytes:
-    """Get an object with the role's credentials."""
+    """Return an object, read with the role's credentials."""
     base, path = address(bucket, key, region)
     now = dt.datetime.now(dt.timezone.utc)  # noqa: UP017  dt.UTC came with Python 3.11
     status, body = send("GET", base, path, signed(base, path, region, credentials(), now))
@@ -72,7 +72,7 @@ def fetch(bucket: str, key: str, region: str) -> bytes:
 
 
 def address(bucket: str, key: str, region: str) -> tuple[str, str]:
-    """Base address and path of an object: by path at a custom endpoint, by host name at AWS."""
+    """Return base address and path of an object: by path at a custom endpoint, by host name at AWS."""
     path = "/" + urllib.parse.quote(key)
     custom = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if custom:
@@ -84,7 +84,7 @@ def address(bucket: str, key: str, region: str) -> tuple[str, str]:
 
 
 def credentials() -> dict[str, str]:
-    """The role's temporary keys, from the metadata service (version 2)."""
+    """Return the role's temporary keys, from the metadata service (version 2)."""
     base = (os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or IMDS).rstrip("/")
     token = metadata("PUT", base, "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
     headers = {"X-aws-ec2-metadata-token": token}
@@ -94,7 +94,7 @@ def credentials() -> dict[str, str]:
 
 
 def metadata(method: str, base: str, path: str, headers: dict[str, str]) -> str:
-    """Ask the metadata service; what it answers is never shown."""
+    """Ask the metadata service; its answers are never shown."""
     status, body = send(method, base, path, headers)
     if status == HTTPStatus.NOT_FOUND:
         raise Failure(f"this host has no role: no credentials at {base}{path}", EX_NOPERM)
@@ -104,7 +104,7 @@ def metadata(method: str, base: str, path: str, headers: dict[str, str]) -> str:
 
 
 def signed(base: str, path: str, region: str, keys: dict[str, str], now: dt.datetime) -> dict[str, str]:
-    """Headers of a GET, by Signature Version 4.
+    """Return the headers of a GET, by Signature Version 4.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -128,7 +128,7 @@ def signed(base: str, path: str, region: str, keys: dict[str, str], now: dt.date
 
 
 def send(method: str, base: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    """One HTTP exchange, straight (no proxy, no redirect: a signature is for one address only)."""
+    """Do one HTTP exchange directly (no proxy, no redirect: a signature is for one address only)."""
     parts = urllib.parse.urlsplit(base)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=CALL_SECONDS)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent.publish.bucket import RunKeys
-from agent.publish.fencing import LOOK_SECONDS
+from agent.publish.fencing import POLL_SECONDS
 from tests.chaos.memory_s3 import Trouble
 from tests.chaos.script import Truth, step_in
 from tests.chaos.world import RUN, World
@@ -31,7 +31,7 @@ BACKOFF_SECONDS = 50.0
 # A zombie has looked at its fence and writes: the calls that were on their way when the later attempt claimed the run.
 FENCE_SECONDS, SLOW_FENCE_SECONDS = 2.0, 40.0
 # The status is overwritten so often that the agent looks at its fence for it only so often.
-STATUS_FENCE_SECONDS = FENCE_SECONDS + LOOK_SECONDS
+STATUS_FENCE_SECONDS = FENCE_SECONDS + POLL_SECONDS
 
 
 def committed_checkpoints_are_whole_and_kept(world: World) -> Iterator[str]:

@@ -14,7 +14,7 @@ from contract.clock import stamp
 from tests.chaos.memory_s3 import Store, Trouble
 from tests.chaos.script import Habits
 from tests.chaos.virtual import START, Loop, Owner
-from tests.chaos.world import RUN, Host, World, installed
+from tests.chaos.world import RUN, Host, World, virtual_disk
 
 KINDS = ("script", "agent", "shim", "reboot", "gone", "spot", "cancel", "403", "503", "slow", "cut-off")
 WEIGHTS = (3, 4, 1, 3, 3, 3, 1, 1, 2, 1, 2)
@@ -98,7 +98,7 @@ class Story:
     def play(self) -> World:
         """Everything, until the run is completed and no agent is left running."""
         self.store.on_effect = self._on_effect
-        with installed(self.world):
+        with virtual_disk(self.world):
             laptop = self.loop.spawn(Owner("laptop"), self._operate)
             self.loop.spawn(self._nature, self._strike)
             self.loop.run(laptop, until=LONGEST)

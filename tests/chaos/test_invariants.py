@@ -8,7 +8,7 @@ import pytest
 
 from agent.checkpoints import committer
 from agent.checkpoints.candidates import at_rest
-from agent.checkpoints.committer import CheckpointKeeper
+from agent.checkpoints.committer import CheckpointCommitter
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper
@@ -35,7 +35,7 @@ STORIES = {
 }
 
 
-ENTER = CheckpointKeeper._enter
+ENTER = CheckpointCommitter._enter
 RENAMED = {"unchanged_seconds": None, "ended": False}
 
 
@@ -43,17 +43,17 @@ def names(found: list[str]) -> set[str]:
     return {words.split(":")[0] for words in found}
 
 
-def take_the_oldest(keeper: CheckpointKeeper, tried: set[int]) -> object:
+def take_the_oldest(keeper: CheckpointCommitter, tried: set[int]) -> object:
     candidates = [found for found in keeper._candidates() if found.step not in tried]
     return next((found for found in candidates if at_rest(keeper._folder, found, **RENAMED)), None)
 
 
-def remove_the_newest(keeper: CheckpointKeeper) -> None:
+def remove_the_newest(keeper: CheckpointCommitter) -> None:
     if len(keeper._committed) > keeper._keep:
         keeper._bucket.delete(keeper._committed.pop(max(keeper._committed)))
 
 
-def believe_in_no_answer(keeper: CheckpointKeeper, found: object, manifest: dict) -> None:
+def believe_in_no_answer(keeper: CheckpointCommitter, found: object, manifest: dict) -> None:
     try:
         ENTER(keeper, found, manifest)
     finally:
@@ -70,16 +70,16 @@ BREAKS = {
         "committed_checkpoints_are_whole_and_kept", committer, "at_rest", lambda *_, **__: True
     ),
     "prunes-the-newest": (
-        "committed_checkpoints_are_whole_and_kept", CheckpointKeeper, "_prune", remove_the_newest
+        "committed_checkpoints_are_whole_and_kept", CheckpointCommitter, "_prune", remove_the_newest
     ),
     "sends-again-what-may-be-committed": (
-        "committed_checkpoints_are_whole_and_kept", CheckpointKeeper, "_enter", believe_in_no_answer
+        "committed_checkpoints_are_whole_and_kept", CheckpointCommitter, "_enter", believe_in_no_answer
     ),
     "uploads-only-at-the-end": (
-        "resume_loses_at_most_one_interval", CheckpointKeeper, "look", lambda _: None
+        "resume_loses_at_most_one_interval", CheckpointCommitter, "look", lambda _: None
     ),
     "follows-from-behind": (
-        "resume_loses_at_most_one_interval", CheckpointKeeper, "_newest_at_rest", take_the_oldest
+        "resume_loses_at_most_one_interval", CheckpointCommitter, "_newest_at_rest", take_the_oldest
     ),
     "has-no-fence": ("there_is_one_writer_at_a_time", Fence, "look", lambda _: False),
     "overwrites": (

@@ -21,11 +21,11 @@ import pytest
 from agent.checkpoints.committer import committed_steps
 from agent.lock import is_held
 from agent.publish.bucket import Bucket, RunKeys
-from tests.functional.test_agent_bad_input import Gate
-from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, golden, new_run, sha256, wait_until
-
-__all__ = ["bucket", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import Host, new_run
+from tests.support.code import sha256
+from tests.support.golden import golden
+from tests.support.s3_gate import Gate
+from tests.support.waiting import wait_until
 
 SEEDS = range(int(os.environ.get("CHAOS_REAL_SEEDS") or 8))
 LAST_STEP = 24

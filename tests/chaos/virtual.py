@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from agent.repeat import Threads
 from contract.clock import Clock
 
 START = datetime(2026, 11, 22, 16, tzinfo=UTC)
@@ -225,14 +226,14 @@ class VirtualThread:
         return self._task is not None and not self._task.done
 
 
-class VirtualThreading:
-    """What the agent's `background` takes from `threading`, on a loop."""
+class VirtualThreads(Threads):
+    """The agent's threads, on a loop."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
-    def Event(self) -> VirtualEvent:
+    def new_event(self) -> VirtualEvent:  # type: ignore[override]  as much of an event as the agent needs
         return VirtualEvent(self._loop)
 
-    def Thread(self, *, target: Callable[[], object], name: str = "", daemon: bool = True) -> VirtualThread:
-        return VirtualThread(self._loop, target, name)
+    def new_thread(self, work: Callable[[], object], name: str = "") -> VirtualThread:  # type: ignore[override]
+        return VirtualThread(self._loop, work, name)

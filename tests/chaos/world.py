@@ -10,35 +10,31 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
-from agent import json_file, repeat
 from agent.errors import AgentError
+from agent.host.processes import Processes
 from agent.lock import FileLock
 from agent.paths import Layout
 from agent.publish.bucket import Bucket, RunKeys
-from agent.run import process
-from agent.run import start as starting
-from agent.run.delivery import Assignment
 from agent.run.outcome import Cause
+from agent.run.publisher import Assignment
 from agent.run.recover import recover
 from agent.run.refusal import record_refusal
-from agent.run.start import EX_OK, Order, start
+from agent.run.start import EX_OK, StartOrder, start
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
 from contract.code_manifest import manifest_key
 from tests.chaos.memory_s3 import Store
 from tests.chaos.script import Habits, Script, Truth
-from tests.chaos.virtual import Loop, Owner, VirtualClock, VirtualThreading
+from tests.chaos.virtual import Loop, Owner, VirtualClock, VirtualThreads
 from tests.support.code import code_of
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 RUN = "20261122-160000-7f3a9c"
 BUCKET = "bucket"
@@ -79,7 +75,7 @@ class Host:
         return Layout(root=self.root)
 
     def find(self, path: str) -> str | None:
-        """Answer as the metadata service."""
+        """AgentReply as the metadata service."""
         return self.texts.get(path)
 
     @property
@@ -91,14 +87,14 @@ class Host:
 class Agent:
     """A supervisor's process; what `__main__` does for `supervise`, in virtual time."""
 
-    def __init__(self, world: World, host: Host, order: Order, locks: dict[str, FileLock]) -> None:
+    def __init__(self, world: World, host: Host, order: StartOrder, locks: dict[str, int]) -> None:
         self.owner = Owner(f"{host.name}/agent-{order.attempt}")
         self.host = host.name
         self.began = world.loop.now
         self.ended: float | None = None
         self.attempt = order.attempt
         self.done = False
-        self.locks = {name: OnceLock(os.dup(lock.fileno())) for name, lock in locks.items()}
+        self.locks = {name: OnceLock(os.dup(descriptor)) for name, descriptor in locks.items()}
         self.stopper = Stopper(clock=host.clock)
         self._world, self._host, self._order = world, host, order
 
@@ -112,6 +108,7 @@ class Agent:
             Supervisor(
                 assignment, environ={"PATH": os.environ["PATH"]}, metadata=host,  # type: ignore[arg-type]
                 host_lock=self.locks.get("--host-lock"), stopper=self.stopper, clock=host.clock,
+                processes=world.processes, threads=world.threads,
             ).supervise()  # fmt: skip
             self.done = True
         except AgentError as error:
@@ -147,6 +144,8 @@ class World:
         self.asked: set[tuple[str, str]] = set()  # host, and the cause that its runs were given from outside
         self.spools: dict[Path, bytes] = {}  # filled in the end: the disks do not outlive the story
         self.here: Host | None = None  # where the newest attempt is
+        self.processes = WorldProcesses(self)
+        self.threads = VirtualThreads(loop)
         digest, objects = code_of({"train.py": ""})
         self.snapshot = {"digest": digest, "key": manifest_key(digest)}
         store.objects |= objects
@@ -169,15 +168,19 @@ class World:
             "limits": limits, "keep_checkpoints": self.keep, "resume": resume,
         }  # fmt: skip
         self.store.objects[RunKeys(run=RUN, number=attempt).spec] = json.dumps(spec).encode()
-        order = Order(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
+        order = StartOrder(bucket=BUCKET, run=RUN, attempt=attempt, region=None)
         refuse = partial(self._refuse, host, order)
-        return start(order, layout=host.layout, program=PROGRAM, refuse=refuse).exit_code == EX_OK
+        answer = start(order, layout=host.layout, program=PROGRAM, refuse=refuse, processes=self.processes)
+        return answer.exit_code == EX_OK
 
     def recover(self, host: Host) -> None:
         """What a host does after a boot, and whoever finds an agent dead."""
-        recover(layout=host.layout, program=PROGRAM, refuse=lambda order, why: self._refuse(host, order, why))
+        recover(
+            layout=host.layout, program=PROGRAM, processes=self.processes,
+            refuse=lambda order, why: self._refuse(host, order, why),
+        )  # fmt: skip
 
-    def _refuse(self, host: Host, order: Order, detail: str) -> None:
+    def _refuse(self, host: Host, order: StartOrder, detail: str) -> None:
         bucket = self.bucket(host, order.attempt)
         record_refusal(bucket, run=order.run, attempt=order.attempt, host=host.name, detail=detail, clock=host.clock)
 
@@ -222,60 +225,60 @@ class World:
     def host_of(self, path: Path) -> Host:
         return next(host for host in self.hosts if path.is_relative_to(host.root))
 
-    def detach(self, argv: list[str], log: Path, locks: dict[str, FileLock]) -> int:
-        """In the place of `start._detach`: an agent's process on the host whose log it is."""
-        host = self.host_of(log)
-        words = dict(zip(argv[2::2], argv[3::2], strict=False))
-        order = Order(bucket=BUCKET, run=words["--run"], attempt=int(words["--attempt"]), region=None)
-        agent = Agent(self, host, order, locks)
-        host.agents.append(agent)
-        self.loop.spawn(agent.owner, agent.run)
-        return len(host.agents)
-
-    def spawn_shim(self, state: Path, environment: dict[str, str], descriptors: list[int]) -> None:
-        """In the place of `process._spawn_shim`."""
-        host = self.host_of(state)
-        script = Script(self.loop, self.habits, host.name, state, dict(environment))
-        host.scripts.append(script)
-        script.start(descriptors)
-
-    def script_of(self, pid: int) -> Script | None:
-        return next((script for host in self.hosts for script in host.scripts if script.pid == pid), None)
-
-    def birth(self, pid: int) -> str | None:
-        script = self.script_of(pid)
-        return script.birth() if script else None
-
-    def send(self, training: process.TrainingProcess, number: int) -> bool:
-        script = self.script_of(training.pid)
-        try:
-            assert script is not None
-            script.signal(number)
-        except ProcessLookupError:
-            return False
-        return True
-
     def sync(self, descriptor: int) -> None:
-        """In the place of fsync, just before a record is renamed into place: time passes, so a kill may come."""
+        """In the place of fsync: time passes."""
         if self.loop.current is not None:
             self.loop.sleep(self.loop.random.uniform(0, 0.01))
 
 
+class WorldProcesses(Processes):
+    """The processes of all virtual hosts, in the place of those of a real one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def start_supervisor(self, argv: Sequence[str], log: Path, descriptors: Sequence[int]) -> int:
+        """Start an agent's process on the host whose log it is."""
+        host = self._world.host_of(log)
+        words = dict(zip(argv[2::2], argv[3::2], strict=False))
+        order = StartOrder(bucket=BUCKET, run=words["--run"], attempt=int(words["--attempt"]), region=None)
+        locks = {name: int(number) for name, number in words.items() if name.endswith("-lock")}
+        agent = Agent(self._world, host, order, locks)
+        host.agents.append(agent)
+        self._world.loop.spawn(agent.owner, agent.run)
+        return len(host.agents)
+
+    def start_shim(self, state: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+        """Start a script and its shim on the host that has this state folder."""
+        world = self._world
+        host = world.host_of(state)
+        script = Script(world.loop, world.habits, host.name, state, dict(environment))
+        host.scripts.append(script)
+        script.start(list(descriptors))
+
+    def birth(self, pid: int) -> str | None:
+        script = self._script_of(pid)
+        return script.birth() if script else None
+
+    def signal_group(self, script: int, number: signal.Signals) -> bool:
+        found = self._script_of(script)
+        assert found is not None
+        try:
+            found.signal(number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def processor_seconds(self, script: int, shim: int | None) -> float:
+        """None is counted: a virtual script shows by its log that it is not hung."""
+        return 0.0
+
+    def _script_of(self, pid: int) -> Script | None:
+        return next((script for host in self._world.hosts for script in host.scripts if script.pid == pid), None)
+
+
 @contextmanager
-def installed(world: World) -> Iterator[None]:
-    """Let the agent's code run in this world."""
-    disk: Any = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)})
-    disk.fsync = world.sync
-
-    def send(training: process.TrainingProcess, number: int) -> bool:
-        return world.send(training, number)  # a function, which becomes a method; what is bound already does not
-
-    with (
-        mock.patch.object(repeat, "threading", VirtualThreading(world.loop)),
-        mock.patch.object(json_file, "os", disk),
-        mock.patch.object(starting, "_detach", world.detach),
-        mock.patch.object(process, "_spawn_shim", world.spawn_shim),
-        mock.patch.object(process, "birth", world.birth),
-        mock.patch.object(process.TrainingProcess, "_signal_group", send),
-    ):
+def virtual_disk(world: World) -> Iterator[None]:
+    """Let time pass at each fsync, just before a record is renamed into place, so that a kill may come there."""
+    with mock.patch("os.fsync", world.sync):
         yield

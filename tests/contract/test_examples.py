@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.prepare.dependencies import Source, find_needs
+from agent.prepare.dependencies import DependencySource, find_needs
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -31,7 +31,7 @@ def test_a_host_installs_the_scripts_own_two_packages(script: str) -> None:
     needs = find_needs(ROOT, f"training/{script}")
 
     assert needs is not None
-    assert needs.source is Source.SCRIPT
+    assert needs.source is DependencySource.SCRIPT
     assert len(header(script)["dependencies"]) == 2
 
 

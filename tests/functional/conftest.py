@@ -8,10 +8,13 @@ import pytest
 
 from localcloud import daemon
 from localcloud.daemon import Address
+from tests.support.agent_s3 import bucket, host, s3_client, s3_endpoint
 from tests.support.cli import Cli
 from tests.support.cloud import local_cloud
 from tests.support.warm import warm
 from tests.support.warm_deployer import warm_deployer
+
+__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 
 
 @pytest.fixture(scope="session", autouse=True)

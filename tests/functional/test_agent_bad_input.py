@@ -13,35 +13,29 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from agent.host.imds import Metadata
+from agent.host.process_table import birth
 from agent.paths import Layout
 from agent.prepare.restore import restore
 from agent.publish.bucket import Bucket, RunKeys
-from agent.run.delivery import Assignment
-from agent.run.shim import birth
+from agent.run.publisher import Assignment
 from agent.run.spec import Resume
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
 from contract.clock import Clock, stamp
-from tests.functional.test_agent_limits import SAVES_ON_SIGTERM
-from tests.functional.test_agent_resume import STEPS, first_run, resume
-from tests.functional.test_agent_run import SAVE
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.prepare.test_restore import commit
-from tests.unit.agent.support import INSTANCE, Host, MetadataService, new_run, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import Host, new_run
+from tests.support.agent_scripts import SAVE, SAVES_ON_SIGTERM, STEPS, first_run, resume
+from tests.support.checkpoints import commit
+from tests.support.metadata import INSTANCE, MetadataService
+from tests.support.s3_gate import Gate
+from tests.support.waiting import wait_until
 
 HOUR = 3600
 LEAVES_LATE = SAVE + (
@@ -57,40 +51,6 @@ TWO_STEPS = SAVE + (
     "while not os.path.exists('go'): time.sleep(0.02)\n"
     "print('two', flush=True)\nsave(2)\n"
 )
-REFUSALS = {"403": ("403 Forbidden", b"AccessDenied"), "503": ("503 Slow Down", b"SlowDown")}
-
-
-class Gate:
-    """The same S3 at an address of its own, which refuses on request: `403`, `503`, or `slow` (a second a call)."""
-
-    def __init__(self) -> None:
-        self.mode = ""
-        self.met = 0
-        self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self, threaded=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self.met += bool(self.mode)
-        if self.mode in REFUSALS:
-            status, code = REFUSALS[self.mode]
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            body = b"<Error><Code>%s</Code></Error>" % code
-            start_response(status, [("Content-Length", str(len(body)))])
-            return [body]
-        if self.mode == "slow":
-            time.sleep(1)
-        return self._moto(environ, start_response)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -184,13 +144,15 @@ def test_a_checkpoint_that_was_cut_in_the_bucket_is_passed_over_for_the_one_befo
         commit(bucket, keys, step, {f"c_{step}.npz": WHOLE})
     bucket.write(keys.checkpoint_file(2, 1, "c_2.npz"), CUTS[cut])
 
-    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "resume", say=said.append)
+    found = restore(
+        Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "resume", print_note=said.append
+    )
 
     assert found is not None
     assert (found.step, found.path.read_bytes()) == (1, WHOLE)
     assert said == [
-        f"checkpoint {keys.manifest(2)} is passed over: c_2.npz is not the file that was committed",
-        f"going on from step 1 of run {keys.run}",
+        f"checkpoint {keys.manifest(2)} is skipped: c_2.npz is not the file that was committed",
+        f"resuming from step 1 of run {keys.run}",
     ]
 
 
@@ -202,7 +164,7 @@ def test_files_without_a_manifest_are_no_checkpoint(host: Host) -> None:
     host.start(run)
 
     assert host.outcome(run)["last_step"] == 6
-    assert host.log(run).decode() == f"[runctl] going on from step 3 of run {first}\nfrom 3 True\n"
+    assert host.log(run).decode() == f"[runctl] resuming from step 3 of run {first}\nfrom 3 True\n"
 
 
 class WrongClock(Clock):

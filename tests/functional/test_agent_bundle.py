@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent_bundle import Bundle, build
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import INSTANCE, ROOT, SECRET, Host, MetadataService
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import ROOT, Host
+from tests.support.metadata import INSTANCE, SECRET, MetadataService
 
 BARE_PYTHON = Path(sys.base_prefix) / "bin/python3"
 BOOTSTRAP = (ROOT / "agent/standalone/bootstrap.py").read_text()

@@ -18,15 +18,16 @@ from typing import Any
 import pytest
 
 from agent.checkpoints.committer import committed_steps
+from agent.host.process_table import birth
 from agent.lock import is_held
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
 from contract.clock import stamp
-from tests.functional.test_agent_run import SAVE
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, MetadataService, golden, sha256, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import SAVE
+from tests.support.code import sha256
+from tests.support.golden import golden
+from tests.support.metadata import MetadataService
+from tests.support.waiting import wait_until
 
 SEEDS = range(int(os.environ.get("RUNCTL_CHAOS_SEEDS", "14")))
 LAST_STEP = 25

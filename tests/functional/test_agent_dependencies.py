@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 
 from agent.publish.bucket import RunKeys
-from tests.functional.test_agent_run import GRACE
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import GRACE
+from tests.support.waiting import wait_until
 
 USES_IT = "import sys, tinydep\nprint('tinydep', tinydep.VERSION, sys.prefix)\n"
 PEP_723 = "# /// script\n# dependencies = ['tinydep==1.0']\n# ///\n"
@@ -123,8 +121,8 @@ def test_a_script_that_wants_a_newer_python_does_not_get_the_hosts_own(host: Hos
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [
-        ({}, None, "what requirements.txt asks for could not be installed"),
-        ({}, "/usr/bin:/bin", "requirements.txt says what the script needs, but this host has no uv"),
+        ({}, None, "the packages of requirements.txt could not be installed"),
+        ({}, "/usr/bin:/bin", "requirements.txt declares packages, but this host has no uv"),
     ],
     ids=["not-to-be-had", "no-uv"],
 )

@@ -8,28 +8,15 @@ from typing import Any
 
 import pytest
 
+from agent.host.process_table import birth
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
 from contract.clock import stamp
-from tests.functional.test_agent_run import SAVE, WAIT
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, MetadataService, golden, wait_until
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import SAVES_ON_SIGTERM, WAIT
+from tests.support.golden import golden
+from tests.support.metadata import MetadataService
+from tests.support.waiting import wait_until
 
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
-
-# Reports step after step, saves every second one, and on SIGTERM saves what it has.
-SAVES_ON_SIGTERM = SAVE + (
-    "import signal\n"
-    "step = 0\n"
-    "def leave(*_):\n    save(step)\n    sys.exit(0)\n"
-    "signal.signal(signal.SIGTERM, leave)\n"
-    "while True:\n"
-    "    step += 1\n"
-    "    with open(os.environ['RUNCTL_METRICS_FILE'], 'a') as stream:\n"
-    "        stream.write(json.dumps({'step': step, 'steps': 1000}) + '\\n')\n"
-    "    print('step', step, flush=True)\n"
-    "    time.sleep(0.05)\n"
-)
 LOSES_ITS_WORK = SAVES_ON_SIGTERM.replace("    save(step)\n    sys.exit(0)", "    os._exit(1)")
 
 

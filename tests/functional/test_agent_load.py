@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.publish.bucket import Bucket, RunKeys
-from tests.functional.test_agent_run import SAVE
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import SAVE
+from tests.support.waiting import wait_until
 
 MIB = 1 << 20
 FLOOD_MIB = 64

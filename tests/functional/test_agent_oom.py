@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent_host import Host
 from tests.support.cloud import until
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
 
 MEMORY = Path("/sys/fs/cgroup/memory")  # cgroup v1; with v2 the limit has another name
 LIMIT_BYTES = 256 << 20  # the agent has its part of it

@@ -5,36 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import Any
 
+from agent.host.process_table import birth
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
-from tests.functional.test_agent_run import GRACE, SAVE, WAIT
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
-
-# Three steps from where it is told to begin; it knows only the option.
-STEPS = SAVE + (
-    "import argparse\n"
-    "parser = argparse.ArgumentParser()\nparser.add_argument('--resume-from')\n"
-    "source = parser.parse_args().resume_from\n"
-    "begin = json.load(open(source))['step'] if source else 0\n"
-    "print('from', begin, os.environ.get('RUNCTL_RESUME_FROM') == source, flush=True)\n"
-    "for step in range(begin + 1, begin + 4):\n    save(step)\n"
-)
-
-
-def resume(run: str, checkpoint: str | None = None) -> dict[str, Any]:
-    return {"resume": {"run": run, "attempt": 1, "checkpoint": checkpoint}}
-
-
-def first_run(host: Host) -> str:
-    run = host.place({"train.py": STEPS})
-    host.start(run)
-    assert host.outcome(run)["last_step"] == 3
-    return run
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import GRACE, SAVE, STEPS, WAIT, first_run, resume
+from tests.support.waiting import wait_until
 
 
 def test_a_run_goes_on_from_the_newest_checkpoint_of_another(host: Host) -> None:
@@ -45,7 +21,7 @@ def test_a_run_goes_on_from_the_newest_checkpoint_of_another(host: Host) -> None
     outcome = host.outcome(run)
 
     assert (outcome["cause"], outcome["last_step"], outcome["detail"]) == ("completed", 6, "")
-    assert host.log(run).decode() == f"[runctl] going on from step 3 of run {first}\nfrom 3 True\n"
+    assert host.log(run).decode() == f"[runctl] resuming from step 3 of run {first}\nfrom 3 True\n"
 
 
 def test_a_spoiled_checkpoint_is_passed_over_and_the_log_says_so(host: Host) -> None:
@@ -61,9 +37,9 @@ def test_a_spoiled_checkpoint_is_passed_over_and_the_log_says_so(host: Host) -> 
     assert host.outcome(run)["last_step"] == 4
     lines = host.log(run).decode().splitlines()
     assert lines == [
-        f"[runctl] checkpoint {keys.manifest(3)} is passed over: checkpoint_3.json is not the file that was committed",
-        f"[runctl] checkpoint {keys.manifest(2)} is passed over: {file['key']} is not in the bucket",
-        f"[runctl] going on from step 1 of run {first}",
+        f"[runctl] checkpoint {keys.manifest(3)} is skipped: checkpoint_3.json is not the file that was committed",
+        f"[runctl] checkpoint {keys.manifest(2)} is skipped: {file['key']} is not in the bucket",
+        f"[runctl] resuming from step 1 of run {first}",
         "from 1 True",
     ]
 
@@ -93,7 +69,7 @@ def test_without_any_checkpoint_it_begins_at_the_beginning_and_says_so(host: Hos
     host.start(run)
 
     assert host.outcome(run)["last_step"] == 3
-    assert b"has no checkpoint to go on from; starting from the beginning\nfrom 0 True" in host.log(run)
+    assert b"has no checkpoint to resume from; starting from the beginning\nfrom 0 True" in host.log(run)
 
 
 def test_a_resume_that_did_not_resume_is_in_the_outcome(host: Host) -> None:
@@ -101,7 +77,7 @@ def test_a_resume_that_did_not_resume_is_in_the_outcome(host: Host) -> None:
 
     outcome = host.train({"train.py": SAVE + "save(1)\nsave(2)\n"}, **resume(first))
 
-    assert (outcome["cause"], outcome["detail"]) == ("completed", "it was to go on from step 3, but began with step 1")
+    assert (outcome["cause"], outcome["detail"]) == ("completed", "it was to resume from step 3, but began with step 1")
 
 
 def test_cancel_ends_the_run_and_leaves_the_host_free(host: Host) -> None:

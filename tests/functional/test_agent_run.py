@@ -8,23 +8,13 @@ import signal
 
 import pytest
 
+from agent.host.process_table import birth
 from agent.publish.bucket import RunKeys
-from agent.run.shim import birth
-from tests.unit.agent.conftest import bucket, host, s3_client, s3_endpoint
-from tests.unit.agent.support import Host, golden, sha256, wait_until
-
-__all__ = ["bucket", "host", "s3_client", "s3_endpoint"]
-
-SAVE = """
-import json, os, sys, time
-def save(step, name="checkpoint_%d.json"):
-    folder = os.environ["RUNCTL_CHECKPOINT_DIR"]
-    with open(folder + "/.new", "w") as stream:
-        json.dump({"step": step}, stream)
-    os.replace(folder + "/.new", folder + "/" + name % step)
-"""
-WAIT = "import time\nprint('up', flush=True)\ntime.sleep(60)\n"
-GRACE = {"limits": {**golden("run_spec")["limits"], "grace_seconds": 0.5}}
+from tests.support.agent_host import Host
+from tests.support.agent_scripts import GRACE, SAVE, WAIT
+from tests.support.code import sha256
+from tests.support.golden import golden
+from tests.support.waiting import wait_until
 
 
 def test_a_finished_run_leaves_log_checkpoints_output_and_an_outcome_in_the_contracts_shape(host: Host) -> None:

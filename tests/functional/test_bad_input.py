@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 
 from localcloud import daemon
-from tests.support.cli import Cli, make_project
+from tests.support.cli import Cli, first_line, make_project
 from tests.support.cloud import IMAGE, client, until
-
-
-def first_line(text: str) -> str:
-    return next(line for line in text.splitlines() if line.startswith("error"))
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import daemon
-from tests.functional.test_sync import delete, keys, newest
 from tests.support.cli import Cli, git, make_project
 from tests.support.cloud import client
 from tests.support.code import flipped
+from tests.support.stored_objects import delete, keys, newest, where
 
 
 def test_a_run_tells_its_code_and_damaged_or_lost_code_is_said_and_sent_again(stack: Cli, tmp_path: Path) -> None:
@@ -53,12 +52,6 @@ def test_a_run_tells_its_code_and_damaged_or_lost_code_is_said_and_sent_again(st
 
     delete(stack, [f"code/{told['digest']}.manifest"])
     assert f"the code {told['digest'][:12]} is not in bucket" in project("runs.diff", run, run, code=66).err
-
-
-def where(stack: Cli) -> tuple[daemon.Address, str]:
-    address = daemon.find(stack.state / "local")
-    assert address is not None
-    return address, stack("outputs", "--json").json["outputs"]["bucket"]
 
 
 def damage(stack: Cli, key: str) -> None:

@@ -15,6 +15,7 @@ from contract.outputs import StackOutputs
 from localcloud import daemon
 from tests.support.cli import BIN, ROOT, SECONDS, Cli, Done, run_cold
 from tests.support.cloud import client
+from tests.support.golden import golden
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +111,9 @@ def test_the_run_in_the_bucket_has_the_shape_of_the_golden_example(cli: Cli, fir
     bucket = cli("outputs", "--json").json["outputs"]["bucket"]
     run = cli("runs", "--json").json["items"][-1]["run"]
     s3 = client(address, "s3")
-    for name, golden in (("spec", "run_spec"), ("status", "status"), ("outcome", "outcome")):
+    for name, record in (("spec", "run_spec"), ("status", "status"), ("outcome", "outcome")):
         body = json.loads(s3.get_object(Bucket=bucket, Key=f"runs/{run}/{name}.json")["Body"].read())
-        example = json.loads((ROOT / "tests" / "golden" / f"{golden}.json").read_text())
+        example = golden(record)
 
         assert set(body) >= set(example), f"{name}.json lacks {set(example) - set(body)}"
 

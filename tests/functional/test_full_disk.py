@@ -13,15 +13,12 @@ from agent.code.checkout import fetch, tree_digest
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
 from agent.standalone import host_exec
-from agent.standalone.host_exec import Failure
+from agent.standalone.host_exec import ExecFailure
 from contract.code_manifest import manifest_key
 from tests.support.cli import Cli, make_project
 from tests.support.code import code_of
 from tests.support.disks import fill, small_disk
-from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
-from tests.unit.agent.standalone.test_host_exec import put_order
-
-__all__ = ["bucket", "s3_client", "s3_endpoint"]
+from tests.support.host_exec import put_order
 
 pytestmark = pytest.mark.root
 MANY = {f"{number % 7}/{number}.py": f"{number}" for number in range(300)}
@@ -103,7 +100,7 @@ def test_a_pushed_file_that_does_not_fit_leaves_what_was_there(disk: Disk, kind:
     taken = [fill(host, leave=100_000)] if kind == "bytes" else [host / name for name in "ab"]
     for path in taken:
         path.touch()
-    with pytest.raises(Failure, match="No space left on device") as caught:
+    with pytest.raises(ExecFailure, match="No space left on device") as caught:
         host_exec.put(put_order(f"{host}/file", NOISE[:500_000]))
     left = sorted(path.name for path in host.iterdir())
     for path in taken:

@@ -20,6 +20,7 @@ import pytest
 from localcloud import daemon
 from localcloud.errors import NotAnswering, PortTaken, Refused
 from tests.support.cloud import client, is_online, launch, local_cloud, run, until
+from tests.support.waiting import gone
 
 
 @pytest.fixture
@@ -27,13 +28,6 @@ def state(tmp_path: Path):
     folder = tmp_path / "cloud"
     yield folder
     daemon.stop(folder)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_it_starts_is_found_and_stops(state):

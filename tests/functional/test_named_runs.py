@@ -271,8 +271,8 @@ def test_newcomer_m14_runs_of_two_projects_are_compared_by_counts(
 
 
 def test_a_run_whose_record_is_damaged_hides_no_other_and_is_one_clear_error(project: Cli, runs: list[str]) -> None:
-    from tests.functional.test_code_again import where
     from tests.support.cloud import client
+    from tests.support.stored_objects import where
 
     address, bucket = where(project)
     s3 = client(address, "s3")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from localcloud import daemon
-from tests.functional.test_trusted_runs import STEADY, committed, newest, start_steady, steps_of
 from tests.support.cli import ROOT, Cli, make_project
 from tests.support.cloud import client, until
+from tests.support.steady import STEADY, committed, newest, start_steady, steps_of
 
 SPOT_WORKER = """  runctl:workers:
     - name: trainer

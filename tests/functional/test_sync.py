@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import daemon
 from tests.support.cli import Cli, make_project
-from tests.support.cloud import client
+from tests.support.stored_objects import delete, keys, newest
 
 SELF_WRITER = """
 import pathlib, sys
@@ -18,26 +17,6 @@ with here.open("a") as file:
     file.write("\\n# written by the run itself")
 pathlib.Path("data.txt").write_text("spoiled")
 """
-
-
-def newest(project: Cli) -> str:
-    return str(project("runs", "--json").json["items"][0]["run"])
-
-
-def keys(cli: Cli, prefix: str) -> list[str]:
-    address = daemon.find(cli.state / "local")
-    assert address is not None
-    bucket = cli("outputs", "--json").json["outputs"]["bucket"]
-    listed = client(address, "s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
-    return [item["Key"] for item in listed.get("Contents", [])]
-
-
-def delete(cli: Cli, names: list[str]) -> None:
-    address = daemon.find(cli.state / "local")
-    assert address is not None
-    bucket = cli("outputs", "--json").json["outputs"]["bucket"]
-    for name in names:
-        client(address, "s3").delete_object(Bucket=bucket, Key=name)
 
 
 def test_a_plan_shows_what_would_travel_and_after_a_run_nothing(stack: Cli, tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from localcloud import daemon
-from tests.functional.test_bad_input import first_line
-from tests.functional.test_local_cloud_daemon import gone
-from tests.support.cli import ROOT, Cli, Done, make_project
+from tests.support.cli import ROOT, Cli, Done, first_line, make_project
 from tests.support.cloud import until
 from tests.support.permissions import run_bound
+from tests.support.waiting import gone
 
 PACED = "import pathlib, sys, time\nprint('up', flush=True)\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)\n"
 

@@ -117,3 +117,8 @@ def make_project(folder: Path, **scripts: str) -> Path:
 def git(folder: Path, *words: str) -> str:
     """Run git there; what it printed."""
     return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def first_line(text: str) -> str:
+    """The first line of what a command said that says what is wrong."""
+    return next(line for line in text.splitlines() if line.startswith("error"))

@@ -1,4 +1,4 @@
-"""The golden examples of the records."""
+"""Reads the examples of the contract's records that the laptop's tests and the agent's share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ FOLDER = Path(__file__).parents[1] / "golden"
 
 
 def golden(name: str) -> dict[str, Any]:
-    """One example, fresh each time."""
-    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return found
+    """Return the example of a record, e.g. `run_spec`."""
+    example: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return example

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import __main__ as program
-from tests.unit.agent.support import ROOT, new_run
+from tests.support.agent_host import ROOT, new_run
 
 
 def test_a_run_id_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,7 +16,7 @@ def test_a_run_id_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[st
         program.main(["cancel", "--run", "../../etc"], environ={}, program=[])
 
     assert caught.value.code == 2
-    assert "is no run id" in capsys.readouterr().err
+    assert "is not a valid run id" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from agent import repeat
 from agent.errors import AgentError
-from agent.repeat import Repeater, persist, within
+from agent.repeat import Repeater, retry, within
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_a_round_that_does_not_end_is_left_behind() -> None:
 def test_work_is_tried_until_it_is_done() -> None:
     work = Work(AgentError("1"), AgentError("2"))
 
-    assert persist(work, seconds=10, clock=ManualClock(), what="it")
+    assert retry(work, seconds=10, clock=ManualClock(), what="it")
     assert work.calls == 3
 
 
@@ -66,7 +66,7 @@ def test_work_is_given_up_when_the_time_is_over() -> None:
     clock = ManualClock()
     work = Work(*[AgentError(str(number)) for number in range(10_000)])
 
-    assert not persist(work, seconds=1.0, clock=clock, what="it")
+    assert not retry(work, seconds=1.0, clock=clock, what="it")
     assert 0 < clock.seconds <= 1.0
 
 

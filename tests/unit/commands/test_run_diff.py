@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +11,12 @@ from contract.code_manifest import NOWHERE, Head, Manifest
 from remote.code.diff import compare
 from remote.records import RunSpec
 from tests.support.code import entry_of
-
-GOLDEN = Path(__file__).parents[2] / "golden"
+from tests.support.golden import golden
 
 
 @pytest.fixture
 def spec() -> RunSpec:
-    return RunSpec.from_mapping(json.loads((GOLDEN / "run_spec.json").read_text()))
+    return RunSpec.from_mapping(golden("run_spec"))
 
 
 def tree(**files: str) -> Manifest:

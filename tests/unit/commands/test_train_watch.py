@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,7 @@ from remote.code.tree import Tree, plan
 from remote.errors import Unavailable, UsageError
 from remote.records import RunSpec
 from remote.stack import Stack
-
-GOLDEN = Path(__file__).parents[2] / "golden"
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+from tests.support.golden import golden
 
 
 class Desk:

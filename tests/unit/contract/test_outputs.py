@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import fields
@@ -14,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.outputs import OutputsError, StackOutputs, VolumeOutput, WorkerOutput
+from tests.support.golden import golden
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden/stack_outputs.json").read_text())
+GOLDEN = golden("stack_outputs")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

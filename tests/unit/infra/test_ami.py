@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.ami import is_image_id
-from tests.unit.infra.conftest import IMAGE, Program, Recording
+from tests.support.recorder import IMAGE, Program, Recording
 
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.bucket import lifecycle_rules, tls_only_policy
-from tests.unit.infra.conftest import Program, Recording
+from tests.support.recorder import Program, Recording
 
 
 def test_whoever_comes_without_tls_is_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.identity import bucket_policy, image_policy, trust_policy
-from tests.unit.infra.conftest import Recording
+from tests.support.recorder import Recording
 
 BUCKET = "arn:aws:s3:::b"
 REPOSITORY = "arn:aws:ecr:us-east-1:123456789012:repository/r"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra.network import choose_zone
 from infra.settings import SettingsError, WorkerSettings
-from tests.unit.infra.conftest import Program, Recording
+from tests.support.recorder import Program, Recording
 
 ZONES = ["a", "b", "c"]
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.outputs import StackOutputs
 from infra.settings import SettingsError
-from tests.unit.infra.conftest import Program, Recording
+from tests.support.golden import golden
+from tests.support.recorder import Program, Recording
 
 STACK = "pulumi:pulumi:Stack"
 PROVIDER = "pulumi:providers:aws"
-GOLDEN = Path(__file__).parents[2] / "golden/stack_outputs.json"
 TAGS = {"runctl:stack": "local", "runctl:owner": "ada", "runctl:managed-by": "pulumi"}
 
 
@@ -24,9 +23,8 @@ def test_every_export_is_a_field_of_stack_outputs_and_every_field_is_exported(de
 
 
 def test_the_exports_have_the_shape_that_the_tools_read(default: Recording) -> None:
-    golden = json.loads(GOLDEN.read_text())
     read = StackOutputs.from_mapping(default.exports)
-    assert shape_of(golden) == shape_of(read.to_mapping())
+    assert shape_of(golden("stack_outputs")) == shape_of(read.to_mapping())
 
 
 def test_the_exports_name_the_worker_and_its_volume(default: Recording) -> None:

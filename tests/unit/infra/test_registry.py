@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from infra.registry import untagged_rule
-from tests.unit.infra.conftest import Program, Recording
+from tests.support.recorder import Program, Recording
 
 
 def test_only_the_newest_untagged_images_are_kept() -> None:

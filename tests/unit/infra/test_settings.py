@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from infra.settings import Settings, SettingsError, WorkerSettings
-from tests.unit.infra.conftest import Program
+from tests.support.recorder import Program
 
 WORDS = {str: "string", int: "integer", bool: "boolean"}
 COMPOUND = {"tags": "object", "workers": "array"}

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from infra.user_data import user_data
-from tests.unit.infra.conftest import Program, Recording
+from tests.support.recorder import Program, Recording
 
 INSTANCE, TEMPLATE = "aws:ec2/instance:Instance", "aws:ec2/launchTemplate:LaunchTemplate"
 VOLUME, ATTACHMENT = "aws:ebs/volume:Volume", "aws:ec2/volumeAttachment:VolumeAttachment"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
-from pathlib import Path
 
 import pytest
 
 from remote import records
 from remote.errors import ConfigError, InputMissing
 from remote.records import HostRecord, Manifest, Outcome, Record, RunSpec, Status
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 SHAPES = {
     "run_spec": RunSpec,
     "status": Status,
@@ -21,10 +19,6 @@ SHAPES = {
     "manifest": Manifest,
     "host": HostRecord,
 }
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES.items())

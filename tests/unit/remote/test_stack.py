@@ -9,8 +9,9 @@ import pytest
 
 from remote.errors import ConfigError, InputMissing
 from remote.stack import Stack, pulumi_outputs, read_outputs
+from tests.support.golden import golden
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "stack_outputs.json").read_text())
+GOLDEN = golden("stack_outputs")
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from agent.checkpoints.candidates import QUIET_DIRECTORY_SECONDS
-from agent.checkpoints.committer import CheckpointKeeper, committed_steps, upload_output
+from agent.checkpoints.committer import CheckpointCommitter, committed_steps, upload_output
 from agent.errors import BucketError
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import golden, new_run, sha256
+from tests.support.code import sha256
+from tests.support.golden import golden
 
 
 class Kept:
@@ -27,7 +29,7 @@ class Kept:
         self.keys = RunKeys(run=run or new_run())
         self.said: list[str] = []
         self.fence = Fence(bucket, self.keys, attempt)
-        self.keeper = CheckpointKeeper(
+        self.committer = CheckpointCommitter(
             bucket=bucket,
             keys=self.keys,
             attempt=attempt,
@@ -36,7 +38,7 @@ class Kept:
             keep=keep,
             clock=self.clock,
             fence=self.fence,
-            say=self.said.append,
+            print_note=self.said.append,
         )
 
     def save(self, name: str, body: bytes | str = "{}") -> None:
@@ -44,8 +46,8 @@ class Kept:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(body if isinstance(body, bytes) else body.encode())
 
-    def look(self, seconds: float = 1.0) -> None:
-        self.keeper.look()
+    def poll(self, seconds: float = 1.0) -> None:
+        self.committer.poll()
         self.clock.sleep(seconds)
 
     @property
@@ -64,7 +66,7 @@ def kept(bucket: Bucket, tmp_path: Path) -> Kept:
 def test_a_manifest_has_the_golden_shape_and_true_hashes(kept: Kept) -> None:
     kept.metrics.write_text('{"step": 3, "steps": 9, "loss": 0.5}\n{"step": 3, "steps": 9, "loss": 0.25}\nhalf')
     kept.save("checkpoint_epoch_3.json", '{"a": 1}')
-    kept.look()
+    kept.poll()
 
     manifest = kept.manifest(3)
     assert list(manifest) == list(golden("manifest"))
@@ -79,39 +81,39 @@ def test_a_manifest_has_the_golden_shape_and_true_hashes(kept: Kept) -> None:
         }
     ]
     assert kept.bucket.read(manifest["files"][0]["key"]) == b'{"a": 1}'
-    assert kept.keeper.last is not None
-    assert (kept.keeper.last.step, kept.keeper.first_step) == (3, 3)
+    assert kept.committer.last is not None
+    assert (kept.committer.last.step, kept.committer.first_step) == (3, 3)
 
 
 def test_a_torn_file_waits_until_it_is_whole(kept: Kept) -> None:
     kept.save("c_1.json", '{"a": ')
-    kept.look()
-    kept.look()
+    kept.poll()
+    kept.poll()
     assert kept.steps == []
     kept.save("c_1.json", '{"a": 1}')
-    kept.look()
+    kept.poll()
     assert kept.steps == [1]
 
 
 def test_a_file_of_no_known_format_must_look_the_same_twice(kept: Kept) -> None:
     kept.save("c_1.bin", b"12")
-    kept.look()
+    kept.poll()
     kept.save("c_1.bin", b"123")
-    kept.look()
+    kept.poll()
     assert kept.steps == []
-    kept.look()
+    kept.poll()
     assert kept.steps == [1]
 
 
 def test_a_directory_is_committed_when_it_was_quiet_and_all_shards_are_there(kept: Kept) -> None:
     kept.save("step_4/model-1-of-2.bin", b"1")
-    kept.look()
-    kept.look(QUIET_DIRECTORY_SECONDS)
-    kept.look()
+    kept.poll()
+    kept.poll(QUIET_DIRECTORY_SECONDS)
+    kept.poll()
     assert kept.steps == []
     kept.save("step_4/model-2-of-2.bin", b"2")
-    kept.look(QUIET_DIRECTORY_SECONDS)
-    kept.look()
+    kept.poll(QUIET_DIRECTORY_SECONDS)
+    kept.poll()
 
     assert [file["path"] for file in kept.manifest(4)["files"]] == [
         "step_4/model-1-of-2.bin", "step_4/model-2-of-2.bin"
@@ -129,9 +131,9 @@ def test_a_file_that_changes_while_it_is_sent_is_taken_up_again(kept: Kept, monk
         os.replace(kept.folder / "new", path)  # noqa: PTH105  as a script does it
 
     monkeypatch.setattr(kept.bucket, "upload", upload_and_change)
-    kept.look()
+    kept.poll()
     assert kept.steps == []
-    kept.look()
+    kept.poll()
     assert kept.bucket.read(kept.manifest(1)["files"][0]["key"]) == b'{"later": true}'
 
 
@@ -141,17 +143,17 @@ def test_an_upload_that_fails_leaves_no_manifest_and_is_tried_again(
     kept.save("c_1.json")
     monkeypatch.setattr(kept.bucket, "upload", lambda *_: (_ for _ in ()).throw(BucketError("503", code="SlowDown")))
     with pytest.raises(BucketError):
-        kept.look()
+        kept.poll()
     monkeypatch.undo()
     assert kept.steps == []
-    kept.look()
+    kept.poll()
     assert kept.steps == [1]
 
 
 def test_a_file_that_the_script_removes_meanwhile_is_no_trouble(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.save("c_1.json")
     monkeypatch.setattr("agent.checkpoints.committer.file_digest", lambda path: path.unlink() or path.open().read())
-    kept.look()
+    kept.poll()
 
     assert kept.steps == []
 
@@ -160,7 +162,7 @@ def test_a_name_without_a_number_is_a_new_checkpoint_each_time_it_changes(kept: 
     for content in ("{}", "{}", '{"a": 1}', '{"a": 22}'):
         kept.save("model.json", content)
         os.utime(kept.folder / "model.json", ns=(len(content), len(content)))
-        kept.look()
+        kept.poll()
 
     assert kept.steps == [1, 2, 3]
 
@@ -168,17 +170,17 @@ def test_a_name_without_a_number_is_a_new_checkpoint_each_time_it_changes(kept: 
 def test_beside_numbered_ones_a_name_without_a_number_is_passed_over(kept: Kept) -> None:
     kept.save("latest.json")
     kept.save("c_7.json")
-    kept.look()
+    kept.poll()
 
     assert kept.steps == [7]
 
 
 def test_a_step_that_is_written_again_is_said_once_and_not_kept(kept: Kept) -> None:
     kept.save("c_1.json", "{}")
-    kept.look()
+    kept.poll()
     kept.save("c_1.json", '{"again": 1}')
-    kept.look()
-    kept.look()
+    kept.poll()
+    kept.poll()
 
     assert kept.bucket.read(kept.manifest(1)["files"][0]["key"]) == b"{}"
     assert len(kept.said) == 1
@@ -189,8 +191,8 @@ def test_only_the_newest_are_kept_and_never_fewer_than_one(bucket: Bucket, tmp_p
     kept = Kept(bucket, tmp_path, keep=0)
     for step in (1, 2, 3):
         kept.save(f"c_{step}.json")
-        kept.look()
-    kept.look()
+        kept.poll()
+    kept.poll()
 
     assert kept.steps == [3]
     assert [key for key, _ in bucket.sizes(kept.keys.checkpoints)] == [
@@ -204,13 +206,13 @@ def test_an_agent_that_is_started_again_commits_nothing_twice_and_nothing_that_w
     first = Kept(bucket, tmp_path, keep=2)
     for step in (1, 2, 3):
         first.save(f"c_{step}.json")
-        first.look()
+        first.poll()
     second = Kept(bucket, tmp_path, keep=2, run=first.keys.run)
     before = [second.manifest(step) for step in (2, 3)]
     second.clock.sleep(60)
     second.save("c_4.json")
-    second.look()
-    second.look()
+    second.poll()
+    second.poll()
 
     assert second.steps == [3, 4]
     assert second.manifest(3) == before[1]
@@ -220,10 +222,10 @@ def test_an_agent_that_is_started_again_commits_nothing_twice_and_nothing_that_w
 def test_what_another_attempt_has_committed_stays(bucket: Bucket, tmp_path: Path) -> None:
     first, second = Kept(bucket, tmp_path), None
     second = Kept(bucket, tmp_path, attempt=2, run=first.keys.run)
-    second.keeper.look()  # has learnt what there is before the first one commits
+    second.committer.poll()  # has learnt what there is before the first one commits
     first.save("c_1.json", '{"by": 1}')
-    first.look()
-    second.look()
+    first.poll()
+    second.poll()
 
     assert first.manifest(1)["attempt"] == 1
     assert second.said == ["step 1 was committed by attempt 1 already; that one stays"]
@@ -233,9 +235,9 @@ def test_what_another_attempt_has_committed_stays(bucket: Bucket, tmp_path: Path
 def test_an_attempt_that_was_overtaken_commits_nothing(kept: Kept) -> None:
     kept.bucket.write(kept.keys.attempt(2), b"{}")
     kept.save("c_1.json")
-    kept.look()
-    kept.look()
-    kept.keeper.finish(killed=False)
+    kept.poll()
+    kept.poll()
+    kept.committer.finish(killed=False)
 
     assert kept.steps == []
     assert kept.said == ["a later attempt has taken the run over; nothing more is committed by this one"]
@@ -244,13 +246,13 @@ def test_an_attempt_that_was_overtaken_commits_nothing(kept: Kept) -> None:
 @pytest.mark.parametrize(("killed", "steps"), [(False, [1, 2, 3]), (True, [1, 2])])
 def test_after_a_kill_only_what_is_surely_whole_is_kept(kept: Kept, killed: bool, steps: list[int]) -> None:
     kept.save("c_1.bin", b"at rest")
-    kept.keeper.look()
+    kept.committer.poll()
     kept.save("c_2.json", "{}")
     kept.save("c_3.bin", b"just written")
     kept.save("c_4.json", '{"torn')
     kept.clock.sleep(1)
 
-    kept.keeper.finish(killed=killed)
+    kept.committer.finish(killed=killed)
 
     assert kept.steps == steps
     assert any("c_4.json is not whole" in line for line in kept.said)
@@ -272,7 +274,7 @@ def test_output_is_put_under_its_own_names_and_links_outside_are_not_followed(bu
 def test_metrics_that_are_no_numbers_make_a_manifest_that_others_can_read(kept: Kept) -> None:
     kept.metrics.write_text('{"step": 1, "loss": NaN, "rate": 1e999}\n')
     kept.save("c_1.json")
-    kept.look()
+    kept.poll()
 
     manifest = json.loads(kept.bucket.read(kept.keys.manifest(1)), parse_constant=pytest.fail)
     assert manifest["metrics"] == {"loss": None, "rate": None}
@@ -285,11 +287,11 @@ def test_the_newest_is_sent_first_and_what_it_makes_needless_is_not_sent_at_all(
     monkeypatch.setattr(bucket, "upload", lambda key, path: (sent.append(path.name), upload(key, path)))
     for step in (1, 2, 3, 4):
         kept.save(f"c_{step}.json")
-    kept.look()
+    kept.poll()
     kept.save("c_5.json")
     kept.save("c_6.json")
     kept.save("c_7.json")
-    kept.keeper.finish(killed=True)
+    kept.committer.finish(killed=True)
 
     assert sent == ["c_4.json", "c_3.json", "c_7.json", "c_6.json"]
     assert kept.steps == [6, 7]
@@ -310,7 +312,7 @@ def test_a_checkpoint_that_appears_while_another_is_sent_goes_before_those_that_
         upload(key, path)
 
     monkeypatch.setattr(kept.bucket, "upload", upload_slowly)
-    kept.look()
+    kept.poll()
 
     assert sent == ["c_2.json", "c_3.json", "c_1.json"]
 
@@ -327,10 +329,10 @@ def test_a_commit_whose_answer_was_lost_is_not_written_over_by_what_the_script_s
     monkeypatch.setattr(kept.bucket, "create", lose_the_answer)
     kept.save("c_1.json", '{"first": 1}')
     with pytest.raises(BucketError):
-        kept.look()
+        kept.poll()
     monkeypatch.undo()
     kept.save("c_1.json", '{"second": 2}')
-    kept.look()
+    kept.poll()
 
     [file] = kept.manifest(1)["files"]
     assert file["sha256"] == sha256(kept.bucket.read(file["key"])) == sha256(b'{"first": 1}')

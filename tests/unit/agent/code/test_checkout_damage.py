@@ -11,9 +11,9 @@ import pytest
 from agent.code.checkout import tree_digest
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
+from tests.support.agent_host import Host
 from tests.support.code import code_of, entry_of, flipped
-from tests.unit.agent.code.test_checkout import get, put, put_entries
-from tests.unit.agent.support import Host
+from tests.support.stored_code import get, put, put_entries
 
 FILES: dict[str, bytes | str] = {"a.py": "x = 1\n" * 50, "b/c.bin": os.urandom(300), "l": "-> a.py"}
 TRIES = 16
@@ -70,7 +70,7 @@ def test_damaged_code_ends_a_run_before_it_starts_and_says_what_to_remove(host: 
 
 
 def test_a_pack_that_unpacks_without_end_is_not_unpacked(bucket: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(SnapshotError, match="begins no content"):
+    with pytest.raises(SnapshotError, match="does not begin a content"):
         get(bucket, put(bucket, {"a": "x"}, pack=gzip.compress(b"0" * 200_000_000, 1)), tmp_path)
 
 

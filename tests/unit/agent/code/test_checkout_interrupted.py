@@ -11,8 +11,8 @@ from typing import Any
 from agent.code.checkout import fetch, tree_digest
 from agent.publish.bucket import Bucket
 from contract.code_manifest import manifest_key
-from tests.unit.agent.code.test_checkout import get, put
-from tests.unit.agent.support import ROOT
+from tests.support.agent_host import ROOT
+from tests.support.stored_code import get, put
 
 FILES: dict[str, bytes | str] = {
     **{f"d{number % 3}/{number}.py": f"{number}" * 50 for number in range(12)},

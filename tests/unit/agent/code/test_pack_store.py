@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.code import pack_store as store_module
-from agent.code.pack_store import Store, make_room
+from agent.code.pack_store import PackStore, make_room
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
 
@@ -33,7 +33,7 @@ def names(root: Path) -> list[str]:
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     bucket = Counted()
-    store = Store(tmp_path, bucket)
+    store = PackStore(tmp_path, bucket)
     with store.opened():
         store.packs({"a", "b"})
         store.packs({"b", "c"})
@@ -42,17 +42,17 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 def test_the_longest_unused_goes_first_and_what_is_in_use_never(tmp_path: Path) -> None:
-    with Store(tmp_path, Counted()).opened():
+    with PackStore(tmp_path, Counted()).opened():
         pass
     for number, name in enumerate("abcd"):
         (tmp_path / f"{name}.pack").write_bytes(b"x" * 100)
         os.utime(tmp_path / f"{name}.pack", (number, number))
-    store = Store(tmp_path, Counted(), max_bytes=250)
+    store = PackStore(tmp_path, Counted(), max_bytes=250)
     with store.opened():
         store.packs({"a"})
 
     assert names(tmp_path) == ["a", "d"]
-    store = Store(tmp_path, Counted(), max_bytes=0)
+    store = PackStore(tmp_path, Counted(), max_bytes=0)
     with store.opened():
         store.packs({"a", "e"})
     assert names(tmp_path) == ["a", "e"]
@@ -61,14 +61,14 @@ def test_the_longest_unused_goes_first_and_what_is_in_use_never(tmp_path: Path) 
 def test_a_torn_download_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / "a.pack.partial.1a2b").write_bytes(b"x")
     (tmp_path / "a.pack.partial").write_bytes(b"x")
-    with Store(tmp_path, Counted()).opened():
+    with PackStore(tmp_path, Counted()).opened():
         pass
 
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_a_bucket_that_cannot_be_asked_is_not_taken_for_one_that_lacks_it(bucket: Bucket, tmp_path: Path) -> None:
-    store = Store(tmp_path, bucket)
+    store = PackStore(tmp_path, bucket)
     with store.opened(), pytest.raises(SnapshotError, match="not in the bucket"):
         store.packs({"a"})
 

@@ -146,7 +146,7 @@ def test_a_folder_is_below_the_home_unless_it_is_absolute(text: str, root: str, 
 
 @pytest.mark.parametrize("text", ["", "a\0b"])
 def test_what_is_no_folders_name_is_refused(text: str) -> None:
-    with pytest.raises(SnapshotError, match="no folder's name"):
+    with pytest.raises(SnapshotError, match="is not a valid folder name"):
         place_of(text, home=Path("/home/me"), root="")
 
 

@@ -1,4 +1,4 @@
-"""Hands: the same work wherever it is done, the system's errors as they were, and nobody waits for one that is gone."""
+"""Workers do the same work as this process, report the system's errors as they were, and are never waited for in vain."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ import pytest
 
 from agent.code import checkout, unpacker, worker_pool
 from agent.code.checkout import tree_digest
-from agent.code.worker_pool import Hands
+from agent.code.worker_pool import WorkerPool
 from agent.errors import SnapshotError
 from agent.publish.bucket import Bucket
-from tests.unit.agent.code.test_checkout import get, put
+from tests.support.stored_code import get, put
 
 FILES = {f"m{number % 7}/{number}": f"{number}" for number in range(40)} | {"l": "-> m0/0", "e/": "", "run": "#!"}
 
 
 @pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hands]:
+def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     monkeypatch.setattr(worker_pool, "FEW_FILES", 0)
-    with Hands(1, processors=2) as found:
+    with WorkerPool(1, processors=2) as found:
         yield found
 
 
 def test_few_files_and_one_processor_start_no_process() -> None:
-    with Hands(worker_pool.FEW_FILES - 1, processors=8) as few, Hands(100_000, processors=1) as alone:
+    with WorkerPool(worker_pool.FEW_FILES - 1, processors=8) as few, WorkerPool(100_000, processors=1) as alone:
         assert (few.count, alone.count) == (1, 1)
 
 
-def test_no_more_processes_than_processors_and_never_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_workers_than_processors_and_never_many(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
 
     class Process:
@@ -47,15 +47,15 @@ def test_no_more_processes_than_processors_and_never_many(monkeypatch: pytest.Mo
         def do(self) -> None: ...
         def close(self) -> None: ...
 
-    monkeypatch.setattr(worker_pool, "_Process", Process)
-    with Hands(100_000, processors=3) as three, Hands(100_000, processors=64) as most:
+    monkeypatch.setattr(worker_pool, "_Worker", Process)
+    with WorkerPool(100_000, processors=3) as three, WorkerPool(100_000, processors=64) as most:
         assert (three.count, most.count) == (3, worker_pool.MOST)
     assert set(started) == {unpacker.__file__}
 
 
 def test_what_was_sent_as_text_does_its_work_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(unpacker, "__file__")
-    with Hands(100_000, processors=8) as found:
+    with WorkerPool(100_000, processors=8) as found:
         assert found.count == 1
 
 
@@ -65,16 +65,16 @@ def test_a_tree_is_the_same_by_whomever_it_is_written(
     digest = put(bucket, FILES, modes={"run": 0o755})
     alone = get(bucket, digest, tmp_path, "1")
     monkeypatch.setattr(worker_pool, "FEW_FILES", 0)
-    monkeypatch.setattr(checkout, "Hands", partial(Hands, processors=2))
+    monkeypatch.setattr(checkout, "WorkerPool", partial(WorkerPool, processors=2))
 
     helped = get(bucket, digest, tmp_path, "2")
 
     assert tree_digest(alone) == tree_digest(helped) == digest
-    with Hands(1, processors=2) as found:
+    with WorkerPool(1, processors=2) as found:
         assert tree_digest(helped, found) == digest
 
 
-def test_answers_come_in_whatever_thread_asked(two: Hands, tmp_path: Path) -> None:
+def test_answers_come_in_whatever_thread_asked(two: WorkerPool, tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"{number}").write_text(f"{number}")
     names = [f"{number}".encode() for number in range(20)]
@@ -84,7 +84,7 @@ def test_answers_come_in_whatever_thread_asked(two: Hands, tmp_path: Path) -> No
     assert b"".join(found) == unpacker.lines(os.fsencode(tmp_path) + b"/", names)
 
 
-def test_what_the_system_says_is_said_as_it_was(two: Hands, tmp_path: Path) -> None:
+def test_what_the_system_says_is_said_as_it_was(two: WorkerPool, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         two.do("lines", os.fsencode(tmp_path) + b"/", [b"\xff"])
 
@@ -92,8 +92,8 @@ def test_what_the_system_says_is_said_as_it_was(two: Hands, tmp_path: Path) -> N
     assert two.do("lines", b"/", []) == b"", "and it goes on"
 
 
-def test_a_process_that_is_killed_is_an_error_and_not_a_wait(two: Hands) -> None:
-    for process in two._processes:
+def test_a_process_that_is_killed_is_an_error_and_not_a_wait(two: WorkerPool) -> None:
+    for process in two._workers:
         os.kill(process._process.pid, signal.SIGKILL)
         process._process.wait()
 
@@ -107,7 +107,7 @@ def test_the_store_stays_locked_until_the_last_process_has_ended(
     monkeypatch.setattr(worker_pool, "FEW_FILES", 0)
     mine, other = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) for _ in range(2))
     fcntl.flock(mine, fcntl.LOCK_EX)
-    with Hands(1, locks=(mine,), processors=2):
+    with WorkerPool(1, locks=(mine,), processors=2):
         os.close(mine)  # as the kernel does for an agent that is killed
         with pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ from agent.host.doctor import examine
 from agent.publish.bucket import Bucket
 from contract.clock import Clock
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import SECRET, MetadataService
+from tests.support.metadata import SECRET, MetadataService
 
 
 def checks(report: dict[str, Any]) -> dict[str, bool]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agent.host.imds import Metadata, MetadataError
-from tests.unit.agent.support import INSTANCE, MetadataService
+from tests.support.metadata import INSTANCE, MetadataService
 
 
 def test_a_value_is_found_and_a_missing_one_is_none() -> None:

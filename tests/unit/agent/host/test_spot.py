@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.host.imds import Metadata
 from agent.host.spot import CLOSING_SECONDS, Notice, SpotWatcher, grace_for, parse_notice, seconds_left
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import MetadataService
+from tests.support.metadata import MetadataService
 
 AT = datetime(2026, 11, 22, 16, 2, tzinfo=UTC)
 
@@ -47,13 +47,13 @@ def test_a_notice_and_a_recommendation_are_each_told_once() -> None:
             on_recommendation=lambda: told.append("recommended"),
             clock=ManualClock(AT - timedelta(seconds=100)),
         )
-        watcher.look()
+        watcher.poll()
         service.texts["events/recommendations/rebalance"] = '{"noticeTime": "2026-11-22T16:00:00Z"}'
-        watcher.look()
+        watcher.poll()
         service.texts["spot/instance-action"] = "rubbish"
-        watcher.look()
+        watcher.poll()
         service.texts["spot/instance-action"] = json.dumps({"action": "terminate", "time": "2026-11-22T16:02:00Z"})
-        watcher.look()
-        watcher.look()
+        watcher.poll()
+        watcher.poll()
 
     assert told == ["recommended", ("terminate", 100.0)]

@@ -14,8 +14,8 @@ import pytest
 
 from agent.host.systemd import RECOVERY, Systemd, unit_text
 from agent.paths import Layout
-from agent.run.start import Order, start
-from tests.unit.agent.support import wait_until
+from agent.run.start import StartOrder, start
+from tests.support.waiting import wait_until
 
 FAKE = """#!/bin/sh
 echo "$(basename "$0") $*" >> {log}
@@ -98,7 +98,7 @@ def test_odd_words_of_the_program_reach_the_unit_as_they_are() -> None:
 
 
 def test_an_agent_that_is_started_under_systemd_supervises_from_its_scope(place, tmp_path: Path) -> None:
-    order = Order(bucket="b", run="20261122-160000-7f3a9c", attempt=1, region=None)
+    order = StartOrder(bucket="b", run="20261122-160000-7f3a9c", attempt=1, region=None)
     program = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
     layout = Layout.of({"HOST_ROOT": str(tmp_path / "host")})
     answer = start(order, layout=layout, program=program, refuse=pytest.fail, systemd=place())

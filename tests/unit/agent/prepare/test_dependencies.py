@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.prepare.dependencies import INSTALL_SECONDS, DependencyError, Installer, Source, find_needs
+from agent.prepare.dependencies import INSTALL_SECONDS, DependencyError, DependencySource, Installer, find_needs
 from tests.support.clock import ManualClock
 
 HEADER = "# /// script\n# dependencies = ['x']\n# ///\n"
@@ -15,18 +15,21 @@ PROJECT = "[project]\nname = 'p'\ndependencies = ['x']\n"
     ("files", "source"),
     [
         ({"train.py": ""}, None),
-        ({"train.py": HEADER, "requirements.txt": "x", "uv.lock": "", "pyproject.toml": PROJECT}, Source.SCRIPT),
-        ({"train.py": "", "requirements.txt": "x", "uv.lock": "", "pyproject.toml": PROJECT}, Source.LOCK),
-        ({"train.py": "", "requirements.txt": "x", "uv.lock": ""}, Source.REQUIREMENTS),
-        ({"train.py": "", "requirements.txt": "x", "pyproject.toml": PROJECT}, Source.REQUIREMENTS),
-        ({"train.py": "", "pyproject.toml": PROJECT}, Source.PROJECT),
+        (
+            {"train.py": HEADER, "requirements.txt": "x", "uv.lock": "", "pyproject.toml": PROJECT},
+            DependencySource.SCRIPT,
+        ),
+        ({"train.py": "", "requirements.txt": "x", "uv.lock": "", "pyproject.toml": PROJECT}, DependencySource.LOCK),
+        ({"train.py": "", "requirements.txt": "x", "uv.lock": ""}, DependencySource.REQUIREMENTS),
+        ({"train.py": "", "requirements.txt": "x", "pyproject.toml": PROJECT}, DependencySource.REQUIREMENTS),
+        ({"train.py": "", "pyproject.toml": PROJECT}, DependencySource.PROJECT),
         ({"train.py": "", "pyproject.toml": "[tool.ruff]\nline-length = 120\n"}, None),
         ({"train.py": "'''\n# /// script\n'''\n"}, None),
         ({"train.py": b"\xff\xfe"}, None),
     ],
 )
 def test_where_a_project_says_what_it_needs(
-    tmp_path: Path, files: dict[str, str | bytes], source: Source | None
+    tmp_path: Path, files: dict[str, str | bytes], source: DependencySource | None
 ) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -61,7 +64,7 @@ def test_an_installation_that_does_not_end_is_ended_and_said_to_be_too_slow(tmp_
         spool=tmp_path / "log", stopped=lambda: False, clock=clock,
     )  # fmt: skip
 
-    with pytest.raises(DependencyError, match=r"requirements.txt asks for was not installed within 30 minutes"):
+    with pytest.raises(DependencyError, match=r"requirements.txt were not installed within 30 minutes"):
         installer.install(needs, code=tmp_path, script="train.py")
 
     assert clock.seconds >= INSTALL_SECONDS

@@ -5,7 +5,7 @@ from pathlib import Path
 from agent.paths import RunLayout
 from agent.prepare.prepare import training_environment
 from agent.run.spec import parse_spec
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 
 def environment(environ: dict[str, str], **variables: str) -> dict[str, str]:

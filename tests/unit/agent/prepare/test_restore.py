@@ -7,22 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.json_file import encode
 from agent.prepare.restore import UnsoundError, fetch_checkpoint, restore, takes_option, with_option
 from agent.publish.bucket import Bucket, RunKeys
 from agent.run.spec import Resume
-from tests.unit.agent.support import golden, new_run, sha256
-
-
-def commit(bucket: Bucket, keys: RunKeys, number: int, bodies: dict[str, bytes], **changes: Any) -> str:
-    listed = []
-    for path, body in bodies.items():
-        key = keys.checkpoint_file(number, 1, path)
-        bucket.write(key, body)
-        listed.append({"path": path, "key": key, "size": len(body), "sha256": sha256(body)})
-    manifest = {**golden("manifest"), "run": keys.run, "step": number, "files": listed, **changes}
-    bucket.write(keys.manifest(number), encode(manifest))
-    return keys.manifest(number)
+from tests.support.agent_host import new_run
+from tests.support.checkpoints import commit
 
 
 @pytest.fixture
@@ -72,11 +61,11 @@ def test_a_torn_file_that_was_committed_all_the_same_is_passed_over(
     commit(bucket, keys, 2, {"c_2.json": b'{"torn'})
     said: list[str] = []
 
-    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "r", say=said.append)
+    found = restore(Resume(run=keys.run, checkpoint=None), bucket=bucket, folder=tmp_path / "r", print_note=said.append)
 
     assert found is not None
     assert found.step == 1
-    assert [line.rsplit(": ")[-1] for line in said[:1]] == ["c_2.json was committed, but it is no whole file"]
+    assert [line.rsplit(": ")[-1] for line in said[:1]] == ["c_2.json was committed, but is not a whole file"]
 
 
 def test_an_older_checkpoint_may_be_asked_for(bucket: Bucket, keys: RunKeys, tmp_path: Path) -> None:
@@ -84,7 +73,7 @@ def test_an_older_checkpoint_may_be_asked_for(bucket: Bucket, keys: RunKeys, tmp
     commit(bucket, keys, 2, {"c_2.json": b"{}"})
     resume = Resume(run=keys.run, checkpoint=asked)
 
-    found = restore(resume, bucket=bucket, folder=tmp_path / "r", say=lambda _: None)
+    found = restore(resume, bucket=bucket, folder=tmp_path / "r", print_note=lambda _: None)
 
     assert found is not None
     assert found.step == 1

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from agent.publish.bucket import Bucket, RunKeys
-from agent.publish.fencing import LOOK_SECONDS, Fence
+from agent.publish.fencing import POLL_SECONDS, Fence
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import new_run
 
 
 def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> None:
@@ -11,12 +11,12 @@ def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> N
     fence = Fence(bucket, keys, 2)
     for attempt in (1, 2):
         bucket.write(keys.attempt(attempt), b"{}")
-    assert not fence.look()
+    assert not fence.poll()
 
     bucket.write(keys.attempt(4), b"{}")
-    assert fence.look()
+    assert fence.poll()
     bucket.delete(keys.attempt(4))
-    assert fence.look()
+    assert fence.poll()
     assert fence.lost
 
 
@@ -25,7 +25,7 @@ def test_what_is_written_often_is_content_with_a_look_of_a_moment_ago(bucket: Bu
     fence = Fence(bucket, keys, 1, clock=clock)
     assert not fence.check()
     bucket.write(keys.attempt(2), b"{}")
-    clock.sleep(LOOK_SECONDS - 0.1)
+    clock.sleep(POLL_SECONDS - 0.1)
     assert not fence.check()
     clock.sleep(0.1)
     assert fence.check()

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from agent.errors import BucketError
 from agent.publish.bucket import Bucket, RunKeys
-from agent.publish.log import LINE_CHARACTERS, LogShipper, last_line, say
-from tests.unit.agent.support import new_run
+from agent.publish.log import LINE_CHARACTERS, LogShipper, last_line, print_note
+from tests.support.agent_host import new_run
 
 
 class Objects:
@@ -72,10 +72,10 @@ def test_chunks_are_put_once_into_a_real_bucket(bucket: Bucket, tmp_path: Path) 
     keys, spool = RunKeys(run=new_run()), tmp_path / "001.log"
     first = LogShipper(bucket, keys, 1, spool)
     first.ship()
-    say(spool, "one")
+    print_note(spool, "one")
     first.ship()
     first.ship()
-    say(spool, "zwei \udcff")
+    print_note(spool, "zwei \udcff")
     second = LogShipper(bucket, keys, 1, spool)
     second.ship()
 

@@ -23,11 +23,11 @@ def metrics(tmp_path: Path, clock: ManualClock) -> Metrics:
 def add(metrics: Metrics, text: str) -> None:
     with metrics._path.open("a") as stream:
         stream.write(text)
-    metrics.look()
+    metrics.poll()
 
 
 def test_without_a_file_nothing_is_known(metrics: Metrics) -> None:
-    metrics.look()
+    metrics.poll()
 
     assert (metrics.newest, metrics.progress, metrics.last_step, metrics.said_done) == (None, None, None, False)
 
@@ -98,6 +98,6 @@ def test_any_bytes_in_any_pieces_are_survived(tmp_path_factory: pytest.TempPathF
     for piece in pieces:
         with metrics._path.open("ab") as stream:
             stream.write(piece)
-        metrics.look()
+        metrics.poll()
     if any(b"step" in piece for piece in pieces):
         assert metrics.first_step is not None

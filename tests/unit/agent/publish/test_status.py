@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.publish.bucket import Bucket, RunKeys, host_key
-from agent.publish.status import HEARTBEAT_SECONDS, Identity, Phase, Reporter, Standing, host_record, status_record
+from agent.publish.status import HEARTBEAT_SECONDS, Identity, Phase, Standing, StatusWriter, host_record, status_record
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import INSTANCE, golden, new_run
+from tests.support.golden import golden
+from tests.support.metadata import INSTANCE
 
 STANDING = Standing(phase=Phase.RUNNING, pid=4242, last_line="x", last_step=2, log_chunks=4, progress=None)
 
@@ -44,7 +46,7 @@ def test_what_is_new_is_written_at_once_and_what_is_not_with_the_next_heartbeat(
     bucket: Bucket, identity: Identity
 ) -> None:
     clock, key = ManualClock(), RunKeys(run=identity.run).status
-    reporter = Reporter(bucket, identity, clock=clock)
+    reporter = StatusWriter(bucket, identity, clock=clock)
     beats = []
     for standing, seconds in [
         (STANDING, 1.0),
@@ -52,7 +54,7 @@ def test_what_is_new_is_written_at_once_and_what_is_not_with_the_next_heartbeat(
         (replace(STANDING, last_step=3), HEARTBEAT_SECONDS),
         (replace(STANDING, last_step=3), 0.0),
     ]:
-        reporter.tell(standing)
+        reporter.write(standing)
         beats.append(bucket.read_json(key)["heartbeat_at"][-3:-1])
         clock.sleep(seconds)
 

@@ -9,7 +9,7 @@ from agent.lock import FileLock
 from agent.paths import Layout
 from agent.run.cancel import EX_UNAVAILABLE, cancel
 from agent.run.start import EX_OK
-from tests.unit.agent.support import new_run
+from tests.support.agent_host import new_run
 
 
 def test_the_supervisor_is_sent_sigterm(tmp_path: Path) -> None:

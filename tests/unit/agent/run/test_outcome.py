@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.publish.status import Identity
 from agent.run.outcome import Cause, Ending, Progress, cost_usd, decide, outcome_record
 from agent.run.process import ExitStatus
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 
 def ended(returncode: int | None) -> ExitStatus:

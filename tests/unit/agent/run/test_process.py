@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import LaunchError
+from agent.host.processes import Processes
 from agent.run.process import ExitStatus, Launch, TrainingProcess, command
-from agent.run.shim import birth
 from contract.clock import Clock
-from tests.unit.agent.support import wait_until
+from tests.support.waiting import wait_until
 
 
 def launch(tmp_path: Path, *argv: str) -> TrainingProcess:
@@ -21,7 +21,7 @@ def launch(tmp_path: Path, *argv: str) -> TrainingProcess:
     plan = Launch(
         argv=list(argv), cwd=tmp_path, environment={"PATH": os.environ["PATH"], "SECRET": "x"}, spool=tmp_path / "log"
     )
-    return TrainingProcess.launch(state, plan, host_lock=None, clock=Clock())
+    return TrainingProcess.launch(state, plan, host_lock=None, processes=Processes(), clock=Clock())
 
 
 def ended(process: TrainingProcess) -> ExitStatus:
@@ -70,13 +70,13 @@ def test_there_is_one_process_in_an_attempt(tmp_path: Path) -> None:
 
 def test_another_agent_finds_it_running_and_ended(tmp_path: Path) -> None:
     launch(tmp_path, "sleep", "60")
-    found = TrainingProcess.find(tmp_path / "state")
+    found = TrainingProcess.find(tmp_path / "state", Processes())
     assert found is not None
     assert found.poll() is None
     assert found.send(signal.SIGTERM)
     assert ended(found).signal == signal.SIGTERM
     assert not found.send(signal.SIGTERM), "it is over"
-    assert TrainingProcess.find(tmp_path) is None
+    assert TrainingProcess.find(tmp_path, Processes()) is None
 
 
 def test_the_environment_is_not_on_the_disk(tmp_path: Path) -> None:
@@ -96,18 +96,12 @@ def test_a_process_that_takes_over_the_number_of_one_that_ended_is_not_taken_for
     state = tmp_path / "state"
     state.mkdir()
     (state / "process.json").write_text(json.dumps({"pid": os.getpid(), "shim": 1, "birth": "another boot 1"}))
-    process = TrainingProcess.find(state)
+    process = TrainingProcess.find(state, Processes())
     assert process is not None
 
     assert process.poll() == ExitStatus(returncode=None, seconds=0.0)
     assert not process.is_orphan
     process.end_orphan(grace_seconds=0.0, clock=Clock())  # must not end this very test
-
-
-def test_a_birth_is_a_processs_own() -> None:
-    assert birth(os.getpid()) == birth(os.getpid())
-    assert birth(os.getpid()) != birth(os.getppid())
-    assert birth(2**22 + 1) is None
 
 
 @pytest.mark.parametrize(

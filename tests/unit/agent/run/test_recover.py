@@ -6,8 +6,8 @@ from agent.json_file import write_record
 from agent.lock import FileLock
 from agent.paths import Layout
 from agent.run.recover import recover
-from agent.run.start import Order
-from tests.unit.agent.support import new_run
+from agent.run.start import StartOrder
+from tests.support.agent_host import new_run
 
 PROGRAM = ["true"]
 
@@ -40,7 +40,7 @@ def test_one_that_never_started_its_script_is_refused_while_another_run_has_the_
     lock = FileLock.acquire(layout.lock)
     assert lock is not None
     lock.note({"run": "another", "attempt": 1})
-    refused: list[tuple[Order, str]] = []
+    refused: list[tuple[StartOrder, str]] = []
 
     recover(layout=layout, program=PROGRAM, refuse=lambda order, detail: refused.append((order, detail)))
 

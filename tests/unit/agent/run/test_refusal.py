@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from agent.publish.bucket import Bucket, RunKeys
 from agent.run.refusal import record_refusal
+from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import golden, new_run
+from tests.support.golden import golden
 
 
 def test_a_refusal_is_an_outcome_that_cost_nothing(bucket: Bucket) -> None:

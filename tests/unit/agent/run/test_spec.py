@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.errors import SpecError
 from agent.run.spec import Resume, parse_spec
-from tests.unit.agent.support import golden
+from tests.support.golden import golden
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),

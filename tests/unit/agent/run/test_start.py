@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.host.process_table import birth
 from agent.lock import FileLock, holder, is_held
 from agent.paths import Layout
-from agent.run.shim import birth
-from agent.run.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, Answer, Order, start
-from tests.unit.agent.support import new_run, wait_until
+from agent.run.start import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, AgentReply, StartOrder, start
+from tests.support.agent_host import new_run
+from tests.support.waiting import wait_until
 
 # Stands for the supervisor: notes what it was given, holds its locks until it is told to go.
 SUPERVISOR = """
@@ -33,8 +34,8 @@ class Starts:
         self.layout = Layout.of({"HOST_ROOT": str(root)})
         self.refused: list[str] = []
 
-    def start(self, run: str, attempt: int = 1) -> Answer:
-        order = Order(bucket="b", run=run, attempt=attempt, region="eu-west-1")
+    def start(self, run: str, attempt: int = 1) -> AgentReply:
+        order = StartOrder(bucket="b", run=run, attempt=attempt, region="eu-west-1")
         program = [sys.executable, "-c", SUPERVISOR, str(self.root)]
         return start(order, layout=self.layout, program=program, refuse=self.refused.append)
 

@@ -15,13 +15,14 @@ from agent.host.imds import Metadata
 from agent.json_file import read_record
 from agent.paths import Layout
 from agent.publish.bucket import Bucket, RunKeys
-from agent.run.delivery import Assignment
 from agent.run.outcome import Cause
+from agent.run.publisher import Assignment
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor, publish
 from contract.clock import Clock
+from tests.support.agent_host import Host, new_run
 from tests.support.clock import ManualClock
-from tests.unit.agent.support import INSTANCE, Host, MetadataService, new_run
+from tests.support.metadata import INSTANCE, MetadataService
 
 
 class Watch:
@@ -98,7 +99,7 @@ def test_a_bug_of_ours_ends_the_script_and_is_in_the_outcome(
 ) -> None:
     run = host.place({"train.py": "import time; time.sleep(60)"})
     watch = Watch(host, run, metadata)
-    monkeypatch.setattr(watch.supervisor._delivery, "watch_checkpoints", lambda _: 1 / 0)
+    monkeypatch.setattr(watch.supervisor._publisher, "watch_checkpoints", lambda _: 1 / 0)
     watch.supervisor.supervise()
 
     outcome = host.outcome(run)

@@ -17,26 +17,14 @@ from typing import Any
 import pytest
 
 from agent.standalone import host_exec
-from agent.standalone.host_exec import Failure
+from agent.standalone.host_exec import ExecFailure
+from tests.support.host_exec import put_order
 
 NOISE = random.Random(5).randbytes(60_000)
 
 
 def run_order(script: str, **changes: Any) -> dict[str, Any]:
     return {"do": "run", "script": script, "timeout_seconds": 20, "stream": False, "post": None, **changes}
-
-
-def put_order(path: str, body: bytes, **changes: Any) -> dict[str, Any]:
-    facts = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "mode": 0o640}
-    return {
-        "do": "put",
-        "path": path,
-        "name": "name",
-        "inline": host_exec.packed(body),
-        "url": None,
-        **facts,
-        **changes,
-    }
 
 
 def unpacked(text: str) -> bytes:
@@ -133,7 +121,7 @@ def test_a_file_from_the_order_is_written_with_its_permissions(tmp_path: Path) -
 
 def test_a_damaged_file_is_refused_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("before")
-    with pytest.raises(Failure, match="did not arrive as it left") as caught:
+    with pytest.raises(ExecFailure, match="did not arrive as it left") as caught:
         host_exec.put(put_order(f"{tmp_path}/file", b"body", sha256="0" * 64))
 
     assert caught.value.kind == "damaged"
@@ -145,7 +133,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(host_exec.os, "fsync", full)
-    with pytest.raises(Failure, match="No space left") as caught:
+    with pytest.raises(ExecFailure, match="No space left") as caught:
         host_exec.put(put_order(f"{tmp_path}/file", b"body"))
 
     assert caught.value.kind == "cannot"
@@ -154,7 +142,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
 
 def test_an_address_that_does_not_answer_leaves_nothing(tmp_path: Path) -> None:
     order = put_order(f"{tmp_path}/file", b"body", inline=None, url="http://127.0.0.1:9/x?y")
-    with pytest.raises(Failure, match="does not answer") as caught:
+    with pytest.raises(ExecFailure, match="does not answer") as caught:
         host_exec.put(order)
 
     assert caught.value.kind == "unavailable"
@@ -175,14 +163,14 @@ def test_a_short_file_is_in_the_answer(tmp_path: Path) -> None:
 def test_files_that_cannot_be_given_say_why(tmp_path: Path, path: str, kind: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "large").write_bytes(NOISE)
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(ExecFailure) as caught:
         host_exec.get({"do": "get", "path": f"{tmp_path}/{path}", "post": None})
 
     assert caught.value.kind == kind
 
 
 def test_a_file_larger_than_one_request_is_refused_before_it_is_sent() -> None:
-    with pytest.raises(Failure, match="more than the 5 GB") as caught:
+    with pytest.raises(ExecFailure, match="more than the 5 GB") as caught:
         host_exec.post({"url": "http://127.0.0.1:9"}, "file", [], 5_000_000_001)
 
     assert caught.value.kind == "usage"
@@ -216,7 +204,7 @@ def test_on_a_shared_machine_every_path_is_below_the_hosts_tree(root: Path, path
 
 def test_a_link_does_not_lead_out_of_the_hosts_tree(root: Path, tmp_path: Path) -> None:
     (root / "tmp" / "out").symlink_to(tmp_path)
-    with pytest.raises(Failure, match="leads out") as caught:
+    with pytest.raises(ExecFailure, match="leads out") as caught:
         host_exec.place("/tmp/out/x", "name")
 
     assert caught.value.kind == "denied"

@@ -8,7 +8,7 @@ from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapp
 from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.stack.leftovers import leftovers
 from tests.support.clock import ManualClock
-from tests.unit.localcloud.deployer.conftest import refused
+from tests.support.toy_cloud import refused
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from localcloud.deployer.errors import CloudAway, DeployError, UnknownType
 from localcloud.deployer.events import EventKind
 from localcloud.deployer.plan import Declaration
 from localcloud.deployer.values import SECRET, SIGNATURE
-from tests.unit.localcloud.deployer.conftest import NAMED, Bench, declare, refused, urn
+from tests.support.toy_cloud import NAMED, Bench, declare, refused, urn
 
 
 def test_what_is_declared_is_made_and_then_stays_the_same(bench: Bench) -> None:

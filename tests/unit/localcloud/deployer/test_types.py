@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto.backends import get_backend
-from moto.server import ThreadedMotoServer
 
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import UnknownType
 from localcloud.deployer.types import KNOWN, type_of
 from localcloud.deployer.types.s3 import _empty, loopback_policy
-
-TOKEN = "0123456789abcdef"
-ALLOW = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW]})
-TAGS = {"runctl:stack": "toy", "Name": "toy"}
-IMAGE = "ami-0c02fb55956c7d316"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield Cloud(f"http://{host}:{port}", "us-east-1")
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def vpc(cloud: Cloud) -> str:
-    found: str = cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-    return found
-
-
-def inputs_of(token: str, vpc: str, tmp_path: Path) -> dict[str, Any]:
-    path = tmp_path / "object"
-    path.write_bytes(b"x")
-    given: dict[str, dict[str, Any]] = {
-        "aws:iam/role:Role": {"name": "toy-role", "assumeRolePolicy": TRUST},
-        "aws:iam/instanceProfile:InstanceProfile": {"name": "toy-profile"},
-        "aws:s3/bucket:Bucket": {"bucket": "toy-0123456", "forceDestroy": True},
-        "aws:ecr/repository:Repository": {"name": "toy-repository"},
-        "aws:ec2/securityGroup:SecurityGroup": {"name": "toy-group", "vpcId": vpc, "ingress": [], "egress": []},
-        "aws:ec2/launchTemplate:LaunchTemplate": {"name": "toy-template", "imageId": IMAGE},
-        "aws:ec2/instance:Instance": {"ami": IMAGE, "instanceType": "t3.small"},
-        "aws:ebs/volume:Volume": {"availabilityZone": "us-east-1a", "size": 1, "type": "gp3", "encrypted": True},
-    }
-    return {**given[token], "tagsAll": TAGS}
-
-
-FOUND_AGAIN = [
-    "aws:iam/role:Role",
-    "aws:iam/instanceProfile:InstanceProfile",
-    "aws:s3/bucket:Bucket",
-    "aws:ecr/repository:Repository",
-    "aws:ec2/securityGroup:SecurityGroup",
-    "aws:ec2/launchTemplate:LaunchTemplate",
-    "aws:ec2/instance:Instance",
-    "aws:ebs/volume:Volume",
-]
+from tests.support.deployer_types import FOUND_AGAIN, IMAGE, TAGS, TOKEN, TRUST, inputs_of
 
 
 @pytest.mark.parametrize("token", FOUND_AGAIN)

@@ -10,7 +10,7 @@ import pytest
 from localcloud.deployer import DeployError
 from localcloud.deployer.events import Event, EventKind
 from localcloud.deployer.worker import Reporter
-from tests.unit.localcloud.deployer.test_run import Toy
+from tests.support.toy_project import Toy
 
 INTERRUPTED = """
 import os, pulumi, signal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,45 +13,14 @@ from hypothesis import strategies as st
 
 from remote.code.selection import select, why
 from remote.errors import ConfigError, PermissionDenied
+from tests.support.repositories import git, git_of_our_own, names, repository, write
+
+__all__ = ["git_of_our_own"]
 
 PARTS = [b"a", b"b", b"c.py", b"d.log", b"e e", b"f\nf", b"\xff\xfe", b":x", b"-n", b"*", b"[z]", "é".encode()]
 paths = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map(b"/".join)
 RULES = ["*", "!*/", "!*.py", "a", "a/", "/b", "b/*", "!a", "*.log", "!d.log", "**/c.py", "e\\ e", "[[]z]", "a/**/b"]
 rules = st.lists(st.sampled_from(RULES), min_size=1, max_size=4).map("\n".join)
-
-
-@pytest.fixture(autouse=True)
-def git_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("GLOBAL", os.devnull), ("NOSYSTEM", "1"), ("COUNT", "2")):
-        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
-    for number, (key, value) in enumerate((("protocol.file.allow", "always"), ("user.email", "a@example.com"))):
-        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
-        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
-
-
-def git(root: Path, *arguments: str | bytes, stdin: bytes = b"", accept: tuple[int, ...] = (0,)) -> bytes:
-    done = subprocess.run(
-        ["git", "-c", "user.name=a", *arguments], cwd=root, input=stdin, capture_output=True, check=False
-    )
-    assert done.returncode in accept, done.stderr
-    return done.stdout
-
-
-def write(root: Path, *names: str, content: str = "x\n") -> None:
-    for path in (root / name for name in names):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-
-def repository(root: Path, *names: str) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    git(root, "init", "-q", "--template=")
-    write(root, *names)
-    return root
-
-
-def names(root: Path) -> list[str]:
-    return sorted(os.fsdecode(name) for name, _ in select(root))
 
 
 @settings(max_examples=80, deadline=None)

@@ -16,7 +16,7 @@ from remote.code.provenance import provenance
 from remote.code.selection import why
 from remote.code.tree import plan
 from remote.errors import ConfigError, PermissionDenied, UsageError
-from tests.unit.remote.code.test_selection import git, git_of_our_own, names, repository, write
+from tests.support.repositories import git, git_of_our_own, names, repository, write
 
 __all__ = ["git_of_our_own"]
 

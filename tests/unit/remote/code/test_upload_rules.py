@@ -16,8 +16,8 @@ from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.code.tree import plan
 from remote.code.upload import CodeSync
+from tests.support.repositories import git, git_of_our_own
 from tests.support.trees import by_hand, names, things, write
-from tests.unit.remote.code.test_selection import git, git_of_our_own
 
 __all__ = ["git_of_our_own"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import subprocess
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from remote.hosts.agent_client import ANSWER_SECONDS, Orders, Sent, agent_script
 from remote.hosts.connect import Choice
 from remote.stack import Stack
 from remote.transport.base import CommandResult, Way
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
-OUTPUTS = StackOutputs.from_mapping(json.loads((GOLDEN / "stack_outputs.json").read_text()))
+OUTPUTS = StackOutputs.from_mapping(golden("stack_outputs"))
 STACK = Stack(outputs=OUTPUTS, endpoint_url="http://127.0.0.1:9")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +12,9 @@ from remote.errors import InputMissing, Unavailable
 from remote.hosts.host import Host, find_host, list_hosts, require_running
 from remote.hosts.power import READY_SECONDS, start_host
 from remote.stack import Stack
+from tests.support.golden import golden
 
-GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "stack_outputs.json").read_text())
+GOLDEN = golden("stack_outputs")
 
 
 @pytest.fixture(scope="module")

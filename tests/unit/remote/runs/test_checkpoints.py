@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +27,10 @@ from remote.runs.checkpoints import (
     push,
     verify,
 )
+from tests.support.golden import golden
 
 RUN = "20261122-160000-7f3a9c"
-MANIFEST = json.loads((Path(__file__).parents[3] / "golden" / "manifest.json").read_text())
+MANIFEST = golden("manifest")
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,8 +12,8 @@ from remote.bucket import Bucket
 from remote.records import Outcome, Status
 from remote.runs.follow import Follower, LogChunk, Silence, follow
 from remote.runs.log import Selection
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 RUN = "20261122-160000-7f3a9c"
 
 
@@ -24,7 +22,7 @@ def put_chunk(bucket: Bucket, seq: int, data: bytes, attempt: int = 1) -> None:
 
 
 def put_outcome(bucket: Bucket) -> None:
-    bucket.put_json_once(records.outcome_key(RUN), json.loads((GOLDEN / "outcome.json").read_text()))
+    bucket.put_json_once(records.outcome_key(RUN), golden("outcome"))
 
 
 class Stage:
@@ -47,7 +45,7 @@ def test_a_follower_shows_what_comes_in_its_order_and_ends_with_the_outcome(buck
     put_chunk(bucket, 1, b"one\n")
     stage = Stage(
         lambda: put_chunk(bucket, 2, b"two\n"),
-        lambda: bucket.put_json_once(records.status_key(RUN), json.loads((GOLDEN / "status.json").read_text())),
+        lambda: bucket.put_json_once(records.status_key(RUN), golden("status")),
         lambda: put_outcome(bucket),
     )
 

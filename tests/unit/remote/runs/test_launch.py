@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,14 +21,10 @@ from remote.records import RunSpec
 from remote.runs import launch
 from remote.stack import Stack
 from remote.transport.base import CommandResult, Way
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 RUN = "20261122-160000-7f3a9c"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +20,14 @@ from remote.hosts.host import Host
 from remote.records import Manifest
 from remote.runs.rerun import plan_rerun
 from remote.stack import Stack
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 RUN = "20261122-160000-7f3a9c"
 NOW = dt.datetime(2026, 11, 23, 9, 0, 0, tzinfo=dt.UTC)
 HOST = Host(
     name="other", instance_id="i-1", instance_type="t3.small", market="on-demand", state="running",
     availability_zone="us-east-1a", launched_at=NOW,
 )  # fmt: skip
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +18,9 @@ from remote.runs import resume
 from remote.runs.end import end_run, run_on
 from remote.runs.run import Run
 from remote.stack import Stack
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 SPEC = RunSpec.from_mapping(golden("run_spec"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +14,9 @@ from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing
 from remote.records import Outcome, RunSpec, Status
 from remote.runs.run import STATES, Run, exit_code, latest_run, latest_run_on, read_run, read_runs, run_ids
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 SPEC = RunSpec.from_mapping(golden("run_spec"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-import json
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +12,10 @@ from remote.bucket import Bucket
 from remote.errors import InputMissing, UsageError
 from remote.runs import search as search_module
 from remote.runs.search import LOOK_AT_MOST, Filters, find_run, read_filters, search
+from tests.support.golden import golden
 
-GOLDEN = Path(__file__).parents[3] / "golden"
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
 TYPED = {"script": "", "user": "", "state": "", "since": "", "name": "", "tags": [], "now": NOW}
-
-
-def golden(name: str) -> dict:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 def id_of(number: int) -> str:

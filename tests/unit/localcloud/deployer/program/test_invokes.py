@@ -7,9 +7,7 @@ import pytest
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.program.invokes import FUNCTIONS, call
-from tests.unit.localcloud.deployer.test_types import cloud
 
-__all__ = ["cloud"]
 AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 

@@ -12,7 +12,7 @@ from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind
 from localcloud.deployer.program.monitor import Console, Monitor
 from localcloud.deployer.values import UNKNOWN
-from tests.unit.localcloud.deployer.conftest import THING, Bench
+from tests.support.toy_cloud import THING, Bench
 
 STACK = "urn:pulumi:local::toy::pulumi:pulumi:Stack::toy-local"
 BOX = "urn:pulumi:local::toy::toy:index:Box::box"

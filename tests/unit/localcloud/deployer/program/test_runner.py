@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.localcloud.deployer.test_run import Toy
+from tests.support.toy_project import Toy
 
 
 def test_a_program_is_a_folder_whose_files_import_each_other(tmp_path: Path) -> None:

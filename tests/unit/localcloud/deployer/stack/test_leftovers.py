@@ -7,9 +7,8 @@ import pytest
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.stack.leftovers import Leftover, leftovers
 from localcloud.deployer.types import type_of
-from tests.unit.localcloud.deployer.test_types import FOUND_AGAIN, TOKEN, cloud, inputs_of, vpc
+from tests.support.deployer_types import FOUND_AGAIN, TOKEN, inputs_of
 
-__all__ = ["cloud", "vpc"]
 KINDS = {
     "Role": "role", "InstanceProfile": "instance profile", "Bucket": "bucket", "Repository": "repository",
     "SecurityGroup": "security group", "LaunchTemplate": "launch template", "Instance": "instance", "Volume": "volume",

@@ -9,9 +9,7 @@ import pytest
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.stack.repair import repair
 from localcloud.deployer.stack.state import StackState, backup_path
-from tests.unit.localcloud.deployer.stack.test_state import path, thing
-
-__all__ = ["path"]
+from tests.support.toy_state import thing
 
 
 def deployed(path: Path) -> None:

@@ -13,25 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.deployer.errors import DeployError, StackBusy, StateUnreadable
-from localcloud.deployer.stack.state import Pending, Resource, Scratch, StackState, backup_path, locked, state_path
-
-
-def thing(name: str = "a") -> Resource:
-    return Resource(
-        urn=f"urn:{name}",
-        type="t",
-        name=name,
-        custom=True,
-        id="1",
-        inputs={"x": 1},
-        dependencies=("urn:z",),
-        secrets=("x",),
-    )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return state_path(tmp_path, "local")
+from localcloud.deployer.stack.state import Pending, Scratch, StackState, backup_path, locked, state_path
+from tests.support.toy_state import thing
 
 
 def test_what_is_written_is_read_back(path: Path) -> None:

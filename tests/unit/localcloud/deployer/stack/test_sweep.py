@@ -8,9 +8,8 @@ from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.stack.leftovers import leftovers
 from localcloud.deployer.stack.sweep import sweep
 from localcloud.deployer.types import type_of
-from tests.unit.localcloud.deployer.test_types import FOUND_AGAIN, TOKEN, cloud, inputs_of, vpc
+from tests.support.deployer_types import FOUND_AGAIN, TOKEN, inputs_of
 
-__all__ = ["cloud", "vpc"]
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 

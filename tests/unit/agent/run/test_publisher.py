@@ -10,10 +10,12 @@ from agent import repeat
 from agent.paths import Layout
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.status import Identity, Phase
-from agent.run.delivery import Assignment, Delivery
+from agent.run.publisher import Assignment, Publisher
 from agent.run.spec import parse_spec
 from contract.clock import Clock
-from tests.unit.agent.support import INSTANCE, golden, new_run
+from tests.support.agent_host import new_run
+from tests.support.golden import golden
+from tests.support.metadata import INSTANCE
 
 
 @pytest.fixture(autouse=True)
@@ -30,55 +32,57 @@ def assignment(bucket: Bucket, tmp_path: Path) -> Assignment:
 
 
 @pytest.fixture
-def delivery(assignment: Assignment) -> Delivery:
+def publisher(assignment: Assignment) -> Publisher:
     identity = Identity(run=assignment.keys.run, attempt=1, host=INSTANCE, started_at=datetime.now(UTC))
-    return Delivery(assignment, identity, clock=Clock())
+    return Publisher(assignment, identity, clock=Clock())
 
 
 def spec():
     return parse_spec(golden("run_spec"))
 
 
-def test_log_checkpoints_output_and_status_all_arrive(delivery: Delivery, assignment: Assignment) -> None:
-    delivery.start()
-    delivery.say("hello")
-    delivery.watch_checkpoints(spec())
-    delivery.enter(Phase.RUNNING)
+def test_log_checkpoints_output_and_status_all_arrive(publisher: Publisher, assignment: Assignment) -> None:
+    publisher.start()
+    publisher.print_note("hello")
+    publisher.watch_checkpoints(spec())
+    publisher.enter(Phase.RUNNING)
     (assignment.layout.checkpoints / "c_1.json").write_text("{}")
     (assignment.layout.output / "x").write_text("1")
-    delivery.finish_checkpoints(killed=False)
-    delivery.finish_log()
-    delivery.free_host()
+    publisher.finish_checkpoints(killed=False)
+    publisher.finish_log()
+    publisher.free_host()
 
     bucket, keys = assignment.bucket, assignment.keys
     assert bucket.read(keys.chunk(1, 1)) == b"[runctl] hello\n"
     assert bucket.read(keys.output("x")) == b"1"
     assert bucket.read_json(keys.status)["phase"] == "ended"
     assert bucket.read_json(f"hosts/{INSTANCE}.json")["run"] is None
-    assert (delivery.progress.last_step, delivery.progress.log_chunks, delivery.remarks) == (1, 1, [])
-    assert (delivery.first_step, delivery.upload_seconds is not None) == (1, True)
+    assert (publisher.progress.last_step, publisher.progress.log_chunks, publisher.remarks) == (1, 1, [])
+    assert (publisher.first_step, publisher.upload_seconds is not None) == (1, True)
 
 
 def test_on_a_host_that_is_about_to_go_nothing_is_waited_for_longer_than_it_lives(
-    delivery: Delivery, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, assignment: Assignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = threading.Event()
     monkeypatch.setattr(assignment.bucket, "upload", lambda *_: hold.wait(20))
     (assignment.layout.output / "large").write_text("1")
-    delivery.host_ends_at = Clock().monotonic() + 1.0
+    publisher.host_ends_at = Clock().monotonic() + 1.0
 
-    delivery.finish_checkpoints(killed=True)
+    publisher.finish_checkpoints(killed=True)
     hold.set()
 
-    assert delivery.remarks == ["the output could not be sent"]
+    assert publisher.remarks == ["the output could not be sent"]
 
 
-def test_an_attempt_that_was_overtaken_says_nothing_more_of_the_run(delivery: Delivery, assignment: Assignment) -> None:
+def test_an_attempt_that_was_overtaken_says_nothing_more_of_the_run(
+    publisher: Publisher, assignment: Assignment
+) -> None:
     assignment.bucket.write(assignment.keys.attempt(2), b"{}")
-    delivery.fence.look()
+    publisher.fence.poll()
     (assignment.layout.output / "x").write_text("1")
-    delivery.finish_checkpoints(killed=False)
-    delivery.free_host()
+    publisher.finish_checkpoints(killed=False)
+    publisher.free_host()
 
     assert assignment.bucket.find_json(assignment.keys.status) is None
     assert list(assignment.bucket.sizes(assignment.keys.output(""))) == []

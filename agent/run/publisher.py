@@ -1,7 +1,7 @@
-"""All that goes to the bucket beside a run: log, status, checkpoints, output.
+"""Publishes a run's log, status, checkpoints and output to the bucket while it runs.
 
-The supervisor says when something begins and ends; what goes when is decided here. Nothing in here can hold up the
-script. What could not be sent in the end is a remark in the outcome, not an error.
+The supervisor reports when something begins and ends; this module decides what is sent when. Nothing in here can hold
+up the script. What could not be sent in the end is a remark in the outcome, not an error.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.checkpoints import committer
-from agent.checkpoints.committer import CheckpointKeeper, Committed, upload_output
+from agent.checkpoints.committer import POLL_SECONDS as CHECKPOINT_POLL_SECONDS
+from agent.checkpoints.committer import CheckpointCommitter, Committed, upload_output
 from agent.host.load import LoadMeter
 from agent.paths import RunLayout
 from agent.publish import fencing, log, status
 from agent.publish.bucket import Bucket, RunKeys
 from agent.publish.fencing import Fence
-from agent.publish.log import LogShipper, last_line, say
+from agent.publish.log import LogShipper, last_line, print_note
 from agent.publish.metrics import Metrics
-from agent.publish.status import Identity, Phase, Reporter, Standing
-from agent.repeat import Repeater, persist, within
+from agent.publish.status import Identity, Phase, Standing, StatusWriter
+from agent.repeat import THREADS, Repeater, Threads, retry, within
 from agent.run.outcome import Progress
 from agent.run.spec import RunSpec
 from contract.clock import Clock
 
-# After the script's end: how long to go on trying to send what is left. A bucket that stays away longer than this
-# costs what had not been sent, and the outcome says so.
+# After the script's end: how long to keep trying to send the rest. A bucket that is away for longer costs what had not
+# been sent, and the outcome reports it.
 SEND_SECONDS = 600.0
-# Status and host record are worth less: the outcome says more than they do.
+# Status and host record are worth less: the outcome has more than they have.
 STATUS_SECONDS = 30.0
-# Of the time that a host has left, what is kept for the log and the outcome.
+# Of the time that a host has left, this is reserved for the log and the outcome.
 CLOSING_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Which attempt, on which host, with which folder and bucket."""
+    """An attempt with its host, bucket and folder."""
 
     attempt: int
     host: str
@@ -44,35 +44,37 @@ class Assignment:
     layout: RunLayout
 
 
-class Delivery:
-    """Sends one attempt's record while it is made.
+class Publisher:
+    """Publishes the record of one attempt as it grows.
 
     Args:
-        assignment: whose record.
-        identity: the same, as the status says it.
+        assignment: the attempt.
+        identity: the same, as the status has it.
         clock: for all times.
+        threads: for what goes on beside the script.
 
     Attributes:
         pid: the script's process, for the status.
-        host_ends_at: when the host will be gone (monotonic); None while nobody says that it will.
-        metrics: what the script says of itself.
+        host_ends_at: when the host will be gone (monotonic); None while no notice has come.
+        metrics: the script's own.
         remarks: what could not be sent.
         fence: whether the run is still this attempt's.
     """
 
-    def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock) -> None:
+    def __init__(self, assignment: Assignment, identity: Identity, *, clock: Clock, threads: Threads = THREADS) -> None:
         self._assignment = assignment
         self._clock = clock
-        self._reporter = Reporter(assignment.bucket, identity, clock=clock)
+        self._threads = threads
+        self._status = StatusWriter(assignment.bucket, identity, clock=clock)
         self._shipper = LogShipper(assignment.bucket, assignment.keys, assignment.attempt, assignment.layout.spool)
         self._load = LoadMeter()
-        self._keeper: CheckpointKeeper | None = None
+        self._committer: CheckpointCommitter | None = None
         self._watcher: Repeater | None = None
         self.fence = Fence(assignment.bucket, assignment.keys, assignment.attempt, clock=clock)
         self._beside = [
-            Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS),
-            Repeater("status", self._report, period_seconds=status.LOOK_SECONDS),
-            Repeater("fence", self._look_at_fence, period_seconds=fencing.LOOK_SECONDS),
+            Repeater("log", self._shipper.ship, period_seconds=log.SHIP_SECONDS, threads=threads),
+            Repeater("status", self._report, period_seconds=status.POLL_SECONDS, threads=threads),
+            Repeater("fence", self._poll_fence, period_seconds=fencing.POLL_SECONDS, threads=threads),
         ]
         self._phase = Phase.SYNCING
         self.pid: int | None = None
@@ -81,46 +83,48 @@ class Delivery:
         self.remarks: list[str] = []
 
     def start(self) -> None:
-        """Begin with log and status."""
+        """Start publishing log and status."""
         for repeater in self._beside:
             repeater.start()
 
     def enter(self, phase: Phase) -> None:
-        """Say from now on that the agent is at this."""
+        """Publish this phase from now on."""
         self._phase = phase
 
-    def say(self, line: str) -> None:
-        """Add a line of ours to the run's log."""
-        say(self._assignment.layout.spool, line)
+    def print_note(self, line: str) -> None:
+        """Add a line of the agent's own to the run's log."""
+        print_note(self._assignment.layout.spool, line)
 
     def take_leftovers(self, spec: RunSpec) -> None:
         """Commit what an earlier attempt on this host could not send any more, before this one chooses where to begin.
 
         Raises:
-            BucketError: S3 could not be asked.
+            BucketError: S3 does not answer.
         """
-        self._new_keeper(spec).set_aside(self._assignment.layout.aside)
+        self._new_committer(spec).set_aside(self._assignment.layout.aside)
 
     def watch_checkpoints(self, spec: RunSpec) -> None:
-        """Begin with checkpoints."""
-        self._keeper = self._new_keeper(spec)
-        self._watcher = Repeater("checkpoints", self._keeper.look, period_seconds=committer.LOOK_SECONDS)
+        """Start committing checkpoints."""
+        self._committer = self._new_committer(spec)
+        self._watcher = Repeater(
+            "checkpoints", self._committer.poll, period_seconds=CHECKPOINT_POLL_SECONDS, threads=self._threads
+        )
         self._watcher.start()
 
     def finish_checkpoints(self, *, killed: bool) -> None:
-        """The script has ended: send its last checkpoints and its output."""
+        """After the script's end, send its last checkpoints and its output."""
         self._phase = Phase.UPLOADING
-        keeper, watcher = self._keeper, self._watcher
-        if keeper is not None and watcher is not None:
+        committer, watcher = self._committer, self._watcher
+        if committer is not None and watcher is not None:
             if watcher.stop(seconds=self._time_for(SEND_SECONDS)):
-                self._send("the last checkpoints", lambda: keeper.finish(killed=killed))
+                self._send("the last checkpoints", lambda: committer.finish(killed=killed))
             else:
                 self.remarks.append("the last checkpoints could not be sent")
         self._send("the output", self._send_output)
-        self.metrics.look()
+        self.metrics.poll()
 
     def finish_log(self) -> None:
-        """Nothing more will be said: send the rest of the log, and stop."""
+        """Send the rest of the log, and stop publishing it."""
         stopped = [repeater.stop(seconds=self._time_for(SEND_SECONDS)) for repeater in self._beside]
         if all(stopped):
             self._send("the end of the log", self._shipper.ship)
@@ -128,14 +132,14 @@ class Delivery:
             self.remarks.append("the end of the log could not be sent")
 
     def free_host(self) -> None:
-        """Write the last status, and that the host has no run any more."""
+        """Write the last status, and record that the host has no run any more."""
         self._phase = Phase.ENDED
         self._send("the last status", self._report, seconds=STATUS_SECONDS)
-        self._send("the host record", self._reporter.free_host, seconds=STATUS_SECONDS)
+        self._send("the host record", self._status.free_host, seconds=STATUS_SECONDS)
 
     @property
     def progress(self) -> Progress:
-        """What the run has reached, as far as the bucket knows."""
+        """How far the run has come, as far as the bucket knows."""
         last = self._last
         return Progress(
             last_step=last.step if last else None,
@@ -145,21 +149,21 @@ class Delivery:
 
     @property
     def first_step(self) -> int | None:
-        """The lowest step that the script began with or saved in this attempt."""
-        saved = self._keeper.first_step if self._keeper else None
+        """The lowest step that the script reported or saved in this attempt."""
+        saved = self._committer.first_step if self._committer else None
         return min((step for step in (saved, self.metrics.first_step) if step is not None), default=None)
 
     @property
     def upload_seconds(self) -> float | None:
-        """What sending the newest checkpoint took; None when none was sent yet."""
-        return self._keeper.upload_seconds if self._keeper else None
+        """The upload time of the newest checkpoint; None when none was sent yet."""
+        return self._committer.upload_seconds if self._committer else None
 
     @property
     def _last(self) -> Committed | None:
-        return self._keeper.last if self._keeper else None
+        return self._committer.last if self._committer else None
 
-    def _new_keeper(self, spec: RunSpec) -> CheckpointKeeper:
-        return CheckpointKeeper(
+    def _new_committer(self, spec: RunSpec) -> CheckpointCommitter:
+        return CheckpointCommitter(
             bucket=self._assignment.bucket,
             keys=self._assignment.keys,
             attempt=self._assignment.attempt,
@@ -168,19 +172,19 @@ class Delivery:
             keep=spec.keep_checkpoints,
             clock=self._clock,
             fence=self.fence,
-            say=self.say,
+            print_note=self.print_note,
         )
 
-    def _look_at_fence(self) -> None:
-        self.fence.look()
+    def _poll_fence(self) -> None:
+        self.fence.poll()
 
     def _report(self) -> None:
         if self.fence.check():
             return  # the run's status is the later attempt's
-        # Here too, because a keeper with many checkpoints to send looks seldom.
-        self.metrics.look()
+        # Here too, because a committer with many checkpoints to send polls seldom.
+        self.metrics.poll()
         last = self._last
-        self._reporter.tell(
+        self._status.write(
             Standing(
                 phase=self._phase,
                 pid=self.pid,
@@ -188,12 +192,12 @@ class Delivery:
                 last_step=last.step if last else None,
                 log_chunks=self._shipper.chunks,
                 progress=self.metrics.progress,
-                load=self._load.look(),
+                load=self._load.measure(),
             )
         )
 
     def _send_output(self) -> None:
-        if self.fence.look():
+        if self.fence.poll():
             return
         upload_output(self._assignment.bucket, self._assignment.keys, self._assignment.layout.output)
 
@@ -203,12 +207,12 @@ class Delivery:
         return max(0.0, min(seconds, self.host_ends_at - CLOSING_SECONDS - self._clock.monotonic()))
 
     def _send(self, what: str, work: Callable[[], None], *, seconds: float = SEND_SECONDS) -> None:
-        """Do it within the time that there is; at least one try is made even when there is none."""
+        """Do the work within the time left, with at least one try even when none is left."""
         time = max(1.0, self._time_for(seconds))
 
         def try_it() -> bool:
-            return persist(work, seconds=time, clock=self._clock, what=what)
+            return retry(work, seconds=time, clock=self._clock, what=what)
 
-        # Only a host that is about to go is reason to leave an upload behind that is still moving.
-        if not (try_it() if self.host_ends_at is None else within(time, try_it)):
+        # Only a host that is about to go justifies leaving an upload behind that is still moving.
+        if not (try_it() if self.host_ends_at is None else within(time, try_it, threads=self._threads)):
             self.remarks.append(f"{what} could not be sent")

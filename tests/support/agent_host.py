@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from agent.publish.bucket import Bucket, RunKeys
 from contract.code_manifest import manifest_key
 from tests.support.code import code_of
+from tests.support.golden import golden
+from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[3]
-GOLDEN = ROOT / "tests/golden"
-INSTANCE = "i-0a1b2c3d4e5f60718"
-
-
-def golden(name: str) -> dict[str, Any]:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 20, what: str = "it") -> Any:
-    """Poll for something that a real process is about to do; give what was found."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.04)
-    raise AssertionError(f"{what} did not come within {seconds} s")
+ROOT = Path(__file__).parents[2]
 
 
 def new_run() -> str:
@@ -72,7 +54,7 @@ class Host:
         attempt: int = 1,
         **changes: Any,
     ) -> str:
-        """Put a run's code and spec into the bucket, as the laptop would; give its id."""
+        """Put a run's code and spec into the bucket, as the laptop would; return its id."""
         run = run or new_run()
         digest, objects = code_of(files)
         for key, body in objects.items():
@@ -110,7 +92,7 @@ class Host:
             raise AssertionError("\n".join([str(error), *logs])) from None
 
     def train(self, files: Mapping[str, bytes | str], script: str = "train.py", *args: str, **changes: Any) -> Any:
-        """Place a run, start it, and give its outcome."""
+        """Place a run, start it, and return its outcome."""
         run = self.place(files, script, *args, **changes)
         answer = self.start(run)
         assert answer.returncode == 0, answer.stderr
@@ -138,70 +120,3 @@ class Host:
                     os.kill(int(path.parent.name), signal.SIGKILL)
             except OSError:
                 continue
-
-
-def sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
-SECRET = "a-secret-that-must-not-be-shown"
-ROLE_FOLDER = "iam/security-credentials/"
-
-
-class MetadataService:
-    """A host's IMDSv2 with what the test puts into `texts`; use as a context manager."""
-
-    def __init__(self) -> None:
-        keys = {
-            "AccessKeyId": "ASIAX",
-            "SecretAccessKey": SECRET,
-            "Token": SECRET,
-            "Expiration": "2036-11-22T16:00:00Z",
-        }
-        self.texts = {
-            "instance-id": INSTANCE,
-            ROLE_FOLDER: "host\n",
-            f"{ROLE_FOLDER}host": json.dumps({"Code": "Success", **keys}),
-        }
-        self.token = "token-1"
-        self.status = 200
-        self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def _handler(service: MetadataService) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            self.answer(service.status if self.headers["X-aws-ec2-metadata-token-ttl-seconds"] else 400, service.token)
-
-        def do_GET(self) -> None:
-            path = self.path.removeprefix("/latest/meta-data/")
-            service.asked.append(path)
-            if self.headers["X-aws-ec2-metadata-token"] != service.token:
-                self.answer(401, "")
-            elif service.status != 200:
-                self.answer(service.status, "")
-            else:
-                self.answer(200 if path in service.texts else 404, service.texts.get(path, ""))
-
-        def answer(self, status: int, text: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    return Handler

@@ -1,4 +1,4 @@
-"""Time as one object that tests can replace, and waiting with a deadline; the room imports no other that has them."""
+"""Provides time as an object that tests can replace, and waits; this room may not import `contract/clock.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Clock:
     """A machine's clock: `monotonic` for durations, `sleep` for waiting."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that nothing can set; only their differences matter."""
+        """Seconds on a clock that cannot be set; only their differences matter."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ def wait_until(
     """Poll until `condition` is true, for at most `seconds`, and return its last value; it is asked at least once.
 
     Args:
-        condition: what is waited for; any true value ends the wait.
+        condition: any true value ends the wait.
         seconds: how long to wait, on the monotonic clock.
         every: seconds between two polls.
         clock: whose time passes.

@@ -15,10 +15,10 @@ def atomic_write(path: Path, content: bytes, *, mode: int = PRIVATE, durable: bo
         path: the file.
         content: all of its bytes.
         mode: its permissions.
-        durable: have it survive a power cut too, at the price of a wait for the disk; for records that others believe.
+        durable: whether it survives a power cut too, at the price of a wait for the disk; for records others rely on.
 
     Raises:
-        OSError: it could not be written; the old file is as it was, and no draft is left.
+        OSError: it cannot be written; the old file is unchanged, and no draft is left.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import agent, first_light, line, sync
+from contract.files import atomic_write
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -22,9 +23,7 @@ def main() -> None:
         f"{platform.system()} {platform.release()}, the local cloud on the same machine.\n"
         "Wall times; medians with their range. Machines like this one are noisy: compare ratios of one run.\n"
     )
-    draft = RESULTS.with_suffix(".draft")
-    draft.write_text("\n\n".join([head.rstrip(), *parts]) + "\n")
-    draft.replace(RESULTS)
+    atomic_write(RESULTS, ("\n\n".join([head.rstrip(), *parts]) + "\n").encode(), mode=0o644, durable=False)
     sys.stdout.write(RESULTS.read_text())
 
 

@@ -21,7 +21,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from localcloud.clock import Clock, wait_until
 from localcloud.errors import NoAccess, NotAnswering, PortTaken, Refused, StartFailed
 from localcloud.hosts import certificates
 from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, read_record
@@ -117,8 +117,7 @@ class Patience:
     Args:
         state_dir: the cloud's folder.
         tell: is given one line after TELL_SECONDS.
-        clock: seconds, only their differences matter.
-        sleep: waits for so many seconds.
+        clock: whose time passes.
     """
 
     def __init__(
@@ -126,14 +125,12 @@ class Patience:
         state_dir: Path,
         tell: Tell,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._state_dir = state_dir
         self._tell = tell
         self._clock = clock
-        self._sleep = sleep
-        self._begun = clock()
+        self._begun = self._clock.monotonic()
         self._told = False
 
     def wait(self, record: Record, error: BaseException) -> None:
@@ -148,7 +145,7 @@ class Patience:
                 f"{who} is stopped and does not answer",
                 next_step=f"resume it (kill -CONT {record.address.pid}) or end it with: inv local.down",
             ) from error
-        passed = self._clock() - self._begun
+        passed = self._clock.monotonic() - self._begun
         if passed >= BUSY_SECONDS:
             raise NotAnswering(
                 f"{who} is busy and does not answer within {BUSY_SECONDS:g} s: {error}",
@@ -157,7 +154,7 @@ class Patience:
         if passed >= TELL_SECONDS and not self._told:
             self._told = True
             self._tell(f"{who} is busy; waiting up to {BUSY_SECONDS:g} s for its answer")
-        self._sleep(POLL_SECONDS)
+        self._clock.sleep(POLL_SECONDS)
 
 
 def stop(state_dir: Path) -> bool:
@@ -251,14 +248,16 @@ def _launch(state_dir: Path, port: int, token: str) -> subprocess.Popen[bytes]:
 
 
 def _await_ready(state_dir: Path, process: subprocess.Popen[bytes], token: str, seconds: float) -> Address:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    def ready() -> Address | None:
         record = read_record(state_dir)
         if record and record.token == token:
             return record.address
         if process.poll() is not None:
             raise _early_end(state_dir, process.returncode)
-        time.sleep(POLL_SECONDS)
+        return None
+
+    if address := wait_until(ready, seconds=seconds, every=POLL_SECONDS):
+        return address
     process.kill()
     process.wait()
     raise StartFailed(
@@ -359,12 +358,7 @@ def _clear_up(state_dir: Path, record: Record) -> int:
 
 
 def _await_unlocked(state_dir: Path, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not _is_locked(state_dir / LOCK):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
+    return wait_until(lambda: not _is_locked(state_dir / LOCK), seconds=seconds, every=POLL_SECONDS)
 
 
 @contextmanager

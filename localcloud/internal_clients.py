@@ -48,7 +48,8 @@ class Clients:
             return self._clients[service]
 
     def _make(self, service: str) -> Any:
-        client = boto3.session.Session().client(
+        session: Any = boto3.session.Session()  # its types know services by literals only
+        client = session.client(
             service,
             region_name=self._region,
             endpoint_url=f"http://{INTERNAL_HOST}",
@@ -65,7 +66,8 @@ class Clients:
 
     def _answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         reply = wsgi.capture(self._app, environ_of(request))
-        return AWSResponse(request.url, reply.status, dict(reply.headers), _Raw(reply.body))
+        headers: Any = dict(reply.headers)  # any mapping will do, whatever the types say
+        return AWSResponse(request.url, reply.status, headers, _Raw(reply.body))
 
 
 class _Raw(io.BytesIO):
@@ -78,7 +80,7 @@ class _Raw(io.BytesIO):
 def environ_of(request: AWSPreparedRequest) -> wsgi.Environ:
     """The WSGI environment of a request that botocore was about to send."""
     url = urlsplit(request.url)
-    body = request.body or b""
+    body: Any = request.body or b""  # text, bytes or a stream
     data = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
     environ: wsgi.Environ = {
         "REQUEST_METHOD": request.method,
@@ -105,7 +107,8 @@ def environ_of(request: AWSPreparedRequest) -> wsgi.Environ:
 
 def _headers(request: AWSPreparedRequest) -> dict[str, str]:
     named = {}
-    for name, value in request.headers.items():
+    sent: dict[str, str | bytes] = dict(request.headers.items())
+    for name, value in sent.items():
         key = name.upper().replace("-", "_")
         text = value.decode() if isinstance(value, bytes) else str(value)
         named[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text

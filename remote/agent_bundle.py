@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+
+from contract.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +117,8 @@ def build(target: Path) -> Bundle:
         raise RuntimeError(f"the agent would have {len(body)} bytes, more than {LARGEST_BYTES}: what came in?")
     digest = hashlib.sha256(body).hexdigest()
     target.parent.mkdir(parents=True, exist_ok=True)
-    _replace(target, body)
-    _replace(stamp, json.dumps({"fingerprint": fingerprint, "digest": digest}).encode())
+    atomic_write(target, body, durable=False)
+    atomic_write(stamp, json.dumps({"fingerprint": fingerprint, "digest": digest}).encode(), durable=False)
     logger.info("built %s: %d bytes, %s", target, len(body), digest)
     return Bundle(path=target, digest=digest, size=len(body))
 
@@ -205,12 +206,6 @@ def _archive(contents: dict[str, bytes]) -> bytes:
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, contents[name])
     return buffer.getvalue()
-
-
-def _replace(path: Path, body: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(body)
-    partial.replace(path)
 
 
 def main(arguments: list[str]) -> int:

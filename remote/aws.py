@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remote.errors import Error, InputMissing, PermissionDenied, Unavailable
+
+if TYPE_CHECKING:  # the types are installed where the code is checked, and nowhere else
+    import boto3
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 # AWS spells "you may not" differently from service to service.
 DENIED = {
@@ -54,44 +61,49 @@ class Aws:
         self._making = threading.Lock()  # clients may be used from many threads, and made from one at a time
 
     @cached_property
-    def _session(self) -> Any:
+    def _session(self) -> boto3.Session:
         import boto3  # noqa: PLC0415  see the module's docstring
 
         return boto3.Session(region_name=self.region)
 
     @cached_property
-    def ec2(self) -> Any:
+    def ec2(self) -> EC2Client:
         """EC2: hosts and volumes."""
-        return self._client("ec2")
+        client: EC2Client = self._client("ec2")
+        return client
 
     @cached_property
-    def s3(self) -> Any:
+    def s3(self) -> S3Client:
         """S3: code, runs, checkpoints."""
-        return self._client("s3")
+        client: S3Client = self._client("s3")
+        return client
 
     @cached_property
-    def s3_signer(self) -> Any:
+    def s3_signer(self) -> S3Client:
         """S3 for signing addresses that others call: the region's own endpoint, where nothing is redirected, and SigV4.
 
         A plain client would sign for the global endpoint, which answers other regions' buckets with a redirect that no
         signature survives.
         """
         virtual = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-        return self._client("s3", signature_version="s3v4", s3=virtual)
+        client: S3Client = self._client("s3", signature_version="s3v4", s3=virtual)
+        return client
 
     @cached_property
-    def ssm(self) -> Any:
+    def ssm(self) -> SSMClient:
         """Systems Manager: how commands reach a host with no open port."""
-        return self._client("ssm")
+        client: SSMClient = self._client("ssm")
+        return client
 
     @cached_property
-    def sts(self) -> Any:
+    def sts(self) -> STSClient:
         """STS: whose credentials these are."""
-        return self._client("sts")
+        client: STSClient = self._client("sts")
+        return client
 
     def account(self) -> str:
         """Return the id of the account that the caller's credentials belong to."""
-        return str(self.sts.get_caller_identity()["Account"])
+        return self.sts.get_caller_identity()["Account"]
 
     def _client(self, service: str, **more: Any) -> Any:
         from botocore.config import Config  # noqa: PLC0415  see the module's docstring
@@ -111,7 +123,8 @@ class Aws:
             options["s3"] = {"addressing_style": "path"}
             options["proxies"] = {}  # loopback must not go through the proxy that the environment may name
         with self._making:
-            return self._session.client(service, config=Config(**options), **where)
+            session: Any = self._session  # its types know services by literals only
+            return session.client(service, config=Config(**options), **where)
 
 
 def error_code(error: BaseException) -> str:

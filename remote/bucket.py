@@ -6,11 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from remote.aws import error_code, is_already_there, is_missing, is_undecided
 from remote.errors import Unavailable
 from remote.progress import SILENT, Meter
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import DeleteTypeDef, ListObjectsV2OutputTypeDef
 
 UNDECIDED_TRIES = 5
 DELETE_KEYS = 1000  # what one DeleteObjects call takes
@@ -36,7 +40,7 @@ class Bucket:
     Every method raises `Unavailable` when the bucket itself is gone and lets other botocore errors through.
     """
 
-    def __init__(self, s3: Any, name: str) -> None:
+    def __init__(self, s3: S3Client, name: str) -> None:
         self._s3 = s3
         self.name = name
 
@@ -57,7 +61,7 @@ class Bucket:
             if is_missing(error):
                 return None
             raise self._explain(error) from error
-        return cast("Iterator[bytes]", body.iter_chunks(block_bytes))
+        return body.iter_chunks(block_bytes)
 
     def get_json(self, key: str) -> dict[str, Any] | None:
         """The decoded object, or None when it is not there."""
@@ -104,7 +108,8 @@ class Bucket:
             Unavailable: S3 kept some of them; the message names the first.
         """
         for start in range(0, len(keys), DELETE_KEYS):
-            batch = {"Objects": [{"Key": key} for key in keys[start : start + DELETE_KEYS]], "Quiet": True}
+            some = keys[start : start + DELETE_KEYS]
+            batch: DeleteTypeDef = {"Objects": [{"Key": key} for key in some], "Quiet": True}
             try:
                 failed = self._s3.delete_objects(Bucket=self.name, Delete=batch).get("Errors", [])
             except self._s3.exceptions.ClientError as error:
@@ -137,7 +142,7 @@ class Bucket:
         ]
         return sorted(found)
 
-    def _pages(self, **query: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, **query: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
         try:
             yield from self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, **query)
         except self._s3.exceptions.ClientError as error:

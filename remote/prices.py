@@ -9,6 +9,7 @@ https://aws.amazon.com/ec2/pricing/on-demand/
 from __future__ import annotations
 
 from decimal import ROUND_UP, Decimal
+from typing import Any
 
 from remote.hosts.host import Host
 from remote.stack import Stack
@@ -56,8 +57,9 @@ def usd_per_hour(stack: Stack, host: Host) -> Decimal | None:
 
 
 def _spot_price(stack: Stack, host: Host) -> Decimal | None:
+    instance_type: Any = host.instance_type  # the client's types know only those of their day
     reply = stack.aws.ec2.describe_spot_price_history(
-        InstanceTypes=[host.instance_type],
+        InstanceTypes=[instance_type],
         AvailabilityZone=host.availability_zone,
         ProductDescriptions=["Linux/UNIX"],
         MaxResults=1,

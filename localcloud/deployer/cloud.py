@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  botocore's own
 
+from localcloud.clock import Clock
 from localcloud.deployer.errors import CloudAway, DeployError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -37,8 +37,7 @@ class Cloud:
     Args:
         endpoint: base URL of the local cloud.
         region: region of every client.
-        clock: seconds, only their differences matter.
-        sleep: waits for so many seconds.
+        clock: whose time passes between two polls.
 
     Raises:
         DeployError: the endpoint is not on this machine; only the Pulumi CLI deploys to a real account.
@@ -49,8 +48,7 @@ class Cloud:
         endpoint: str,
         region: str,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         if urlsplit(endpoint).hostname not in LOOPBACK:
             raise DeployError(
@@ -60,7 +58,6 @@ class Cloud:
         self.endpoint = endpoint
         self.region = region
         self._clock = clock
-        self._sleep = sleep
         self._lock = threading.Lock()
         self._session: Any = None
         self._clients: dict[str, Any] = {}
@@ -101,12 +98,12 @@ class Cloud:
         Raises:
             DeployError: it was not true within `seconds`.
         """
-        deadline = self._clock() + seconds
+        deadline = self._clock.monotonic() + seconds
         pause = FIRST_POLL_SECONDS
         while not reached():
-            if self._clock() >= deadline:
+            if self._clock.monotonic() >= deadline:
                 raise DeployError(f"{what} did not happen within {seconds:.0f} s")
-            self._sleep(pause)
+            self._clock.sleep(pause)
             pause = min(pause * 2, LAST_POLL_SECONDS)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.clock import Clock
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Operation
@@ -49,7 +49,7 @@ class Engine:
         emit: receives every event.
         preview: decide only, change nothing.
         types: the resource types that can be made, by token.
-        clock: seconds, only their differences matter.
+        clock: measures how long each step takes.
         new_token: returns a fresh random name for one creation.
     """
 
@@ -61,7 +61,7 @@ class Engine:
         *,
         preview: bool = False,
         types: Mapping[str, ResourceType] = KNOWN,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
         new_token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self.state = state
@@ -190,7 +190,7 @@ class Engine:
             decision = replace(decision, operation=Operation.REPLACE)
         if self.preview:
             return self._planned(declaration, decision, old, inputs)
-        started = self._clock()
+        started = self._clock.monotonic()
         if decision.operation is not Operation.SAME:
             self._tell(EventKind.START, decision.operation, declaration, changed=decision.changed)
         with self._explained(decision.operation, declaration):
@@ -201,7 +201,7 @@ class Engine:
             declaration,
             resource_id=resource.id,
             changed=decision.changed,
-            seconds=self._clock() - started,
+            seconds=self._clock.monotonic() - started,
         )
         return resource
 
@@ -329,7 +329,7 @@ class Engine:
         if self.preview:
             self._tell(EventKind.PLAN, Operation.DELETE, resource, detail=detail)
             return
-        started = self._clock()
+        started = self._clock.monotonic()
         self._tell(EventKind.START, Operation.DELETE, resource, resource_id=resource.id, detail=detail)
         with self._explained(Operation.DELETE, resource):
             self._remove_from_cloud(resource)
@@ -339,7 +339,7 @@ class Engine:
             resource,
             resource_id=resource.id,
             detail=detail,
-            seconds=self._clock() - started,
+            seconds=self._clock.monotonic() - started,
         )
 
     def _remove_from_cloud(self, resource: Resource) -> None:

@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.state.files import atomic_write
+
 FILE = "certificates.json"
 PATHS = (
     "SSL_CERT_FILE",
@@ -32,9 +34,7 @@ def keep(state_dir: Path, environment: Mapping[str, str]) -> None:
     settings |= {name: environment[name] for name in SWITCHES if environment.get(name)}
     if settings == read(state_dir):
         return
-    partial = (state_dir / FILE).with_suffix(".partial")
-    partial.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    partial.replace(state_dir / FILE)
+    atomic_write(state_dir / FILE, json.dumps(settings, indent=2).encode(), durable=False)
 
 
 def read(state_dir: Path) -> dict[str, str]:

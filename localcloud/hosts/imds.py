@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from localcloud.clock import Clock
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105  a path
 TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
@@ -46,13 +47,13 @@ class Notices:
 class Tokens:
     """Session tokens and when they end."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock = Clock()) -> None:  # noqa: B008  it has no state
         self._clock = clock
         self._ends: dict[str, float] = {}
 
     def issue(self, ttl_seconds: int) -> str:
         """A new token; forgets those that have ended."""
-        now = self._clock()
+        now = self._clock.monotonic()
         self._ends = {token: end for token, end in self._ends.items() if end > now}
         token = secrets.token_urlsafe(40)
         self._ends[token] = now + ttl_seconds
@@ -60,7 +61,7 @@ class Tokens:
 
     def valid(self, token: str | None) -> bool:
         """Whether a request with this token may be answered."""
-        return token is not None and self._ends.get(token, 0) > self._clock()
+        return token is not None and self._ends.get(token, 0) > self._clock.monotonic()
 
 
 def put(path: str, headers: Mapping[str, str], tokens: Tokens) -> Answer:

@@ -8,11 +8,12 @@ that clears its own environment escapes, which docs/local-cloud.md admits.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from localcloud.clock import wait_until
 
 TOKEN = "LOCALCLOUD_TOKEN"  # noqa: S105  the name of a variable
 HOST = "LOCALCLOUD_HOST"
@@ -47,13 +48,16 @@ def end(marker: Marker, *, grace_seconds: float) -> int:
     first = marked(marker)
     if first and grace_seconds > 0:
         _signal(first, term=True)
-        _await_none(marker, grace_seconds)
-    deadline = time.monotonic() + KILL_SECONDS
-    # Again and again: a process may have forked between the listing and the kill.
-    while (left := marked(marker)) and time.monotonic() < deadline:
-        _signal(left, term=False)
-        time.sleep(SETTLE_SECONDS)
+        wait_until(lambda: not marked(marker), seconds=grace_seconds, every=SETTLE_SECONDS)
+    wait_until(lambda: _kill(marker), seconds=KILL_SECONDS, every=SETTLE_SECONDS)
     return len(first)
+
+
+def _kill(marker: Marker) -> bool:
+    """Kill what is left; True when nothing was. Once is not enough: a process may have forked after the listing."""
+    left = marked(marker)
+    _signal(left, term=False)
+    return not left
 
 
 def is_server(pid: int, created: float, state_dir: Path) -> bool:
@@ -94,9 +98,3 @@ def _signal(processes: list[psutil.Process], *, term: bool) -> None:
             process.terminate() if term else process.kill()
         except psutil.Error:
             continue
-
-
-def _await_none(marker: Marker, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and marked(marker):
-        time.sleep(SETTLE_SECONDS)

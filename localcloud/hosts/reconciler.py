@@ -12,12 +12,12 @@ import base64
 import logging
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.clock import Clock
 from localcloud.hosts import imds
 from localcloud.hosts.credentials import RoleCredentials
 from localcloud.hosts.executor import Executor
@@ -68,7 +68,7 @@ class Hosts:
         executor: Executor,
         region: str,
         delays: Delays,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._clients = clients
         self._state = state
@@ -209,9 +209,9 @@ class Hosts:
     def _lasted(self, instance_id: str, state: str, seconds: float) -> bool:
         seen, since = self._since.get(instance_id, ("", 0.0))
         if seen != state:
-            self._since[instance_id] = (state, self._clock())
+            self._since[instance_id] = (state, self._clock.monotonic())
             return seconds <= 0
-        return self._clock() - since >= seconds
+        return self._clock.monotonic() - since >= seconds
 
     def _leave(self, instance_id: str, state: str) -> None:
         grace = self._delays.shutdown_grace_seconds if state == "stopping" else 0.0
@@ -219,10 +219,11 @@ class Hosts:
         self._workers.submit(self._end, instance_id, state, grace)
 
     def _end(self, instance_id: str, state: str, grace_seconds: float) -> None:
-        began = self._clock()
+        began = self._clock.monotonic()
         try:
             self._take_down(instance_id, grace_seconds)
-            time.sleep(max(0.0, self._delays.stopping_seconds - (self._clock() - began)))
+            passed = self._clock.monotonic() - began
+            self._clock.sleep(max(0.0, self._delays.stopping_seconds - passed))
         except Exception:  # a worker is a boundary: nobody reads its future
             log.exception("%s could not be ended", instance_id)
         finally:

@@ -16,7 +16,6 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -27,6 +26,7 @@ import psutil
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from localcloud.clock import wait_until
 from localcloud.ec2.api import Ec2
 from localcloud.ec2.spot import Interruptions
 from localcloud.errors import LocalCloudError
@@ -39,6 +39,7 @@ from localcloud.server.control import CallCounter, Control
 from localcloud.server.dispatch import Dispatch
 from localcloud.server.settings import Settings
 from localcloud.ssm.api import RunCommand
+from localcloud.state.files import atomic_write
 from localcloud.state.moto_models import MotoState
 from localcloud.state.rw_lock import Gate
 from localcloud.state.saved_state import Memory, Saver, UnusableError
@@ -177,7 +178,7 @@ class Server:
         record = Record(address=address, token=self._token, state_id=self._identity["state_id"], created=created)
         _write_json(self._folder / "identity.json", {**self._identity, "port": self._http.port})
         write_lock(self._lock, record)
-        _write(self._folder / ADDRESS, record.to_json())
+        atomic_write(self._folder / ADDRESS, record.to_json())
         log.info("ready at %s", self.url)
 
 
@@ -202,17 +203,19 @@ def _hold(path: Path) -> int:
     Waits a little: a `find` holds it for an instant when it looks.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # never closed: the kernel does, at the end
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise LocalCloudError(f"{path} is held by another local cloud") from None
-            time.sleep(POLL_SECONDS)
-        else:
-            write_lock(file, None)
-            return file
+    if not wait_until(lambda: _is_taken(file), seconds=LOCK_SECONDS, every=POLL_SECONDS):
+        raise LocalCloudError(f"{path} is held by another local cloud")
+    write_lock(file, None)
+    return file
+
+
+def _is_taken(file: int) -> bool:
+    """Take the lock if it is free; whether this process has it now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _listen(port: int, *, fall_back: bool) -> BaseWSGIServer:
@@ -250,13 +253,4 @@ def _identity(folder: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    _write(path, json.dumps(value, indent=2).encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_suffix(".partial")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    atomic_write(path, json.dumps(value, indent=2).encode())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from contract.code_manifest import Head, Manifest, ManifestError, decode, decode_head, manifest_key, merge, pack_key
+from contract.files import atomic_write
 from remote.bucket import Bucket
 from remote.errors import InputMissing, Unavailable
 
@@ -150,12 +151,9 @@ class Copies:
         """Keep a copy; what cannot be kept costs bytes next time and nothing else."""
         if self._folder is None:
             return
-        path = self._folder / f"{name}.manifest"
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(data)
-            draft.replace(path)
+            atomic_write(self._folder / f"{name}.manifest", data, durable=False)
             self._prune(name)
 
     def _prune(self, newest: str) -> None:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.files import atomic_write
 from remote.code.selection import Status
 
 CACHE_FORMAT = b"runctl stat cache 3 "
@@ -62,11 +63,9 @@ class StatCache:
         if self._file is None or not (self._news or len(self._next) < len(self._known)):
             return
         body = b"".join(self._next)
-        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(_cache_head(body) + body)
-            temporary.replace(self._file)
+            atomic_write(self._file, _cache_head(body) + body, durable=False)
 
     def _load(self) -> dict[bytes, bytes]:
         try:

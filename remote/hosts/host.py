@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
 from remote.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
 STACK_TAG = "runctl:stack"
 NAME_TAG = "Name"
@@ -46,7 +49,7 @@ class Host:
         return self.state == "running"
 
 
-def read_host(item: dict[str, Any], names: dict[str, str]) -> Host:
+def read_host(item: InstanceTypeDef, names: dict[str, str]) -> Host:
     """Read one instance of a DescribeInstances answer; `names` are those the stack declared, by instance id."""
     tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
     instance_id = item["InstanceId"]
@@ -83,8 +86,11 @@ def find_host(stack: Stack, name: str) -> Host:
         InputMissing: the stack has no such host; the message lists those it has.
     """
     worker = stack.worker(name)
-    wanted = {"InstanceIds": [worker.instance_id]} if worker else {"Filters": _by_name(stack, name)}
-    reply = stack.aws.ec2.describe_instances(**wanted)
+    ec2 = stack.aws.ec2
+    if worker:
+        reply = ec2.describe_instances(InstanceIds=[worker.instance_id])
+    else:
+        reply = ec2.describe_instances(Filters=_by_name(stack, name))
     names = {w.instance_id: w.name for w in stack.outputs.workers}
     found = [read_host(item, names) for group in reply["Reservations"] for item in group["Instances"]]
     # EC2 takes `*` and `?` in a filter as wildcards; a user who types `*` must not get an arbitrary host.
@@ -111,7 +117,7 @@ def only_worker(stack: Stack) -> str:
     )
 
 
-def _by_name(stack: Stack, name: str) -> list[dict[str, Any]]:
+def _by_name(stack: Stack, name: str) -> list[FilterTypeDef]:
     key = "instance-id" if name.startswith("i-") else f"tag:{NAME_TAG}"
     return [
         {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from remote.errors import ConfigError
 from remote.hosts.host import Host
@@ -14,6 +14,9 @@ from remote.stack import Stack
 from remote.transport.access import Access
 from remote.transport.host_keys import HostKey, Pins, from_console, parse_key
 from remote.transport.ssh import Endpoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 ADDRESS_TAG = "runctl:ssh-address"
 USER_TAG = "runctl:ssh-user"
@@ -77,13 +80,13 @@ def user_of(image: str) -> str:
     return next((user for pattern, user in USERS if pattern.search(image)), DEFAULT_USER)
 
 
-def _tags_of(instance: dict[str, Any]) -> dict[str, str]:
+def _tags_of(instance: InstanceTypeDef) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
-def _instance(stack: Stack, host: Host) -> dict[str, Any]:
+def _instance(stack: Stack, host: Host) -> InstanceTypeDef:
     reply = stack.aws.ec2.describe_instances(InstanceIds=[host.instance_id])
-    return dict(reply["Reservations"][0]["Instances"][0])
+    return reply["Reservations"][0]["Instances"][0]
 
 
 def _image_name(stack: Stack, image_id: str) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.files import atomic_write
 from remote.errors import ConfigError
 
 # In the order in which they are asked for; DSA and certificates are not used.
@@ -130,11 +130,12 @@ class Pins:
             raise ConfigError(f"{path}: {error.message}", next_step=step) from error
 
     def keep(self, instance_id: str, keys: Sequence[HostKey]) -> None:
-        """Make these the host's keys; the instance id stands for the host's name in the file."""
+        """Make these the host's keys; the instance id stands for the host's name in the file.
+
+        The file outlives a power cut: the console that the keys came from forgets, and then nothing else has them.
+        """
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.path(instance_id)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text("".join(f"{instance_id} {key.kind} {key.base64}\n" for key in keys))
-        draft.replace(path)
+        lines = "".join(f"{instance_id} {key.kind} {key.base64}\n" for key in keys)
+        atomic_write(self.path(instance_id), lines.encode())

@@ -16,7 +16,6 @@ import socket
 import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from contract.clock import Clock
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.progress import SILENT, Meter
 from remote.transport.base import PACK_THERE, TIMED_OUT, Command, CommandResult, Transfer
@@ -99,8 +99,7 @@ class SshTransport:
 
     Args:
         endpoint: where.
-        clock: monotonic seconds.
-        sleep: waits between two looks for output.
+        clock: measures time-outs and waits between two polls for output.
     """
 
     name = "ssh"
@@ -109,21 +108,19 @@ class SshTransport:
         self,
         endpoint: Endpoint,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
-        self._sleep = sleep
         self._connection: Any = None
         self._tunnel: Tunnel | None = None
 
     def run(self, command: Command) -> CommandResult:
         """Run a command to its end; see `Transport.run`."""
         out, err = BytesIO(), BytesIO()
-        begin = self._clock()
+        begin = self._clock.monotonic()
         code = self.stream(command, out, err)
-        timed_out = code == TIMED_OUT and self._clock() - begin >= command.timeout_seconds
+        timed_out = code == TIMED_OUT and self._clock.monotonic() - begin >= command.timeout_seconds
         status = "TimedOut" if timed_out else "Failed" if code else "Success"
         said = [stream.getvalue().decode(errors="replace") for stream in (out, err)]
         return CommandResult(status=status, exit_code=code, stdout=said[0], stderr=said[1])
@@ -222,11 +219,11 @@ class SshTransport:
             if moved:
                 ended_at = None
                 continue
-            if over or (ended_at is not None and self._clock() - ended_at > LINGER_SECONDS):
+            if over or (ended_at is not None and self._clock.monotonic() - ended_at > LINGER_SECONDS):
                 return
             if exited and ended_at is None:
-                ended_at = self._clock()
-            self._sleep(LOOK_SECONDS)
+                ended_at = self._clock.monotonic()
+            self._clock.sleep(LOOK_SECONDS)
 
     def _open(self) -> Any:
         if self._connection is None:

@@ -9,13 +9,13 @@ rest goes through the bucket (`ssm_bucket.py`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from contract.clock import Clock
 from remote.aws import error_code
 from remote.errors import Unavailable, UsageError
 from remote.progress import SILENT, Meter
@@ -35,6 +35,10 @@ from remote.transport.ssm_exec import (
     run_order,
     status_of,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import InstanceInformationStringFilterTypeDef, SendCommandRequestTypeDef
 
 __all__ = ["CommandResult", "SsmTransport"]
 
@@ -67,26 +71,23 @@ class SsmTransport:
         ssm: the client.
         instance_id: the host.
         relay: the bucket's side; without one, only what fits into a command and its answer can be carried.
-        clock: monotonic seconds.
-        sleep: waits between two looks and between the tries of a throttled call.
+        clock: waits between two polls and between the tries of a throttled call.
     """
 
     name = "ssm"
 
     def __init__(
         self,
-        ssm: Any,
+        ssm: SSMClient,
         instance_id: str,
         relay: Relay | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._ssm = ssm
         self.instance_id = instance_id
         self._relay = relay
         self._clock = clock
-        self._sleep = sleep
 
     def send(self, script: str, comment: str, *, seconds: float | None = None) -> str:
         """Hand a shell script to the host and return the command's id without waiting for its end.
@@ -103,7 +104,7 @@ class SsmTransport:
         parameters = {"commands": script.split("\n")}
         if seconds is not None:
             parameters["executionTimeout"] = [str(int(min(seconds, LARGEST_COMMAND_SECONDS)))]
-        request = {
+        request: SendCommandRequestTypeDef = {
             "InstanceIds": [self.instance_id],
             "DocumentName": DOCUMENT,
             "Comment": comment[:100],
@@ -224,17 +225,17 @@ class SsmTransport:
         return self.send(courier_script(order), f"runctl {title}", seconds=seconds + GUARD_SECONDS)
 
     def _wait(self, command_id: str) -> Answer:
-        pause, next_watch = LOOK_SECONDS, self._clock() + WATCH_SECONDS
+        pause, next_watch = LOOK_SECONDS, self._clock.monotonic() + WATCH_SECONDS
         while (result := self.result(command_id)) is None:
             next_watch = self._watch(next_watch)
-            self._sleep(pause)
+            self._clock.sleep(pause)
             pause = min(pause * 1.5, QUIET_LOOK_SECONDS)
         return answer_of(result, self.instance_id)
 
     def _follow(self, command_id: str, lane: Lane, output: Output) -> Answer:
         """Take the output from the bucket as it grows, until its last object; ask Systems Manager only seldom."""
-        pause, next_check, ended = LOOK_SECONDS, self._clock() + CHECK_SECONDS, None
-        next_watch = self._clock() + WATCH_SECONDS
+        pause, next_check, ended = LOOK_SECONDS, self._clock.monotonic() + CHECK_SECONDS, None
+        next_watch = self._clock.monotonic() + WATCH_SECONDS
         while True:
             new = lane.entries(output.last_key)
             answer = output.take_entries(new, lane)
@@ -243,21 +244,21 @@ class SsmTransport:
             if ended is not None and not new:
                 return answer_of(ended, self.instance_id)
             pause = LOOK_SECONDS if new else min(pause * 1.2, QUIET_LOOK_SECONDS)
-            self._sleep(pause)
-            if self._clock() > next_check:
+            self._clock.sleep(pause)
+            if self._clock.monotonic() > next_check:
                 ended = self.result(command_id)
-                next_check = self._clock() + CHECK_SECONDS
+                next_check = self._clock.monotonic() + CHECK_SECONDS
                 next_watch = next_watch if ended else self._watch(next_watch)
 
     def _watch(self, due: float) -> float:
         """See now and then that the host is still there; when to look next."""
-        if self._clock() < due:
+        if self._clock.monotonic() < due:
             return due
-        filters = [{"Key": "InstanceIds", "Values": [self.instance_id]}]
-        reply = self._patiently(lambda: self._ssm.describe_instance_information(Filters=filters))
+        host: InstanceInformationStringFilterTypeDef = {"Key": "InstanceIds", "Values": [self.instance_id]}
+        reply = self._patiently(lambda: self._ssm.describe_instance_information(Filters=[host]))
         if not any(item["PingStatus"] == "Online" for item in reply["InstanceInformationList"]):
             raise Unavailable(f"Systems Manager lost {self.instance_id} while the command ran", next_step="inv status")
-        return self._clock() + WATCH_SECONDS
+        return self._clock.monotonic() + WATCH_SECONDS
 
     def _patiently(self, call: Callable[[], T]) -> T:
         for seconds in THROTTLE_SECONDS:
@@ -266,7 +267,7 @@ class SsmTransport:
             except self._ssm.exceptions.ClientError as error:
                 if error_code(error) not in THROTTLED:
                     raise
-                self._sleep(seconds)
+                self._clock.sleep(seconds)
         try:
             return call()
         except self._ssm.exceptions.ClientError as error:

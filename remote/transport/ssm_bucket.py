@@ -10,14 +10,18 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from contract.clock import Clock
 from remote.bucket import Bucket, Entry
 from remote.errors import Unavailable
 from remote.progress import SILENT, Meter
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 LARGEST_SECONDS = 7 * 24 * 3600  # what SigV4 allows; temporary credentials may end sooner
 SLACK_SECONDS = 900  # for delivery of the command, and for its last words
@@ -32,19 +36,19 @@ class Relay:
         bucket: the stack's bucket.
         signer: an S3 client whose addresses a host can call, see `Aws.s3_signer`.
         instance_id: the host; its lanes are below `hosts/<instance-id>/relay/`.
-        now: the wall clock, to tell what has been abandoned.
+        clock: tells what has been abandoned.
     """
 
     def __init__(
         self,
         bucket: Bucket,
-        signer: Any,
+        signer: S3Client,
         instance_id: str,
         *,
-        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._bucket = bucket
-        self._now = now
+        self._clock = clock
         self._signer = signer
         self._prefix = f"hosts/{instance_id}/relay/"
 
@@ -65,7 +69,7 @@ class Relay:
 
         A failure is only noted: the order's own outcome counts.
         """
-        oldest = self._now() - dt.timedelta(seconds=LARGEST_SECONDS)
+        oldest = self._clock.now() - dt.timedelta(seconds=LARGEST_SECONDS)
         try:
             found = list(self._bucket.keys(self._prefix))
             self._bucket.delete([one.key for one in found if one.key.startswith(prefix) or one.modified_at < oldest])
@@ -76,7 +80,7 @@ class Relay:
 class Lane:
     """One order's place in the bucket; made by `Relay.lane`."""
 
-    def __init__(self, bucket: Bucket, signer: Any, prefix: str, valid_seconds: int) -> None:
+    def __init__(self, bucket: Bucket, signer: S3Client, prefix: str, valid_seconds: int) -> None:
         self._bucket = bucket
         self._signer = signer
         self._prefix = prefix

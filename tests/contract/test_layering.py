@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from contract import clock, files
+from localcloud import clock as localcloud_clock
+from localcloud.state import files as localcloud_files
 
 ROOT = Path(__file__).parents[2]
 OURS = {"tasks", "runctl", "commands", "infra", "remote", "agent", "contract", "training", "localcloud"}
@@ -87,6 +92,16 @@ def test_the_contract_needs_nothing_but_the_standard_library(path: Path) -> None
 
 def test_the_outputs_contract_is_importable_without_pulumi() -> None:
     assert not {module for module in imports_of(ROOT / "contract" / "outputs.py") if "pulumi" in module}
+
+
+@pytest.mark.parametrize(
+    ("original", "copy"),
+    [(clock.wait_until, localcloud_clock.wait_until), (files.atomic_write, localcloud_files.atomic_write)],
+)
+def test_what_the_local_cloud_has_of_its_own_because_it_imports_no_other_room_is_the_same(
+    original: Callable[..., object], copy: Callable[..., object]
+) -> None:
+    assert inspect.getsource(copy) == inspect.getsource(original)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

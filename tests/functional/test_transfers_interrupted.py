@@ -21,6 +21,7 @@ from remote.aws import Aws
 from remote.errors import Unavailable
 from remote.transport.base import Command
 from remote.transport.ssm import THROTTLE_SECONDS, SsmTransport
+from tests.support.clock import ManualClock
 from tests.support.cloud import launch
 from tests.support.sshd import Sshd, sshd
 
@@ -192,7 +193,7 @@ def test_throttled_calls_cost_time_and_a_command_is_run_once(
 ) -> None:
     ssm = Aws("us-east-1", cloud.url).ssm
     throttle = Throttle(ssm, times=5)  # more than botocore tries by itself
-    transport = SsmTransport(ssm, host.instance_id, sleep=lambda _: None)
+    transport = SsmTransport(ssm, host.instance_id, clock=ManualClock())
     done = transport.run(Command(script=f"echo once >> '{tmp_path}/runs'; echo out; exit 3"))
 
     assert (done.exit_code, done.stdout) == (3, "out\n")
@@ -206,14 +207,14 @@ def test_throttling_without_end_is_said_and_nothing_was_run(
 ) -> None:
     ssm = Aws("us-east-1", cloud.url).ssm
     throttle = Throttle(ssm, times=1000)
-    waits: list[float] = []
-    transport = SsmTransport(ssm, host.instance_id, sleep=waits.append)
+    clock = ManualClock()
+    transport = SsmTransport(ssm, host.instance_id, clock=clock)
     with pytest.raises(
         Unavailable, match=r"goes on refusing calls for i-.* as too many: ThrottlingException"
     ) as caught:
         transport.run(Command(script=f"touch '{tmp_path}/ran'"))
 
     assert caught.value.next_step == "the same command in a minute"
-    assert tuple(waits) == THROTTLE_SECONDS
+    assert tuple(clock.sleeps) == THROTTLE_SECONDS
     assert not throttle.passed
     assert not (tmp_path / "ran").exists()

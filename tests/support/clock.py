@@ -13,6 +13,7 @@ class ManualClock(Clock):
     def __init__(self, now: datetime = datetime(2026, 11, 22, 16, tzinfo=UTC)) -> None:
         self.start = now
         self.seconds = 0.0
+        self.sleeps: list[float] = []
 
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.seconds)
@@ -21,4 +22,5 @@ class ManualClock(Clock):
         return 1000.0 + self.seconds
 
     def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
         self.seconds += seconds

@@ -15,6 +15,7 @@ from localcloud.deployer.events import Event
 from localcloud.deployer.plan import Declaration
 from localcloud.deployer.stack.state import Scratch, StackState
 from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values
+from tests.support.clock import ManualClock
 
 THING = "toy:index/thing:Thing"
 NAMED = "toy:index/named:Named"
@@ -106,7 +107,7 @@ class Bench:
             self.events.append,
             preview=preview,
             types=self.types,
-            clock=lambda: 0.0,
+            clock=ManualClock(),
             new_token=self.token,
         )
 

@@ -6,7 +6,6 @@ out. Where there is no backup, nothing in the cloud belongs to the stack any mor
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from localcloud.deployer.errors import DeployError, StateUnreadable
 from localcloud.deployer.stack.leftovers import leftovers
 from localcloud.deployer.stack.state import StackState, backup_path
 from localcloud.state.aside import put_aside
+from localcloud.state.files import atomic_write
 
 NAMED = 5
 
@@ -71,13 +71,10 @@ def _restore(path: Path, stack: str) -> bool:
     backup = backup_path(path)
     if not backup.exists():
         return False
-    draft = path.with_suffix(".tmp")
     try:
-        shutil.copy(backup, draft)
-        StackState.load(draft, stack)
+        StackState.load(backup, stack)
+        atomic_write(path, backup.read_bytes())
     except (DeployError, OSError):
         put_aside(backup)
-        draft.unlink(missing_ok=True)
         return False
-    draft.replace(path)
     return True

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from localcloud.deployer.errors import DeployError, StackBusy, StateUnreadable
+from localcloud.state.files import atomic_write
 
 SCHEMA = 1
 STATE_MODE = 0o600  # inputs and outputs may hold secrets of the program
@@ -218,12 +219,7 @@ class StackState:
             "outputs": self.outputs,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, STATE_MODE), "w") as file:
-            json.dump(values, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name with nothing in it
-        temporary.replace(path)
+        atomic_write(path, json.dumps(values, indent=1).encode(), mode=STATE_MODE)
 
 
 class Scratch(StackState):

@@ -14,6 +14,7 @@ from localcloud.daemon import BUSY_SECONDS, Patience
 from localcloud.errors import NoAccess, NotAnswering, StartFailed
 from localcloud.hosts.processes import is_stopped
 from localcloud.server.address import Record, read_record
+from tests.support.clock import ManualClock
 from tests.support.cloud import until
 
 
@@ -65,16 +66,16 @@ def test_an_address_that_is_broken_is_nobodys_when_nobody_holds_the_lock(tmp_pat
     assert not daemon.stop(tmp_path)
 
 
-class Waiting:
-    """A clock that only goes on while somebody waits."""
+class Waiting(ManualClock):
+    """A clock on which each wait takes a second, and the waiting that goes by it."""
 
     def __init__(self, tmp_path) -> None:
-        self.now = 0.0
+        super().__init__()
         self.told: list[str] = []
-        self.patience = Patience(tmp_path, self.told.append, clock=lambda: self.now, sleep=self.sleep)
+        self.patience = Patience(tmp_path, self.told.append, clock=self)
 
     def sleep(self, _seconds: float) -> None:
-        self.now += 1
+        super().sleep(1)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_busy_cloud_is_waited_for_with_one_line_and_then_said_to_be_busy(tmp_p
         waiting.patience.wait(known, TimeoutError("timed out"))
     with pytest.raises(NotAnswering, match="is busy") as caught:
         waiting.patience.wait(known, TimeoutError("timed out"))
-    assert waiting.now == BUSY_SECONDS
+    assert waiting.seconds == BUSY_SECONDS
     assert len(waiting.told) == 1
     assert "busy" in waiting.told[0]
     assert "CONT" not in caught.value.next_step

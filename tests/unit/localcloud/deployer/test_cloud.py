@@ -7,6 +7,7 @@ import pytest
 from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapping
 from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.stack.leftovers import leftovers
+from tests.support.clock import ManualClock
 from tests.support.toy_cloud import refused
 
 
@@ -36,15 +37,11 @@ def test_a_cloud_that_is_away_is_named_as_such_by_every_call() -> None:
 
 
 def test_a_wait_asks_ever_more_slowly_and_ends() -> None:
-    now, pauses = [0.0], []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        now[0] += seconds
-
-    cloud = Cloud("http://localhost:1", "us-east-1", clock=lambda: now[0], sleep=sleep)
+    clock = ManualClock()
+    cloud = Cloud("http://localhost:1", "us-east-1", clock=clock)
     with pytest.raises(DeployError, match="rain did not happen within 5 s"):
         cloud.wait("rain", lambda: False, 5)
+    pauses = clock.sleeps
     assert pauses == sorted(pauses)
     assert pauses[0] == 0.05
     assert max(pauses) <= 2

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.hosts.imds import TTL_HEADER, MetadataServer, Notices, Tokens, build_tree, get, list_folder, put
+from tests.support.clock import ManualClock
 
 FACTS = {
     "InstanceId": "i-1", "InstanceType": "t3.small", "ImageId": "ami-1", "PrivateIpAddress": "10.0.0.1",
@@ -59,11 +60,11 @@ def test_nothing_is_said_without_a_valid_token(tree):
 
 
 def test_a_token_ends_with_its_lifetime(tree):
-    now = [100.0]
-    tokens = Tokens(clock=lambda: now[0])
+    clock = ManualClock()
+    tokens = Tokens(clock)
     headers = {"x-aws-ec2-metadata-token": tokens.issue(10)}
     assert get("/latest/meta-data/instance-id", headers, tokens, tree).text == "i-1"
-    now[0] += 10
+    clock.seconds += 10
     assert get("/latest/meta-data/instance-id", headers, tokens, tree).status == 401
 
 

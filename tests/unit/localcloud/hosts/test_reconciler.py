@@ -8,6 +8,7 @@ import pytest
 
 from localcloud.hosts.credentials import RoleCredentials
 from localcloud.hosts.reconciler import Delays, Hosts
+from tests.support.clock import ManualClock
 from tests.support.cloud import until
 
 IMAGE = "ami-0c02fb55956c7d316"
@@ -20,12 +21,12 @@ def make(clients, motostate, executor):
     def make(**delays) -> Hosts:
         hosts = Hosts(
             clients=clients, state=motostate, executor=executor, region="us-east-1", delays=Delays(**delays),
-            clock=lambda: make.now,
+            clock=make.clock,
         )  # fmt: skip
         made.append(hosts)
         return hosts
 
-    make.now = 0.0
+    make.clock = ManualClock()
     yield make
     for hosts in made:
         for summary in hosts.summaries():
@@ -53,7 +54,7 @@ def test_pending_lasts_as_long_as_it_should(make, launch, motostate):
     hosts, instance_id = make(pending_seconds=10), launch()
     motostate.move(instance_id, to="pending", only_from=("running",))
     for now, state in ((0, "pending"), (9, "pending"), (10, "running")):
-        make.now = now
+        make.clock.seconds = now
         hosts.reconcile()
         assert motostate.instance(instance_id).state == state
 

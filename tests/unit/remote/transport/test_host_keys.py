@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -95,6 +96,19 @@ def test_what_was_kept_is_found_again_and_readable_by_openssh(tmp_path: Path) ->
     assert pins.get("i-1") == (parse_key(ED25519), parse_key(ECDSA))
     assert pins.path("i-1").read_text() == f"i-1 {ED25519}\ni-1 {ECDSA}\n"
     assert [path.name for path in (tmp_path / "ssh").iterdir()] == ["i-1.known_hosts"]
+
+
+def test_a_pin_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console forgets what it printed: a pin that a power cut empties cannot be had again."""
+    pins, synced = Pins(tmp_path), []
+
+    def note(file: int) -> None:
+        synced.append((os.fstat(file).st_ino, pins.path("i-1").exists()))
+
+    monkeypatch.setattr("os.fsync", note)
+    pins.keep("i-1", [parse_key(ED25519)])
+
+    assert synced == [(pins.path("i-1").stat().st_ino, False)]
 
 
 def test_pins_without_a_folder_keep_nothing() -> None:

@@ -11,6 +11,7 @@ import pytest
 from remote.errors import InputMissing
 from remote.transport.host_keys import parse_key
 from remote.transport.ssh import Endpoint, SshTransport, client_argv
+from tests.support.clock import ManualClock
 
 KEY = parse_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl")
 
@@ -95,14 +96,14 @@ class Late:
 
 def test_output_that_comes_after_the_exit_code_is_not_lost() -> None:
     out = BytesIO()
-    SshTransport(endpoint(), sleep=lambda _: None)._pump(Late(), out, BytesIO())
+    SshTransport(endpoint(), clock=ManualClock())._pump(Late(), out, BytesIO())
 
     assert out.getvalue() == b"last words"
 
 
 def test_output_that_never_closes_is_not_waited_for_once_the_command_has_exited() -> None:
-    channel, pauses = Late(), [0.0]
+    channel, clock = Late(), ManualClock()
     channel.coming = [b""] * 1000
-    SshTransport(endpoint(), clock=lambda: sum(pauses), sleep=pauses.append)._pump(channel, BytesIO(), BytesIO())
+    SshTransport(endpoint(), clock=clock)._pump(channel, BytesIO(), BytesIO())
 
-    assert 1 < sum(pauses) < 1.1
+    assert 1 < clock.seconds < 1.1

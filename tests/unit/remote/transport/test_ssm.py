@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from remote.errors import Unavailable
 from remote.transport.base import Command
 from remote.transport.ssm import THROTTLE_SECONDS, SsmTransport
+from tests.support.clock import ManualClock
 
 
 def client_error(code: str) -> ClientError:
@@ -62,14 +63,19 @@ def ended(stdout: str, *, code: int = 0, stderr: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    return []
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def over(pauses: list[float]) -> Callable[[StubSsm], SsmTransport]:
+def pauses(clock: ManualClock) -> list[float]:
+    return clock.sleeps
+
+
+@pytest.fixture
+def over(clock: ManualClock) -> Callable[[StubSsm], SsmTransport]:
     """A transport over a stub, whose waits are noted and not waited for."""
-    return lambda stub: SsmTransport(stub, "i-1", clock=lambda: sum(pauses), sleep=pauses.append)
+    return lambda stub: SsmTransport(stub, "i-1", clock=clock)
 
 
 SENT = {"Command": {"CommandId": "c-9"}}

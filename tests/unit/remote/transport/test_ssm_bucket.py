@@ -15,6 +15,7 @@ from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import Unavailable
 from remote.transport.ssm_bucket import LARGEST_SECONDS, Relay
+from tests.support.clock import ManualClock
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_what_a_killed_laptop_left_goes_with_a_later_order_and_what_may_be_in_us
         bucket.put_once(key, b"x")
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=LARGEST_SECONDS - 60)
     for now, gone in ((ahead, False), (ahead + dt.timedelta(minutes=2), True)):
-        with Relay(bucket, aws.s3_signer, "i-1", now=lambda now=now: now).lane(60) as lane:
+        with Relay(bucket, aws.s3_signer, "i-1", clock=ManualClock(now)).lane(60) as lane:
             host_exec.post(lane.form(), "file", [b"x"], 1)
         assert [entry.key for entry in bucket.keys("")] == ["hosts/i-1.json", *([] if gone else [left]), other]
 

@@ -47,10 +47,11 @@ def test_a_write_that_fails_half_way_leaves_the_old_state(path: Path, monkeypatc
     state = StackState.load(path, "local")
     state.put(thing())
     before = path.read_text()
-    monkeypatch.setattr(json, "dump", lambda _values, file, **_: (file.write("{half"), 1 / 0))
+    monkeypatch.setattr(os, "fsync", lambda file: (os.ftruncate(file, 5), 1 / 0))
     with pytest.raises(ZeroDivisionError):
         state.put(thing("b"))
     assert path.read_text() == before
+    assert list(path.parent.iterdir()) == [path], "no half of it is left"
 
 
 def test_only_the_owner_can_read_it(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hosts: which there are, and their life."""
+"""Lists hosts, starts, stops and terminates them, and shows their processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hosts(c: Any, stack: str = "", json: bool = False) -> None:
 
 
 def see_hosts(stack: Stack) -> list[Host]:
-    """The hosts with what Systems Manager says of them: two calls, however many there are."""
+    """Return the hosts with their state in Systems Manager: two calls for any number of hosts."""
     from remote.hosts.host import list_hosts, online_ids
 
     found = list_hosts(stack)
@@ -41,7 +41,7 @@ def see_hosts(stack: Stack) -> list[Host]:
 
 
 def print_hosts(found: list[Host]) -> None:
-    """A table of hosts."""
+    """Print a table of hosts."""
     print_table(["HOST", "INSTANCE", "TYPE", "MARKET", "STATE", "SSM"], [_row(host) for host in found])
 
 
@@ -51,11 +51,11 @@ def _row(host: Host) -> list[str | Text]:
 
 
 @command(
-    wait="Return only when Systems Manager reaches the host (default)",
-    resume="Go on with the run that was stopped on it",
+    wait="Wait until Systems Manager reaches the host (default)",
+    resume="Continue the run that was stopped on it",
 )
 def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str = "", json: bool = False) -> None:
-    """Start a stopped host and wait until it answers.
+    """Start a stopped host and wait until it is online.
 
     Example: inv start trainer
     """
@@ -79,7 +79,7 @@ def _resume(stack: Stack, host: Host, *, as_json: bool) -> None:
     go_on(stack, run, host.name, wait=True, as_json=as_json)
 
 
-@command(wait="Return only when EC2 says stopped", force="Do not wait for the run on it to end")
+@command(wait="Wait until the instance has stopped", force="Do not wait for the run on it to end")
 def stop(
     c: Any,
     host: str,
@@ -104,7 +104,7 @@ def stop(
         emit("host", **asdict(found))
 
 
-@command(wait="Return only when EC2 says terminated", force="Do not wait for the run on it to end")
+@command(wait="Wait until the instance has terminated", force="Do not wait for the run on it to end")
 def terminate(
     c: Any, host: str, wait: bool = False, force: bool = False, dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
@@ -121,14 +121,14 @@ def terminate(
     opened, found = _leave(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, clock=Clock())
-        again = "; inv up makes it anew" if opened.worker(host) else ""
+        again = "; inv up creates it again" if opened.worker(host) else ""
         say("host", f"{found.name} ({found.instance_id}) is {found.state}{again}")
     if json:
         emit("host", **asdict(found))
 
 
 def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bool) -> tuple[Stack, Host]:
-    """The host, once the run on it has ended: the one path by which hosts are stopped and terminated."""
+    """Return the host once its run has ended: the one path by which hosts are stopped and terminated."""
     from contract.clock import Clock
     from remote.hosts.host import find_host
     from remote.runs.end import end_run, run_on
@@ -148,7 +148,7 @@ def _leave(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: bo
 
 @command()
 def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
-    """Show what runs on a host, and how busy it is.
+    """Show the processes of a host and its load.
 
     Example: inv processes trainer
     """

@@ -1,4 +1,4 @@
-"""`train --watch`: the edit loop. A save ends the run, sends what changed and starts the next one."""
+"""Implements `train --watch`: a save ends the run, sends the changes and starts the next run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from remote.stack import Stack
 
 LOOK_SECONDS = 0.5
-MENDABLE = (InputMissing, Interrupted, UsageError)  # what the next save may mend
+MENDABLE = (InputMissing, Interrupted, UsageError)  # the next save may correct these
 
 
 class Watch:
@@ -28,10 +28,10 @@ class Watch:
     Args:
         stack: where the runs are.
         start: sends the project as it is and starts a run of it.
-        look: the project as it is.
+        look: reads the project as it is.
         end: ends a run and waits for its outcome.
         log_to: where the log is shown.
-        sleep: waits between two looks.
+        sleep: waits between two polls.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Watch:
         self._shown_problem = ""
 
     def keep_running(self) -> None:
-        """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
+        """Start a run, and another at every save; return only on Ctrl-C, which leaves the last run as it is."""
         from remote.code.saves import Saves
         from remote.runs.follow import Follower
 
@@ -69,11 +69,11 @@ class Watch:
                 self._sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             if self._run:
-                say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
+                say("detached", f"run {self._run} continues; inv monitor {self._run} --follow follows it again")
             raise
 
     def _saved(self, saves: Saves) -> bool:
-        """Whether there is something new to run; a project that cannot be sent as it is now is said to be one, once."""
+        """Return whether there is something new to run; report once that a project cannot be sent as it is."""
         try:
             saved = saves.saved()
         except Error as error:
@@ -98,7 +98,7 @@ class Watch:
                 self._run = None
 
     def _restart(self, follower: Follower) -> Follower | None:
-        """The follower of the next run; None when it could not be started, which the next save may change."""
+        """Start the next run and return its follower; None when it could not start, which the next save may change."""
         from remote.runs.follow import Follower as NextFollower
 
         say("saved", f"{dt.datetime.now().astimezone():%H:%M:%S}")
@@ -116,7 +116,7 @@ class Watch:
 
 
 def end_quietly(stack: Stack, run: str) -> None:
-    """End a run; that it has ended by itself meanwhile is as good."""
+    """End a run; one that has ended by itself in the meantime counts too."""
     from contract.clock import Clock
     from remote.runs.end import end_run
     from remote.runs.run import read_run

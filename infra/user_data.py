@@ -1,7 +1,8 @@
-"""What a host does at its first boot: Python for the agent, its data volume at /data, uv for what scripts ask for.
+"""Renders the first-boot script: it installs Python for the agent, mounts the data volume and installs uv.
 
-It must never harm: a volume that holds anything is mounted, not formatted; a host of the local cloud (HOST_ROOT set,
-no root of its own) only makes a directory. Every wait is bounded, and a failure leaves a host that SSM still reaches.
+The script never destroys data: it mounts, and does not format, a volume that holds anything. On a host of the local
+cloud (HOST_ROOT set, no root of its own) it only makes a directory. Every wait is bounded, and after a failure SSM
+still reaches the host.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ install_uv
 
 
 def user_data() -> str:
-    """Give the boot script: the same text for every host of every stack, within EC2's limit of 16 KiB."""
+    """Return the boot script: the same text for every host of every stack, within EC2's limit of 16 KiB."""
     replaced = {
         "@DEVICE@": DATA_DEVICE,
         "@LETTER@": DATA_DEVICE[-1],

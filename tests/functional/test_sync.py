@@ -66,9 +66,7 @@ def test_why_a_path_stays_here_is_told_by_its_rule(tmp_path: Path) -> None:
     (folder / "raw.csv").touch()
     project = Cli(tmp_path / "state", folder)
 
-    assert (
-        project("sync.plan", "--why", "raw.csv").out == "raw.csv is not sent: left out by .runctlignore:1: *.csv\n"
-    )
+    assert project("sync.plan", "--why", "raw.csv").out == "raw.csv is not sent: left out by .runctlignore:1: *.csv\n"
     assert project("sync.plan", "--why", "job.py").out == "job.py is sent\n"
 
 

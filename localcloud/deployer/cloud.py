@@ -1,4 +1,4 @@
-"""AWS clients of one deployment, aimed at the local cloud and nowhere else."""
+"""Makes the AWS clients of one deployment, which reach only the local cloud."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 WAIT_SECONDS = 600.0
 FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 2.0
-# The credentials are made up and the same for everybody: the local cloud takes any.
+# The credentials are made up and always the same: the local cloud accepts any.
 ACCESS_KEY = "local"
-# One retry at most: an action that the local cloud lacks answers 500, and retrying makes that look like slowness.
+# One retry at most: the local cloud answers 500 for an action that it lacks, and retries make that look slow.
 CLIENT_CONFIG = Config(
     retries={"max_attempts": 1, "mode": "standard"},
     connect_timeout=10,
     read_timeout=60,
     s3={"addressing_style": "path"},
-    proxies={},  # loopback must not go through the proxy that the environment may name
+    proxies={},  # loopback must not go through a proxy that the environment may name
 )
 
 
 class Cloud:
-    """Clients for one endpoint and region, made once each; safe to use from several threads.
+    """The clients for one endpoint and region, made once each; safe to use from several threads.
 
     Args:
         endpoint: base URL of the local cloud.
         region: region of every client.
-        clock: seconds, only their differences matter.
-        sleep: waits for so many seconds.
+        clock: returns seconds, of which only differences matter.
+        sleep: waits for a number of seconds.
 
     Raises:
         DeployError: the endpoint is not on this machine; only the Pulumi CLI deploys to a real account.
@@ -65,7 +65,7 @@ class Cloud:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Give the client of a service; making clients is slow and not thread-safe, using them is neither."""
+        """Return the client of a service, made once: making clients is slow and not thread-safe, unlike using them."""
         with self._lock:
             if service not in self._clients:
                 self._session = self._session or boto3.Session(
@@ -77,23 +77,23 @@ class Cloud:
             return self._clients[service]
 
     def _explain(self, exception: Exception, **_: Any) -> None:
-        """Say in one place, for every call of a deployment, that nobody answered.
+        """Report in one place, for every call of a deployment, that the cloud did not answer.
 
         Raises:
-            CloudAway: that is so.
+            CloudAway: the cloud did not answer.
         """
         if isinstance(exception, HTTPClientError | ConnectionError):
             raise CloudAway(
                 f"the local cloud at {self.endpoint} does not answer ({type(exception).__name__}); "
-                "what was done is kept in the stack's state",
+                "the stack's state keeps the completed steps",
                 next_step="inv local.up",
             ) from exception
 
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
-        """Ask again and again, ever more slowly, until `reached` is true.
+        """Poll with growing pauses until `reached` is true.
 
         Raises:
-            DeployError: it was not within `seconds`.
+            DeployError: it is not true within `seconds`.
         """
         deadline = self._clock() + seconds
         pause = FIRST_POLL_SECONDS
@@ -105,13 +105,13 @@ class Cloud:
 
 
 def is_absence(error: ClientError) -> bool:
-    """Tell whether AWS said that the thing is not there; each service has words of its own for it."""
+    """Return whether AWS reported that the resource does not exist; each service has its own codes for it."""
     code = str(error.response["Error"]["Code"])
     return "NotFound" in code or "NoSuch" in code or code == "404"
 
 
 def is_there(ask: Callable[[], Any]) -> bool:
-    """Tell whether AWS answers the question, rather than that the thing is not there."""
+    """Return whether a call succeeds, rather than reports that the resource does not exist."""
     with absence_is_fine():
         ask()
         return True
@@ -119,12 +119,12 @@ def is_there(ask: Callable[[], Any]) -> bool:
 
 
 def absence_is_fine() -> AbsenceIsFine:
-    """Take "it is not there" for an answer inside a `with`, as when deleting; other errors pass."""
+    """Accept inside a `with` that a resource does not exist, as when deleting; other errors pass."""
     return AbsenceIsFine()
 
 
 class AbsenceIsFine:
-    """What `absence_is_fine` gives; a class, because only so can the type checker see that it swallows."""
+    """The context manager of `absence_is_fine`; a class, so that the type checker sees that it swallows errors."""
 
     def __enter__(self) -> None:
         return None
@@ -134,10 +134,10 @@ class AbsenceIsFine:
 
 
 def tag_list(tags: dict[str, str] | None) -> list[dict[str, str]]:
-    """Give tags in the list form that most services take."""
+    """Return tags in the list form that most services expect."""
     return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
 
 
 def tag_mapping(tags: list[dict[str, str]] | None) -> dict[str, str]:
-    """Give tags as a mapping, without those that AWS itself sets."""
+    """Return tags as a mapping, without those that AWS itself sets."""
     return {tag["Key"]: tag["Value"] for tag in tags or [] if not tag["Key"].startswith("aws:")}

@@ -1,7 +1,7 @@
-"""Brings the cloud to what the program declares, one step per resource, and the state along with it.
+"""Brings the cloud and the state to what the program declares, one step per resource.
 
-The order of a step is always: decide, write down what is begun, call, write down what became of it. Nothing that was
-not declared is deleted before the whole program has run, so a program that fails half-way destroys nothing.
+A step always decides, records its beginning, calls, and records the result, in this order. Undeclared resources are
+deleted only after the whole program has run, so a program that fails half-way destroys nothing.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Engine:
     """One deployment of one stack.
 
     Args:
-        state: what the stack consists of; a Scratch for a preview.
+        state: the stack's resources; a Scratch for a preview.
         endpoint: the local cloud's base URL.
-        emit: is told every event.
+        emit: receives every event.
         preview: decide only, change nothing.
-        types: the resource types that can be made, by token.
-        clock: seconds, only their differences matter.
-        new_token: gives a fresh random name for one creation.
+        types: the supported resource types, by token.
+        clock: returns seconds, of which only differences matter.
+        new_token: returns a fresh random name for one creation.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Engine:
         self._seen: set[str] = set()
         self._recreate: set[str] = set()
         self._clouds: dict[str, Cloud] = {}
-        # Reentrant: a signal handler calls `fail` on whatever this thread was doing.
+        # Reentrant: a signal handler calls `fail` in the middle of this thread's own work.
         self._lock = threading.RLock()
 
     def recover(self) -> None:
-        """Find what an interrupted deployment had begun to make, and take it over or forget it."""
+        """Find the resources that an interrupted deployment had begun to create, and adopt or forget them."""
         known = {(resource.type, resource.id) for resource in self.state.resources.values()}
         for pending in list(self.state.pending.values()):
             resource = pending.resource
@@ -94,24 +94,24 @@ class Engine:
                     self._adopt(resource, made)
         for condemned in list(self.state.condemned):
             current = self.state.resources.get(condemned.urn)
-            if current is not None and current.id == condemned.id:  # its replacement was never made
+            if current is not None and current.id == condemned.id:  # its replacement was never created
                 self.state.absolve(condemned)
 
     def refresh(self) -> None:
-        """Look whether everything in the state still exists; what does not is forgotten, and so made again."""
+        """Check that everything in the state still exists; forget missing resources, so that they are created again."""
         real = [resource for resource in self.state.resources.values() if _is_real(resource)]
         with ThreadPoolExecutor(REFRESH_THREADS) as pool:
             there = list(pool.map(self._exists, real))
         for resource, exists in zip(real, there, strict=True):
             if not exists:
                 self.state.remove(resource.urn)
-                self._tell(EventKind.GONE, Operation.READ, resource, detail="no longer there; it is made again")
+                self._tell(EventKind.GONE, Operation.READ, resource, detail="no longer exists; it is created again")
 
     def register(self, declaration: Declaration) -> Resource:
-        """Do what a declaration asks for, and give the resource as it is now (in a preview: as it would be).
+        """Carry out a declaration, and return the resource as it is now (in a preview: as it would be).
 
         Raises:
-            DeployError: the step failed, or another one did before it.
+            DeployError: the step failed, or an earlier one did.
         """
         with self._lock:
             if self.failure is not None:
@@ -130,12 +130,12 @@ class Engine:
             raise
 
     def fail(self, error: DeployError) -> None:
-        """Let no further step begin; the first failure is the one to report."""
+        """Prevent further steps; the first failure is the one to report."""
         with self._lock:
             self.failure = self.failure or error
 
     def prune(self) -> None:
-        """Delete what was replaced, and what the program, now that it has run whole, did not declare."""
+        """Delete replaced resources, and those that the complete program did not declare."""
         for resource in reversed(list(self.state.condemned)):
             if not self.preview:
                 self._delete(resource, replaced=True)
@@ -147,7 +147,7 @@ class Engine:
             self.state.remove(resource.urn)
 
     def destroy(self) -> list[DeployError]:
-        """Delete everything, dependents first; give what went wrong. What depends on a failure's remains is kept."""
+        """Delete everything, dependents first; return the errors. Dependencies of a failed deletion are kept."""
         self._refuse_protected(self.state.resources.values())
         failures: list[DeployError] = []
         kept: set[str] = set()
@@ -173,7 +173,7 @@ class Engine:
         return failures
 
     def cloud(self, provider: str) -> Cloud:
-        """Give the cloud that a call through this provider reference reaches."""
+        """Return the cloud that a call through this provider reference reaches."""
         return self._cloud(provider)
 
     # --- one step
@@ -212,7 +212,7 @@ class Engine:
         if old is not None and decision.operation is Operation.REPLACE and decision.delete_first:
             self._recreate |= self._drag(old)
         if old is None or decision.operation is Operation.REPLACE:
-            # No id and no computed properties: what depends on them is unknown to the program, as it truly is.
+            # No id and no computed properties: values that depend on them are unknown to the program.
             return _resource(declaration, "", declaration.inputs, declaration.inputs)
         return _resource(declaration, old.id, inputs, {**plain(old.outputs), **inputs})
 
@@ -254,7 +254,7 @@ class Engine:
                 self.state.remove(resource.urn)
             self._recreate |= dragged
             return self._create(kind, cloud, declaration, inputs, token)
-        self._refuse_protected([old], because=f"{', '.join(decision.changed)} changed, which means replacement")
+        self._refuse_protected([old], because=f"{', '.join(decision.changed)} changed, which requires replacement")
         return self._create(kind, cloud, declaration, inputs, token, condemned=old)
 
     def _create(
@@ -297,7 +297,7 @@ class Engine:
 
     def _adopt(self, resource: Resource, made: Made) -> None:
         computed = dict(made.computed)
-        if not self.preview:  # it may have been made and no more: bring it to what was wanted
+        if not self.preview:  # it may only have been created: bring it to its inputs
             kind = type_of(resource.type, self._types)
             computed |= kind.update(self._cloud(resource.provider), made.id, {}, resource.inputs)
         outputs = {**resource.inputs, **computed}
@@ -403,7 +403,7 @@ class Engine:
         return _Explained(self, operation, about)
 
     def explain(self, operation: Operation, about: Declaration | Resource, error: Exception) -> DeployError:
-        """Turn what AWS or the system said into an error that names the resource and what becomes of the rest."""
+        """Return an error that names the resource, quotes AWS or the system, and says that the rest is kept."""
         if isinstance(error, ClientError):
             said = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
         else:
@@ -412,12 +412,12 @@ class Engine:
         word = DONE_WORDS[operation]
         return DeployError(
             f"{about.name} ({about.type}) could not be {word}: {said}; what exists is kept in the stack's state",
-            next_step="mend the cause and deploy again; it goes on from here",
+            next_step="fix the cause and deploy again; it continues from here",
         )
 
 
 class _Explained:
-    """Turns errors of AWS and of the system, inside a `with`, into a DeployError that names the resource."""
+    """Turns errors of AWS and of the system inside a `with` into a DeployError that names the resource."""
 
     def __init__(self, engine: Engine, operation: Operation, about: Declaration | Resource) -> None:
         self._engine = engine

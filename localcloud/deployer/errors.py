@@ -1,4 +1,4 @@
-"""How a deployment fails. Whatever was made before stays in the stack's state, so trying again goes on from there."""
+"""Defines how a deployment fails; the stack's state keeps the completed steps, so that another try continues there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from localcloud.errors import LocalCloudError
 
 
 class DeployError(LocalCloudError):
-    """A deployment could not be carried out; the message names the resource and what AWS or the program said."""
+    """A deployment failed; the message names the resource and quotes AWS or the program."""
 
 
 class StackBusy(DeployError):
-    """Another deployment of the same stack is under way."""
+    """Another deployment of the same stack is in progress."""
 
 
 class ConfigMissing(DeployError):
@@ -18,12 +18,12 @@ class ConfigMissing(DeployError):
 
 
 class UnknownType(DeployError):
-    """The program declares something that the local cloud's deployer does not know how to make."""
+    """The program declares a type that the local cloud's deployer does not support."""
 
 
 class StateUnreadable(DeployError):
-    """The file with a stack's state is damaged; a deployment repairs it, and nothing else goes on without it."""
+    """The file with a stack's state is damaged; a deployment repairs it, and every other command stops."""
 
 
 class CloudAway(DeployError):
-    """The local cloud gave no answer: it is down, or went down in the middle of a deployment."""
+    """The local cloud did not answer: it is down, or went down in the middle of a deployment."""

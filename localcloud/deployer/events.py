@@ -1,4 +1,4 @@
-"""What a deployment tells while it runs, and what it has done when it is over.
+"""Defines the events of a running deployment and the result of a finished one.
 
 Both cross a pipe between two processes as JSON, so they hold plain values only.
 """
@@ -12,19 +12,19 @@ from typing import Any, Self
 
 
 class EventKind(StrEnum):
-    """What an event says."""
+    """The kind of an event."""
 
     PLAN = "plan"  # a preview would do this step
     START = "step-start"
     DONE = "step-done"
     FAILED = "step-failed"
-    GONE = "gone"  # the state had it, the cloud has not; it will be made again
-    ADOPTED = "adopted"  # an interrupted deployment had made it, and the state did not know
+    GONE = "gone"  # the state has it, the cloud does not; it will be created again
+    ADOPTED = "adopted"  # an interrupted deployment created it, and the state did not know
     DIAGNOSTIC = "diagnostic"  # a line that the program printed or logged
 
 
 class Operation(StrEnum):
-    """What a step does to its resource."""
+    """The effect of a step on its resource."""
 
     CREATE = "create"
     SAME = "same"
@@ -36,7 +36,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing that happened to one resource, or a line of the program's own (`operation` is then empty).
+    """One event of one resource, or a line of the program's own output (`operation` is then empty).
 
     `changed` names the properties that differ; `seconds` is the duration of a finished step.
     """
@@ -52,7 +52,7 @@ class Event:
     seconds: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the event as JSON has it."""
+        """Return the event as a JSON object."""
         return asdict(self)
 
     @classmethod
@@ -70,7 +70,7 @@ class Result:
     steps: tuple[Event, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the result as JSON has it."""
+        """Return the result as a JSON object."""
         return {
             "changes": dict(self.changes),
             "outputs": dict(self.outputs),
@@ -91,4 +91,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(_event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""In which order things go: dependents before what they depend on, and which of them a replacement takes along."""
+"""Orders deletions so that dependents go first, and finds the dependents that a replacement takes along."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from localcloud.deployer.state import Resource
 
 
 def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> list[Resource]:
-    """Order those of `resources` whose urn is doomed so that each comes after all that depend on it.
+    """Return those of `resources` whose urn is doomed, each after all of its dependents.
 
-    Among equals the younger goes first: the state holds resources in the order in which they were made.
+    Otherwise the younger goes first: the state holds resources in the order of their creation.
     """
     chosen = {resource.urn: resource for resource in resources if resource.urn in doomed}
     dependents = dependents_of(chosen)
@@ -30,7 +30,7 @@ def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> li
 
 
 def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
-    """Give for each urn the urns of those that name it as a dependency, the youngest first."""
+    """Return the urns of the dependents of each urn, the youngest first."""
     found: dict[str, list[str]] = {}
     for resource in reversed([*resources.values()]):
         for dependency in resource.dependencies:
@@ -39,11 +39,11 @@ def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
 
 
 def dragged_along(resources: Mapping[str, Resource], urn: str, replace_keys: Mapping[str, Collection[str]]) -> set[str]:
-    """Give the urns that must go before `urn` can: those in which its id lands where a change means replacement.
+    """Return the urns that must be deleted before `urn`: those with its id in a property that forces replacement.
 
     Args:
         resources: the state.
-        urn: what is about to be deleted, to be made anew.
+        urn: the resource that is about to be replaced.
         replace_keys: for each resource type, the properties whose change forces replacement.
     """
     dragged: set[str] = set()

@@ -1,4 +1,4 @@
-"""The engine's side of Pulumi's protocol, called directly by the SDK in the same process instead of over gRPC.
+"""Implements the engine's side of Pulumi's protocol, which the SDK calls in the same process instead of over gRPC.
 
 The SDK sends the same protocol messages either way. Only what is implemented is advertised, and the SDK does without
 the rest by itself (output values, transforms, hooks). Messages: pulumi's resource.proto and engine.proto.
@@ -28,7 +28,7 @@ SEVERITIES = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 
 
 class Monitor:
-    """What the SDK asks of a resource monitor.
+    """Pulumi's resource monitor, as the SDK calls it.
 
     Args:
         engine: carries the registrations out.
@@ -43,7 +43,7 @@ class Monitor:
         self.outputs: dict[str, Any] = {}
 
     def GetDeploymentInfo(self, _request: object) -> resource_pb2.DeploymentInfo:
-        """Say what this monitor can do."""
+        """Return the features that this monitor supports."""
         names = (f"RESOURCE_MONITOR_FEATURE_{feature}" for feature in FEATURES)
         return resource_pb2.DeploymentInfo(supportedFeatures=[getattr(resource_pb2, name) for name in names])
 
@@ -52,11 +52,11 @@ class Monitor:
         return resource_pb2.RegisterPackageResponse(ref=str(request.name))
 
     def SignalAndWaitForShutdown(self, _request: object) -> empty_pb2.Empty:
-        """Let the program end at once: there are no hooks to wait for."""
+        """Let the program end at once, because there are no hooks to wait for."""
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> resource_pb2.ResourceInvokeResponse:
-        """Answer a function of the provider; what is not known yet has no answer."""
+        """Answer a function of the provider; unknown arguments have no answer."""
         arguments = plain(json_format.MessageToDict(request.args))
         if has_unknown(arguments):
             found: dict[str, Any] = {}
@@ -72,14 +72,14 @@ class Monitor:
         raise UnknownType(f"the local cloud cannot read {request.type} {request.name!r} into a program")
 
     def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
-        """Carry one registration out, and answer with what the program may know of it."""
+        """Carry out one registration, and answer with the outputs that the program may know."""
         declaration = self._declaration(request)
         resource = self._engine.register(declaration)
         outputs = answer(declaration, resource.outputs) if declaration.custom else declaration.declared
         return resource_pb2.RegisterResourceResponse(urn=resource.urn, id=resource.id, object=_struct(outputs))
 
     def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:
-        """Take the stack's exports; outputs of components are for display only."""
+        """Store the stack's exports; outputs of components are for display only."""
         if request.urn.split("::")[2] == STACK_TYPE:
             self.outputs = json_format.MessageToDict(request.outputs)
         return empty_pb2.Empty()
@@ -112,10 +112,10 @@ class Monitor:
 
 
 class Console:
-    """What the SDK asks of the engine beside resources: the program's log and the root of its tree.
+    """Pulumi's engine, as the SDK calls it: it takes the program's log and the root of its tree.
 
     Args:
-        emit: is told every line that the program logs, except debug lines.
+        emit: receives every line that the program logs, except debug lines.
     """
 
     def __init__(self, emit: Listener) -> None:
@@ -132,16 +132,16 @@ class Console:
         return empty_pb2.Empty()
 
     def GetRootResource(self, _request: object) -> engine_pb2.GetRootResourceResponse:
-        """Give the stack's urn."""
+        """Return the stack's urn."""
         return engine_pb2.GetRootResourceResponse(urn=self._root)
 
     def SetRootResource(self, request: Any) -> engine_pb2.SetRootResourceResponse:
-        """Take the stack's urn."""
+        """Store the stack's urn."""
         self._root = request.urn
         return engine_pb2.SetRootResourceResponse()
 
     def RequirePulumiVersion(self, _request: object) -> engine_pb2.RequirePulumiVersionResponse:
-        """Accept any version that a program asks for."""
+        """Accept any version that a program requires."""
         return engine_pb2.RequirePulumiVersionResponse()
 
 

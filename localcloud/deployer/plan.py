@@ -1,4 +1,4 @@
-"""What to do with one declared resource: pure decisions, from what the state holds and what the program now says."""
+"""Decides the step of one declared resource, in pure functions of the state and the declaration."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Declaration:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Give the declared values plain."""
+        """Return the declared values without marks."""
         found: dict[str, Any] = plain(self.declared)
         return found
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Give the names of properties whose outputs are secret."""
+        """Return the names of properties whose outputs are secret."""
         marked = {key for key, value in self.declared.items() if has_secret(value)}
         return tuple(sorted(marked | set(self.secret_outputs)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The step that a declaration asks for; `delete_first` matters to a replacement only."""
+    """The step of a declaration; `delete_first` matters only for a replacement."""
 
     operation: Operation
     changed: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Decision:
 
 
 def generated_name(logical: str, autoname: AutoName, token: str) -> str:
-    """Give the physical name of a resource that was declared without one; the token makes it unique and findable."""
+    """Return a physical name for a resource declared without one; the token makes it unique and findable."""
     suffix = f"-{token[:NAME_SUFFIX_LENGTH]}"
     return logical[: autoname.limit - len(suffix)] + suffix
 
@@ -69,13 +69,13 @@ def checked_inputs(
     default_tags: Mapping[str, str] | None,
     token: str,
 ) -> dict[str, Any]:
-    """Give the values that the type works from: ignored changes undone, name and tags filled in.
+    """Return the inputs of the resource type: ignored changes undone, name and tags filled in.
 
     Args:
-        declaration: what the program says now.
-        old: what the state holds.
+        declaration: the program's current declaration.
+        old: the resource in the state.
         autoname: the property to generate a name for.
-        default_tags: the provider's, or None for a type without tags.
+        default_tags: the provider's default tags, or None for a type without tags.
         token: makes a generated name unique.
     """
     inputs = declaration.inputs
@@ -100,9 +100,9 @@ def decide(
     replace_keys: Collection[str],
     autoname: AutoName | None,
 ) -> Decision:
-    """Compare what is with what shall be.
+    """Return the step from the current resource to the declared one.
 
-    A replacement deletes first if the program says so, or if the new one would need the old one's name.
+    A replacement deletes first if the program says so, or if the new resource needs the old one's name.
     """
     if old is None:
         return Decision(operation=Operation.CREATE)
@@ -119,7 +119,7 @@ def decide(
 
 
 def answer(declaration: Declaration, outputs: Values) -> dict[str, Any]:
-    """Give the outputs as the SDK gets them: marks and assets as they were sent, where the value is what was sent."""
+    """Return the outputs for the SDK, with the marks and assets of the sent values wherever the value is unchanged."""
     same = {key: value for key, value in declaration.declared.items() if plain(value) == outputs.get(key)}
     return {**outputs, **same}
 

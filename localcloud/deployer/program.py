@@ -1,4 +1,4 @@
-"""Runs a Pulumi program, unmodified, the way the CLI's language host does, against a monitor in this process."""
+"""Runs an unmodified Pulumi program against a monitor in this process, as the CLI's language host does."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ PARALLEL = 8
 def run(
     project: Project, stack: str, config: Mapping[str, str], monitor: Monitor, console: Console, *, preview: bool
 ) -> None:
-    """Run the program to its end; what it raises is raised here, after steps under way have finished.
+    """Run the program to its end; re-raise its error after the running steps have finished.
 
-    Changes this process's working directory and import path, as the language host does, so it needs a process of its
-    own.
+    This changes the working directory and import path, as the language host does, so it needs a process of its own.
     """
     configure(
         Settings(
@@ -41,7 +40,7 @@ def run(
     )
     pulumi.runtime.set_all_config(dict(config), [])
     os.chdir(project.main)
-    # The CLI runs the program in its project's virtual environment, in which the project's own packages are installed.
+    # The CLI runs the program in the project's virtual environment, which has the project's own packages.
     sys.path[:0] = [str(project.main), str(project.root)]
     sys.argv = [str(project.main)]
     loop = asyncio.new_event_loop()

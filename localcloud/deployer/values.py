@@ -1,6 +1,6 @@
-"""Property values as Pulumi's SDK sends them: numbers are floats, and secrets, assets and unknowns are marked.
+"""Converts property values of Pulumi's SDK, in which numbers are floats and secrets, assets and unknowns are marked.
 
-The state keeps values as they were sent, marks and all; resource types work on plain values. The marks are those of
+The state keeps values as they were sent, with their marks; resource types work on plain values. The marks are those of
 Pulumi's wire protocol: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
 """
 
@@ -20,7 +20,7 @@ HIDDEN = "[secret]"
 
 
 def plain(value: Any) -> Any:
-    """Take secret marks and resource references off, make whole floats ints, and give a file asset its digest."""
+    """Remove secret marks and resource references, turn whole floats into ints, and add a file asset's digest."""
     if isinstance(value, Mapping):
         return _plain_mapping(value)
     if isinstance(value, list):
@@ -38,14 +38,14 @@ def secret(value: Any) -> dict[str, Any]:
 
 
 def has_secret(value: Any) -> bool:
-    """Tell whether a secret is anywhere inside `value`."""
+    """Return whether `value` contains a secret."""
     if isinstance(value, Mapping):
         return value.get(SIGNATURE) == SECRET or any(map(has_secret, value.values()))
     return isinstance(value, list) and any(map(has_secret, value))
 
 
 def has_unknown(value: Any) -> bool:
-    """Tell whether something inside `value` is not known before the deployment."""
+    """Return whether `value` contains anything that is unknown before the deployment."""
     if isinstance(value, Mapping):
         return any(map(has_unknown, value.values()))
     if isinstance(value, list):
@@ -54,13 +54,13 @@ def has_unknown(value: Any) -> bool:
 
 
 def mark_secrets(outputs: Mapping[str, Any], secret_keys: Iterable[str]) -> dict[str, Any]:
-    """Give the outputs with these keys marked secret, so that whatever flows from them stays so."""
+    """Return the outputs with these keys marked secret, so that every derived value stays secret."""
     marked = set(secret_keys)
     return {key: secret(value) if key in marked else value for key, value in outputs.items()}
 
 
 def hidden(value: Any) -> Any:
-    """Give `value` fit for showing: every secret in it is replaced by `[secret]`."""
+    """Return `value` for display, with every secret replaced by `[secret]`."""
     if isinstance(value, Mapping):
         if value.get(SIGNATURE) == SECRET:
             return HIDDEN
@@ -82,7 +82,7 @@ def _plain_mapping(value: Mapping[str, Any]) -> Any:
 
 
 def _asset(value: Mapping[str, Any]) -> dict[str, str]:
-    # The path tells where to read, the digest whether it changed; only the digest of a text is compared, as of a file.
+    # The path says where to read, the digest whether it changed; of a text, as of a file, only the digest is compared.
     if "path" in value:
         path = Path(value["path"])
         return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

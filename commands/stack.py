@@ -53,7 +53,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
         _pulumi("preview", name)
         return
     ensure_local_cloud()
-    with progress("looking") as on_event:
+    with progress("comparing") as on_event:
         result = local_stack.run_program(on_event, preview=True)
     say("preview", f"stack {name}: {changes_in_words(result.changes)}")
     steps = [_plain(step) for step in result.steps if step.operation in CHANGING]

@@ -43,7 +43,7 @@ install_python() {
     fi || say "no Python 3.10 or newer could be installed"
 }
 
-# uv brings what a project asks for; without it such a run says what was needed, and --no-deps goes on.
+# uv brings what a project asks for; without it such a run names them, and --no-deps still works.
 install_uv() {
     local place=/opt/runctl/uv
     command -v uv >/dev/null && return 0
@@ -93,7 +93,7 @@ mount_data() {
     esac
     uuid=$(blkid -p -o value -s UUID "$device")
     [ -n "$uuid" ] || { say "$device has no filesystem to mount: left alone"; return 1; }
-    # nofail: a host whose volume is gone still boots, so that somebody can reach it and see.
+    # nofail: a host whose volume is gone still boots, so that it can be examined.
     grep -q "$uuid" /etc/fstab || echo "UUID=$uuid @MOUNT@ auto defaults,nofail 0 2" >>/etc/fstab
     mount @MOUNT@ && say "$device is at @MOUNT@"
 }

@@ -3,7 +3,7 @@
 Commands that only check whether the cloud is up must be fast, so nothing heavy (moto, boto3, psutil) is imported here
 before it is needed. The promises:
 
-- Two simultaneous starts give one server. The server holds `server.lock` for its whole life; the kernel drops it when
+- Two simultaneous starts make one server. The server holds `server.lock` for its whole life; the kernel drops it when
   the process dies, however it dies, so a stale `address.json` or a reused process id never looks like a live cloud.
 - `address.json` appears, by rename, only once the server answers, and nothing depends on its fate after that: the
   server keeps the same record in the lock that it holds.

@@ -36,7 +36,7 @@ DONE_WORDS = {
     Operation.REPLACE: "replaced",
     Operation.DELETE: "deleted",
     Operation.READ: "read",
-    Operation.SAME: "looked at",
+    Operation.SAME: "checked",
 }
 
 
@@ -311,7 +311,7 @@ class Engine:
             self.state.resources, old.urn, {token: kind.replace for token, kind in self._types.items()}
         )
         doomed = [old, *(self.state.resources[urn] for urn in dragged)]
-        self._refuse_protected(doomed, because="it would be deleted to be made anew")
+        self._refuse_protected(doomed, because="it would be deleted to be created again")
         return dragged
 
     def _refuse_protected(self, resources: Any, because: str = "it would be deleted") -> None:
@@ -364,7 +364,7 @@ class Engine:
             return self._clouds[region]
 
     def _default_tags(self, provider: str) -> dict[str, str]:
-        # Provider properties that are no text travel as JSON: https://github.com/pulumi/pulumi/issues/4497
+        # Provider properties that are not text are sent as JSON: https://github.com/pulumi/pulumi/issues/4497
         declared = self._provider_inputs(provider).get("defaultTags") or {}
         values = json.loads(declared) if isinstance(declared, str) else declared
         return dict(values.get("tags") or {})

@@ -145,7 +145,8 @@ def _inputs_file() -> Path:
 
 def _inputs(address: Address) -> str:
     root = paths.checkout()
-    files = [*sorted((root / "infra").rglob("*.py")), *sorted(root.glob("Pulumi*.yaml")), paths.bundle_path()]
+    program = [path for room in ("infra", "contract") for path in sorted((root / room).rglob("*.py"))]
+    files = [*program, *sorted(root.glob("Pulumi*.yaml")), paths.bundle_path()]
     digest = hashlib.sha256()
     for path in files:
         name = path.relative_to(root) if path.is_relative_to(root) else path.name

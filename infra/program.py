@@ -10,7 +10,8 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra import ami, naming, network, outputs
+from contract import outputs
+from infra import ami, naming, network
 from infra.agent_file import read_agent_file
 from infra.bucket import RunBucket
 from infra.identity import HostRole

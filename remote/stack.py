@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.outputs import StackOutputs, WorkerOutput
+from contract.outputs import StackOutputs, WorkerOutput
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing, PermissionDenied

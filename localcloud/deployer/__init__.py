@@ -5,8 +5,8 @@ The package is light to import: a deployment loads Pulumi and boto3 in a process
 
 from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, StateUnreadable, UnknownType
 from localcloud.deployer.events import Event, EventKind, Operation, Result
-from localcloud.deployer.leftovers import Leftover, leftovers
 from localcloud.deployer.run import destroy, outputs, owner, up
+from localcloud.deployer.stack.leftovers import Leftover, leftovers
 
 __all__ = [
     "ConfigMissing",

@@ -1,10 +1,11 @@
-"""Makes the AWS clients of one deployment, which reach only the local cloud."""
+"""Makes the AWS clients of one deployment, which reach the local cloud and nothing else."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 WAIT_SECONDS = 600.0
 FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 2.0
-# The credentials are made up and always the same: the local cloud accepts any.
+# The credentials are made up and always the same: the local cloud takes any.
 ACCESS_KEY = "local"
 # One retry at most: the local cloud answers 500 for an action that it lacks, and retries make that look slow.
 CLIENT_CONFIG = Config(
@@ -77,10 +78,10 @@ class Cloud:
             return self._clients[service]
 
     def _explain(self, exception: Exception, **_: Any) -> None:
-        """Report in one place, for every call of a deployment, that the cloud did not answer.
+        """Say in one place, for every call of a deployment, that the cloud did not answer.
 
         Raises:
-            CloudAway: the cloud did not answer.
+            CloudAway: that is so.
         """
         if isinstance(exception, HTTPClientError | ConnectionError):
             raise CloudAway(
@@ -89,11 +90,16 @@ class Cloud:
                 next_step="inv local.up",
             ) from exception
 
+    @cached_property
+    def account(self) -> str:
+        """Return the account's number."""
+        return str(self.client("sts").get_caller_identity()["Account"])
+
     def wait(self, what: str, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
-        """Poll with growing pauses until `reached` is true.
+        """Poll, ever more slowly, until `reached` is true.
 
         Raises:
-            DeployError: it is not true within `seconds`.
+            DeployError: it was not true within `seconds`.
         """
         deadline = self._clock() + seconds
         pause = FIRST_POLL_SECONDS
@@ -105,26 +111,18 @@ class Cloud:
 
 
 def is_absence(error: ClientError) -> bool:
-    """Return whether AWS reported that the resource does not exist; each service has its own codes for it."""
+    """Return whether AWS said that the resource is not there; each service has its own words for it."""
     code = str(error.response["Error"]["Code"])
     return "NotFound" in code or "NoSuch" in code or code == "404"
 
 
-def is_there(ask: Callable[[], Any]) -> bool:
-    """Return whether a call succeeds, rather than reports that the resource does not exist."""
-    with absence_is_fine():
-        ask()
-        return True
-    return False
-
-
 def absence_is_fine() -> AbsenceIsFine:
-    """Accept inside a `with` that a resource does not exist, as when deleting; other errors pass."""
+    """Accept "it is not there" as an answer inside a `with`, as when deleting; other errors pass."""
     return AbsenceIsFine()
 
 
 class AbsenceIsFine:
-    """The context manager of `absence_is_fine`; a class, so that the type checker sees that it swallows errors."""
+    """Swallows absences for `absence_is_fine`; a class, so that the type checker sees that it swallows."""
 
     def __enter__(self) -> None:
         return None

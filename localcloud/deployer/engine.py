@@ -22,7 +22,7 @@ from localcloud.deployer.errors import CloudAway, DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Operation
 from localcloud.deployer.graph import deletion_order, dragged_along
 from localcloud.deployer.plan import Decision, Declaration, checked_inputs, decide, generated_name
-from localcloud.deployer.state import Pending, Resource, StackState
+from localcloud.deployer.stack.state import Pending, Resource, StackState
 from localcloud.deployer.types import KNOWN, type_of
 from localcloud.deployer.types.base import Made, ResourceType
 from localcloud.deployer.values import mark_secrets, plain
@@ -48,8 +48,8 @@ class Engine:
         endpoint: the local cloud's base URL.
         emit: receives every event.
         preview: decide only, change nothing.
-        types: the supported resource types, by token.
-        clock: returns seconds, of which only differences matter.
+        types: the resource types that can be made, by token.
+        clock: seconds, only their differences matter.
         new_token: returns a fresh random name for one creation.
     """
 
@@ -98,17 +98,17 @@ class Engine:
                 self.state.absolve(condemned)
 
     def refresh(self) -> None:
-        """Check that everything in the state still exists; forget missing resources, so that they are created again."""
+        """Forget the resources of the state that no longer exist, so that they are created again."""
         real = [resource for resource in self.state.resources.values() if _is_real(resource)]
         with ThreadPoolExecutor(REFRESH_THREADS) as pool:
             there = list(pool.map(self._exists, real))
         for resource, exists in zip(real, there, strict=True):
             if not exists:
                 self.state.remove(resource.urn)
-                self._tell(EventKind.GONE, Operation.READ, resource, detail="no longer exists; it is created again")
+                self._tell(EventKind.GONE, Operation.READ, resource, detail="no longer there; it is created again")
 
     def register(self, declaration: Declaration) -> Resource:
-        """Carry out a declaration, and return the resource as it is now (in a preview: as it would be).
+        """Carry out a declaration and return the resource as it is now (in a preview: as it would be).
 
         Raises:
             DeployError: the step failed, or an earlier one did.
@@ -130,12 +130,12 @@ class Engine:
             raise
 
     def fail(self, error: DeployError) -> None:
-        """Prevent further steps; the first failure is the one to report."""
+        """Prevent any further step from beginning; the first failure is the one to report."""
         with self._lock:
             self.failure = self.failure or error
 
     def prune(self) -> None:
-        """Delete replaced resources, and those that the complete program did not declare."""
+        """Delete replaced resources and, now that the whole program has run, those that it did not declare."""
         for resource in reversed(list(self.state.condemned)):
             if not self.preview:
                 self._delete(resource, replaced=True)
@@ -147,7 +147,7 @@ class Engine:
             self.state.remove(resource.urn)
 
     def destroy(self) -> list[DeployError]:
-        """Delete everything, dependents first; return the errors. Dependencies of a failed deletion are kept."""
+        """Delete everything, dependents first, and return the failures; what the remains of a failure need is kept."""
         self._refuse_protected(self.state.resources.values())
         failures: list[DeployError] = []
         kept: set[str] = set()
@@ -297,7 +297,7 @@ class Engine:
 
     def _adopt(self, resource: Resource, made: Made) -> None:
         computed = dict(made.computed)
-        if not self.preview:  # it may only have been created: bring it to its inputs
+        if not self.preview:  # its creation may have stopped half-way: complete it
             kind = type_of(resource.type, self._types)
             computed |= kind.update(self._cloud(resource.provider), made.id, {}, resource.inputs)
         outputs = {**resource.inputs, **computed}
@@ -311,7 +311,7 @@ class Engine:
             self.state.resources, old.urn, {token: kind.replace for token, kind in self._types.items()}
         )
         doomed = [old, *(self.state.resources[urn] for urn in dragged)]
-        self._refuse_protected(doomed, because="it would be deleted to be created again")
+        self._refuse_protected(doomed, because="it would be deleted and created again")
         return dragged
 
     def _refuse_protected(self, resources: Any, because: str = "it would be deleted") -> None:
@@ -364,7 +364,7 @@ class Engine:
             return self._clouds[region]
 
     def _default_tags(self, provider: str) -> dict[str, str]:
-        # Provider properties that are not text are sent as JSON: https://github.com/pulumi/pulumi/issues/4497
+        # Provider properties that are not text travel as JSON: https://github.com/pulumi/pulumi/issues/4497
         declared = self._provider_inputs(provider).get("defaultTags") or {}
         values = json.loads(declared) if isinstance(declared, str) else declared
         return dict(values.get("tags") or {})
@@ -403,7 +403,7 @@ class Engine:
         return _Explained(self, operation, about)
 
     def explain(self, operation: Operation, about: Declaration | Resource, error: Exception) -> DeployError:
-        """Return an error that names the resource, quotes AWS or the system, and says that the rest is kept."""
+        """Return an error of AWS or the system as one that names the resource and says that the rest is kept."""
         if isinstance(error, ClientError):
             said = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
         else:
@@ -412,7 +412,7 @@ class Engine:
         word = DONE_WORDS[operation]
         return DeployError(
             f"{about.name} ({about.type}) could not be {word}: {said}; what exists is kept in the stack's state",
-            next_step="fix the cause and deploy again; it continues from here",
+            next_step="fix the cause and deploy again; the deployment continues from here",
         )
 
 

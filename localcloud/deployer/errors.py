@@ -1,4 +1,4 @@
-"""Defines how a deployment fails; the stack's state keeps the completed steps, so that another try continues there."""
+"""Defines how a deployment fails. The stack's state keeps what was created before, so a new attempt continues there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from localcloud.errors import LocalCloudError
 
 
 class DeployError(LocalCloudError):
-    """A deployment failed; the message names the resource and quotes AWS or the program."""
+    """A deployment could not be carried out; the message names the resource and quotes AWS or the program."""
 
 
 class StackBusy(DeployError):
@@ -18,11 +18,11 @@ class ConfigMissing(DeployError):
 
 
 class UnknownType(DeployError):
-    """The program declares a type that the local cloud's deployer does not support."""
+    """The program declares a type that the local cloud's deployer cannot create."""
 
 
 class StateUnreadable(DeployError):
-    """The file with a stack's state is damaged; a deployment repairs it, and every other command stops."""
+    """The file with a stack's state is damaged; only a deployment, which repairs it, works without it."""
 
 
 class CloudAway(DeployError):

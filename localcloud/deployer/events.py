@@ -1,4 +1,4 @@
-"""Defines the events of a running deployment and the result of a finished one.
+"""Defines the events that a deployment sends while it runs, and its result.
 
 Both cross a pipe between two processes as JSON, so they hold plain values only.
 """
@@ -12,19 +12,19 @@ from typing import Any, Self
 
 
 class EventKind(StrEnum):
-    """The kind of an event."""
+    """The kinds of events."""
 
     PLAN = "plan"  # a preview would do this step
     START = "step-start"
     DONE = "step-done"
     FAILED = "step-failed"
-    GONE = "gone"  # the state has it, the cloud does not; it will be created again
+    GONE = "gone"  # it is in the state and not in the cloud; it will be created again
     ADOPTED = "adopted"  # an interrupted deployment created it, and the state did not know
     DIAGNOSTIC = "diagnostic"  # a line that the program printed or logged
 
 
 class Operation(StrEnum):
-    """The effect of a step on its resource."""
+    """The operations of a step on its resource."""
 
     CREATE = "create"
     SAME = "same"
@@ -57,7 +57,7 @@ class Event:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Return the object that `to_mapping` was called on."""
         return cls(**{**values, "kind": EventKind(values["kind"]), "changed": tuple(values["changed"])})
 
 
@@ -79,7 +79,7 @@ class Result:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_mapping` gave."""
+        """Return the object that `to_mapping` was called on."""
         return cls(
             changes=values["changes"],
             outputs=values["outputs"],

@@ -1,10 +1,10 @@
-"""Orders deletions so that dependents go first, and finds the dependents that a replacement takes along."""
+"""Orders deletions: dependents before their dependencies, and which dependents a replacement takes along."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 
 
 def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> list[Resource]:
@@ -39,11 +39,11 @@ def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
 
 
 def dragged_along(resources: Mapping[str, Resource], urn: str, replace_keys: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the urns that must be deleted before `urn`: those with its id in a property that forces replacement.
+    """Return the urns that must go before `urn` can: its id is in a property of theirs that cannot change in place.
 
     Args:
         resources: the state.
-        urn: the resource that is about to be replaced.
+        urn: the resource that is about to be deleted and created again.
         replace_keys: for each resource type, the properties whose change forces replacement.
     """
     dragged: set[str] = set()

@@ -1,4 +1,4 @@
-"""Decides the step of one declared resource, in pure functions of the state and the declaration."""
+"""Decides the step for one declared resource, from the state and the declaration; every function here is pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.deployer.events import Operation
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 from localcloud.deployer.types.base import NAME_SUFFIX_LENGTH, AutoName
 from localcloud.deployer.values import has_secret, plain
 
@@ -41,7 +41,7 @@ class Declaration:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Return the names of properties whose outputs are secret."""
+        """Return the names of the properties whose outputs are secret."""
         marked = {key for key, value in self.declared.items() if has_secret(value)}
         return tuple(sorted(marked | set(self.secret_outputs)))
 
@@ -69,13 +69,13 @@ def checked_inputs(
     default_tags: Mapping[str, str] | None,
     token: str,
 ) -> dict[str, Any]:
-    """Return the inputs of the resource type: ignored changes undone, name and tags filled in.
+    """Return the inputs for the resource type: ignored changes undone, name and tags filled in.
 
     Args:
-        declaration: the program's current declaration.
+        declaration: the resource as the program declares it now.
         old: the resource in the state.
         autoname: the property to generate a name for.
-        default_tags: the provider's default tags, or None for a type without tags.
+        default_tags: the provider's, or None for a type without tags.
         token: makes a generated name unique.
     """
     inputs = declaration.inputs
@@ -100,9 +100,9 @@ def decide(
     replace_keys: Collection[str],
     autoname: AutoName | None,
 ) -> Decision:
-    """Return the step from the current resource to the declared one.
+    """Compare the state with the declaration.
 
-    A replacement deletes first if the program says so, or if the new resource needs the old one's name.
+    A replacement deletes first if the program says so, or if the new one would need the old one's name.
     """
     if old is None:
         return Decision(operation=Operation.CREATE)
@@ -119,7 +119,7 @@ def decide(
 
 
 def answer(declaration: Declaration, outputs: Values) -> dict[str, Any]:
-    """Return the outputs for the SDK, with the marks and assets of the sent values wherever the value is unchanged."""
+    """Return the outputs for the SDK: a value that is still the declared one keeps its marks and assets."""
     same = {key: value for key, value in declaration.declared.items() if plain(value) == outputs.get(key)}
     return {**outputs, **same}
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind, Listener, Result, ignore
-from localcloud.deployer.state import StackState, state_path
+from localcloud.deployer.stack.state import StackState, state_path
 from localcloud.deployer.values import hidden, plain
 from localcloud.errors import LocalCloudError, NoAccess
 

@@ -1,6 +1,6 @@
-"""Converts property values of Pulumi's SDK, in which numbers are floats and secrets, assets and unknowns are marked.
+"""Converts property values from the form in which Pulumi's SDK sends them: floats, and marks for secrets and assets.
 
-The state keeps values as they were sent, with their marks; resource types work on plain values. The marks are those of
+The state keeps values as they were sent, marks and all; resource types work on plain values. The marks are those of
 Pulumi's wire protocol: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
 """
 
@@ -38,14 +38,14 @@ def secret(value: Any) -> dict[str, Any]:
 
 
 def has_secret(value: Any) -> bool:
-    """Return whether `value` contains a secret."""
+    """Return whether a secret is anywhere inside `value`."""
     if isinstance(value, Mapping):
         return value.get(SIGNATURE) == SECRET or any(map(has_secret, value.values()))
     return isinstance(value, list) and any(map(has_secret, value))
 
 
 def has_unknown(value: Any) -> bool:
-    """Return whether `value` contains anything that is unknown before the deployment."""
+    """Return whether something inside `value` is not known before the deployment."""
     if isinstance(value, Mapping):
         return any(map(has_unknown, value.values()))
     if isinstance(value, list):
@@ -54,13 +54,13 @@ def has_unknown(value: Any) -> bool:
 
 
 def mark_secrets(outputs: Mapping[str, Any], secret_keys: Iterable[str]) -> dict[str, Any]:
-    """Return the outputs with these keys marked secret, so that every derived value stays secret."""
+    """Return the outputs with these keys marked secret, so that the values derived from them stay secret."""
     marked = set(secret_keys)
     return {key: secret(value) if key in marked else value for key, value in outputs.items()}
 
 
 def hidden(value: Any) -> Any:
-    """Return `value` for display, with every secret replaced by `[secret]`."""
+    """Return `value` with every secret in it replaced by `[secret]`."""
     if isinstance(value, Mapping):
         if value.get(SIGNATURE) == SECRET:
             return HIDDEN

@@ -24,12 +24,12 @@ import pulumi
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind, Result
-from localcloud.deployer.monitor import Console, Monitor
-from localcloud.deployer.program import run
-from localcloud.deployer.project import read_config, read_project
-from localcloud.deployer.repair import refuse_orphans, repair
-from localcloud.deployer.state import Scratch, StackState, locked, state_path
-from localcloud.deployer.sweep import sweep
+from localcloud.deployer.program.monitor import Console, Monitor
+from localcloud.deployer.program.project import read_config, read_project
+from localcloud.deployer.program.runner import run
+from localcloud.deployer.stack.repair import refuse_orphans, repair
+from localcloud.deployer.stack.state import Scratch, StackState, locked, state_path
+from localcloud.deployer.stack.sweep import sweep
 from localcloud.deployer.values import hidden, plain
 from localcloud.errors import LocalCloudError
 

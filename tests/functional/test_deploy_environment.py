@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from localcloud import daemon, deployer
 from localcloud.deployer import DeployError, Event, EventKind, Result, run
-from localcloud.deployer.state import StackState, state_path
+from localcloud.deployer.stack.state import StackState, state_path
 from tests.support.cloud import client, describe, local_cloud, until
 
 ROOT = Path(__file__).parents[2]

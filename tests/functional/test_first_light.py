@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from localcloud import daemon
 from tests.support.cli import BIN, ROOT, SECONDS, Cli, Done, run_cold
 from tests.support.cloud import client

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.unit.agent.standalone.test_exec import put_order
 
 from agent.code.checkout import fetch, tree_digest
 from agent.errors import SnapshotError
@@ -20,6 +19,7 @@ from tests.support.cli import Cli, make_project
 from tests.support.code import code_of
 from tests.support.disks import fill, small_disk
 from tests.unit.agent.conftest import bucket, s3_client, s3_endpoint
+from tests.unit.agent.standalone.test_host_exec import put_order
 
 __all__ = ["bucket", "s3_client", "s3_endpoint"]
 

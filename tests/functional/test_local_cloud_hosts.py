@@ -14,6 +14,7 @@ import pytest
 from localcloud import daemon
 from localcloud.daemon import Address
 from localcloud.errors import Refused
+from localcloud.hosts.certificates import PATHS, SWITCHES
 from tests.support.cloud import await_invocation, client, describe, is_online, launch, run, state_of, until
 
 
@@ -191,10 +192,14 @@ def test_eight_hosts_boot_together(cloud):
     client(cloud, "ec2").terminate_instances(InstanceIds=[first, *ids])
 
 
-def test_the_environment_of_a_host_has_nothing_of_the_laptop(cloud):
+def test_the_environment_of_a_host_has_nothing_of_the_laptop_but_whom_it_trusts(cloud):
     host = launch(cloud)
     printed = run(cloud, host, "env")["StandardOutputContent"]
-    names = {line.partition("=")[0] for line in printed.splitlines()} - {"PWD", "OLDPWD", "SHLVL", "_"}
+    names = (
+        {line.partition("=")[0] for line in printed.splitlines()}
+        - {"PWD", "OLDPWD", "SHLVL", "_"}
+        - {*PATHS, *SWITCHES}
+    )
     assert names == {
         "PATH", "HOME", "TMPDIR", "LANG", "HOST_ROOT", "LOCALCLOUD_HOST", "LOCALCLOUD_TOKEN", "AWS_ENDPOINT_URL",
         "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_SERVICE_ENDPOINT",

@@ -1,4 +1,8 @@
-"""The resource types that the embedded deployer knows, by their Pulumi token."""
+"""Lists the resource types that the embedded deployer knows, by their Pulumi token.
+
+Their scope is `infra/`: a type is here because that program declares it, with the properties that it sets there, and a
+test fails for any other. A program that declares more needs more here, or the Pulumi CLI.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ KNOWN: Mapping[str, ResourceType] = {
 
 
 def type_of(token: str, types: Mapping[str, ResourceType] = KNOWN) -> ResourceType:
-    """Give the type for a token such as `aws:s3/bucket:Bucket`.
+    """Return the type for a token such as `aws:s3/bucket:Bucket`.
 
     Raises:
         UnknownType: the local cloud has no such type.
@@ -24,5 +28,5 @@ def type_of(token: str, types: Mapping[str, ResourceType] = KNOWN) -> ResourceTy
     except KeyError:
         raise UnknownType(
             f"the local cloud cannot make {token}",
-            next_step="add a class for it under localcloud/deployer/types/, or deploy to a real account",
+            next_step="describe it in localcloud/deployer/types/, or deploy to a real account",
         ) from None

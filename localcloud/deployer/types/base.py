@@ -1,7 +1,6 @@
-"""How one type of resource is made, changed, found again and removed; what a Pulumi provider does, for one type.
+"""Defines what a type of resource can do: create, read, update and delete one, as a Pulumi provider does for it.
 
-Only the types that `infra/` uses have a class, and each does only what that program can ask of it. Inputs are plain
-values in Pulumi's spelling (camelCase), with generated names and `tagsAll` filled in.
+Inputs are plain values in Pulumi's spelling (camelCase), with generated names and `tagsAll` filled in.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from localcloud.deployer.cloud import Cloud
+from localcloud.deployer.cloud import Cloud, tag_list
 
 Values = Mapping[str, Any]
 NAME_SUFFIX_LENGTH = 7  # as Pulumi's: https://www.pulumi.com/docs/concepts/resources/names/#autonaming
@@ -19,7 +18,7 @@ NAME_SUFFIX_LENGTH = 7  # as Pulumi's: https://www.pulumi.com/docs/concepts/reso
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What the cloud made: its id, and the properties that only the cloud knows."""
+    """A resource that the cloud has made: its id, and the properties that only the cloud knows."""
 
     id: str
     computed: Values = field(default_factory=dict)
@@ -27,7 +26,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoName:
-    """Which property gets a generated name when the program gives none, and how long that may be."""
+    """The property that gets a generated name when the program sets none, and the longest name allowed."""
 
     key: str
     limit: int
@@ -46,22 +45,30 @@ class ResourceType(ABC):
 
     @abstractmethod
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        """Make it. `token` is the same for every try of one creation."""
+        """Create it. `token` is the same for every attempt at one creation."""
 
     @abstractmethod
+    def read(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
+        """Return its properties as they are in the cloud now, or None if it is not there.
+
+        There may be more than were declared, such as AWS's defaults, and those that AWS does not store, such as
+        `forceDestroy`, are missing. `outputs` only say which resource is meant.
+        """
+
     def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        """Tell whether it is still there, by a cheap look."""
+        """Tell whether it is still there."""
+        return self.read(cloud, resource_id, outputs) is not None
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        """Change it in place; gives computed properties that changed. `old` is empty after an adoption."""
+        """Change it in place and return the computed properties that changed. `old` is empty after an adoption."""
         raise NotImplementedError(f"{self.pulumi_type} cannot change in place")
 
     @abstractmethod
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        """Remove it; that it is gone already is fine."""
+        """Delete it; one that is gone already is fine."""
 
     def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        """Find what an interrupted `create` made, if it made something; never somebody else's.
+        """Find what an interrupted `create` made, if it made something; never a resource that others made.
 
         The default is for types whose creation can be repeated without harm.
         """
@@ -75,15 +82,12 @@ def changed(old: Values, new: Values, *keys: str) -> bool:
 
 
 def same_tags(found: Values, inputs: Values) -> bool:
-    """Tell whether what was found carries exactly the tags that we would have given it, and some at all."""
+    """Tell whether a resource carries exactly the tags that the deployer would have given it, and some at all."""
     wanted = inputs.get("tagsAll") or {}
     return bool(wanted) and dict(found) == dict(wanted)
 
 
-def pascal(value: Any) -> Any:
-    """Give Pulumi's spelling of keys in AWS's: `volumeSize` becomes `VolumeSize`, throughout."""
-    if isinstance(value, Mapping):
-        return {key[0].upper() + key[1:]: pascal(item) for key, item in value.items() if not key.startswith("__")}
-    if isinstance(value, list):
-        return [pascal(item) for item in value]
-    return value
+def tag_changes(old: Values, new: Values) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the keys of the tags to remove and the tags to set, to get from `old` to `new`."""
+    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
+    return sorted(set(before) - set(after)), tag_list(after) if before != after else []

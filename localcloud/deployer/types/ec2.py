@@ -1,319 +1,321 @@
-"""EC2: security group, launch template and instance."""
+"""Describes EC2: a security group, a launch template and an instance."""
 
-# ruff: noqa: D102  the base class says what each of these methods promises
+# ruff: noqa: D102  the base classes say what these methods promise
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapping
-from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values, changed, pascal, same_tags
+from localcloud.deployer.cloud import WAIT_SECONDS, Cloud, absence_is_fine, tag_list, tag_mapping
+from localcloud.deployer.types.base import AutoName, Made, Values, changed, same_tags, tag_changes
+from localcloud.deployer.types.ec2_values import (
+    DESCRIPTION,
+    METADATA,
+    PLACEMENT,
+    PROFILE,
+    TEMPLATE_DATA,
+    launch_options,
+    permissions,
+    present,
+    rules,
+)
+from localcloud.deployer.types.table import Property, TableType, Update, from_aws, nested, pascal, to_aws
 
-ALL_PROTOCOLS = "-1"
 OVER = {"terminated", "shutting-down"}
-RELEASE_SECONDS = 60.0  # a terminated instance lets go of its network interface a little later
+PLACED = (Property("ami", "ImageId"), Property("subnetId", "SubnetId"), PLACEMENT)
 
 
-def retag(cloud: Cloud, resource_id: str, old: Values, new: Values) -> None:
-    """Bring the tags of anything of EC2's from `old` to `new`."""
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
-    ec2 = cloud.client("ec2")
-    if stale := sorted(set(before) - set(after)):
-        ec2.delete_tags(Resources=[resource_id], Tags=[{"Key": key} for key in stale])
-    if before != after and after:
-        ec2.create_tags(Resources=[resource_id], Tags=tag_list(after))
+class Ec2Type(TableType):
+    """A type whose id comes from EC2, which describes, tags and deletes all of them alike.
+
+    Attributes:
+        noun: its kind in tag specifications and ARNs.
+        listing: where the reader's answers have the descriptions, as JMESPath.
+        takes_token: whether the creator takes a token, and so creates only once.
+        filters: the filters that find it by name, each with the property that it compares.
+        in_use: the error with which EC2 refuses to delete it while something still uses it.
+        release_seconds: how long that may last.
+    """
+
+    service = "ec2"
+    taggable = True
+    noun: ClassVar[str]
+    listing: ClassVar[str]
+    takes_token: ClassVar[bool] = True
+    filters: ClassVar[tuple[tuple[str, str], ...]] = ()
+    in_use: ClassVar[str] = ""
+    release_seconds: ClassVar[float] = WAIT_SECONDS
+
+    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
+        once = {"ClientToken": token} if self.takes_token else {}
+        answer = getattr(cloud.client("ec2"), self.creator)(**self.arguments(inputs), **once)
+        return self.settled(cloud, self.described(answer)[self._id_key])
+
+    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
+        del outputs
+        cloud.wait(f"release of {resource_id}", lambda: self._deleted(cloud, resource_id), self.release_seconds)
+
+    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
+        filters = {name: inputs[key] for name, key in self.filters}
+        filters |= {f"tag:{key}": value for key, value in (inputs.get("tagsAll") or {}).items()}
+        given = [{"Name": name, "Values": [value]} for name, value in filters.items()]
+        for found in self._listed(cloud, Filters=given):
+            if self.is_ours(found, inputs, token):
+                return self.settled(cloud, found[self._id_key])
+        return None
+
+    def describe(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
+        del outputs
+        return self._found(cloud, resource_id)
+
+    def values(self, cloud: Cloud, found: Values, outputs: Values) -> Values:
+        return {**super().values(cloud, found, outputs), "arn": self._arn(cloud, found[self._id_key])}
+
+    def arguments(self, inputs: Values) -> dict[str, Any]:
+        return present({**super().arguments(inputs), "TagSpecifications": tag_specification(self.noun, inputs)})
+
+    def retag(self, cloud: Cloud, old: Values, new: Values) -> None:
+        stale, tags = tag_changes(old, new)
+        if stale:
+            cloud.client("ec2").delete_tags(Resources=[new["id"]], Tags=[{"Key": key} for key in stale])
+        if tags:
+            cloud.client("ec2").create_tags(Resources=[new["id"]], Tags=tags)
+
+    def is_ours(self, found: Values, inputs: Values, token: str) -> bool:
+        """Tell whether an interrupted `create` made what was found by name and tags."""
+        del token
+        return same_tags(tag_mapping(found.get("Tags")), inputs)
+
+    def is_settled(self, found: Values) -> bool:
+        """Tell whether its creation is over."""
+        del found
+        return True
+
+    def settled(self, cloud: Cloud, resource_id: str) -> Made:
+        """Wait until EC2 describes it and its creation is over, and return what was made."""
+        found: Values = {}
+
+        def is_settled() -> bool:
+            nonlocal found
+            found = self._found(cloud, resource_id) or {}
+            return bool(found) and self.is_settled(found)
+
+        cloud.wait(f"creation of {resource_id}", is_settled)
+        return Made(id=resource_id, computed={"arn": self._arn(cloud, resource_id), **from_aws(self.computed, found)})
+
+    @property
+    def _id_key(self) -> str:
+        return self.keys[0].aws
+
+    def _found(self, cloud: Cloud, resource_id: str) -> Values | None:
+        with absence_is_fine():
+            return next(self._listed(cloud, **{f"{self._id_key}s": [resource_id]}), None)
+        return None
+
+    def _listed(self, cloud: Cloud, **which: Any) -> Iterator[Values]:
+        found: Iterator[Values] = cloud.client("ec2").get_paginator(self.reader).paginate(**which).search(self.listing)
+        return found
+
+    def _arn(self, cloud: Cloud, resource_id: str) -> str:
+        return f"arn:aws:ec2:{cloud.region}:{cloud.account}:{self.noun}/{resource_id}"
+
+    def _deleted(self, cloud: Cloud, resource_id: str) -> bool:
+        try:
+            super().delete(cloud, resource_id, {})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != self.in_use:
+                raise
+            return False
+        return True
 
 
-def tag_specification(kind: str, inputs: Values) -> list[dict[str, Any]]:
-    """Give the tags for a call that makes something, so that it never exists untagged."""
-    tags = tag_list(inputs.get("tagsAll"))
-    return [{"ResourceType": kind, "Tags": tags}] if tags else []
-
-
-def tag_filters(inputs: Values) -> list[dict[str, Any]]:
-    """Give the filters that find what carries all of these tags."""
-    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in (inputs.get("tagsAll") or {}).items()]
-
-
-class SecurityGroup(ResourceType):
+class SecurityGroup(Ec2Type):
     """aws.ec2.SecurityGroup with its rules inline: what is not declared is taken away"""
 
     pulumi_type = "aws:ec2/securityGroup:SecurityGroup"
     replace = frozenset({"name", "namePrefix", "description", "vpcId"})
-    taggable = True
     autoname = AutoName(key="name", limit=255)
+    creator, reader, deleter = "create_security_group", "describe_security_groups", "delete_security_group"
+    noun, listing = "security-group", "SecurityGroups[]"
+    takes_token = False
+    filters = (("group-name", "name"), ("vpc-id", "vpcId"))
+    in_use = "DependencyViolation"
+    release_seconds = 60.0  # a terminated instance lets go of its network interface a little later
+    keys = (Property("id", "GroupId"),)
+    properties = (
+        Property("name", "GroupName"),
+        Property("description", "Description", default="Managed by Pulumi"),
+        Property("vpcId", "VpcId"),
+    )
+    applied = (
+        Property("ingress", "IpPermissions", to_aws=permissions, from_aws=rules),
+        Property("egress", "IpPermissionsEgress", to_aws=permissions, from_aws=rules),
+    )
 
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        made = cloud.client("ec2").create_security_group(
-            GroupName=inputs["name"],
-            Description=inputs.get("description", "Managed by Pulumi"),
-            VpcId=inputs["vpcId"],
-            TagSpecifications=tag_specification("security-group", inputs),
-        )
-        self._set_rules(cloud, made["GroupId"], inputs)
-        return self._made(cloud, made["GroupId"])
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        with absence_is_fine():
-            return bool(cloud.client("ec2").describe_security_groups(GroupIds=[resource_id])["SecurityGroups"])
-        return False
+        made = super().create(cloud, inputs, token)
+        self._set_rules(cloud, made.id, inputs)
+        return made
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         if changed(old, new, "ingress", "egress"):
             self._set_rules(cloud, resource_id, new)
-        retag(cloud, resource_id, old, new)
-        return {}
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        del outputs
-        cloud.wait(f"release of {resource_id}", lambda: self._deleted(cloud, resource_id), RELEASE_SECONDS)
-
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        del token
-        filters = [{"Name": "group-name", "Values": [inputs["name"]]}, {"Name": "vpc-id", "Values": [inputs["vpcId"]]}]
-        for found in cloud.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]:
-            if same_tags(tag_mapping(found.get("Tags")), inputs):
-                return self._made(cloud, found["GroupId"])
-        return None
-
-    def _made(self, cloud: Cloud, group_id: str) -> Made:
-        return Made(id=group_id, computed={"arn": _arn(cloud, "security-group", group_id)})
-
-    def _deleted(self, cloud: Cloud, group_id: str) -> bool:
-        try:
-            with absence_is_fine():
-                cloud.client("ec2").delete_security_group(GroupId=group_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "DependencyViolation":
-                return False
-            raise
-        return True
+        return super().update(cloud, resource_id, old, new)
 
     def _set_rules(self, cloud: Cloud, group_id: str, inputs: Values) -> None:
-        ec2 = cloud.client("ec2")
-        group = ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
-        for way, there in (("ingress", group["IpPermissions"]), ("egress", group["IpPermissionsEgress"])):
-            if inputs.get(way) is None:
+        ec2, group = cloud.client("ec2"), self.describe(cloud, group_id, {}) or {}
+        for way in self.applied:
+            if inputs.get(way.name) is None:
                 continue
-            if there:
-                getattr(ec2, f"revoke_security_group_{way}")(GroupId=group_id, IpPermissions=there)
-            if wanted := [_permission(rule) for rule in inputs[way]]:
-                getattr(ec2, f"authorize_security_group_{way}")(GroupId=group_id, IpPermissions=wanted)
+            if there := group[way.aws]:
+                getattr(ec2, f"revoke_security_group_{way.name}")(GroupId=group_id, IpPermissions=there)
+            if wanted := way.to_aws(inputs[way.name]):
+                getattr(ec2, f"authorize_security_group_{way.name}")(GroupId=group_id, IpPermissions=wanted)
 
 
-class LaunchTemplate(ResourceType):
-    """aws.ec2.LaunchTemplate: a change makes a new version"""
+class LaunchTemplate(Ec2Type):
+    """aws.ec2.LaunchTemplate: a change makes a new version; the newest is the one that is read"""
 
     pulumi_type = "aws:ec2/launchTemplate:LaunchTemplate"
     replace = frozenset({"name", "namePrefix"})
-    taggable = True
     autoname = AutoName(key="name", limit=128)
-
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        made = cloud.client("ec2").create_launch_template(
-            LaunchTemplateName=inputs["name"],
-            VersionDescription=inputs.get("description", ""),
-            LaunchTemplateData=_template_data(inputs),
-            TagSpecifications=tag_specification("launch-template", inputs),
-            ClientToken=token,
-        )["LaunchTemplate"]
-        return self._made(cloud, made)
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        with absence_is_fine():
-            found = cloud.client("ec2").describe_launch_templates(LaunchTemplateIds=[resource_id])
-            return bool(found["LaunchTemplates"])
-        return False
+    creator, reader, deleter = "create_launch_template", "describe_launch_templates", "delete_launch_template"
+    noun, listing, member = "launch-template", "LaunchTemplates[]", "LaunchTemplate"
+    filters = (("launch-template-name", "name"),)
+    keys = (Property("id", "LaunchTemplateId"),)
+    properties = (Property("name", "LaunchTemplateName"),)
+    computed = (Property("latestVersion", "LatestVersionNumber"), Property("defaultVersion", "DefaultVersionNumber"))
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        ec2 = cloud.client("ec2")
-        retag(cloud, resource_id, old, new)
-        if _template_data(old) == _template_data(new) and not changed(old, new, "description"):
+        super().update(cloud, resource_id, old, new)
+        if _version(old) == _version(new):
             return {}
-        version = ec2.create_launch_template_version(
-            LaunchTemplateId=resource_id,
-            VersionDescription=new.get("description", ""),
-            LaunchTemplateData=_template_data(new),
-        )["LaunchTemplateVersion"]["VersionNumber"]
+        named = {"id": resource_id}
+        made = self.call(cloud, "create_launch_template_version", named, **_version(new))
+        version = made["LaunchTemplateVersion"]["VersionNumber"]
         if not new.get("updateDefaultVersion"):
             return {"latestVersion": version}
-        ec2.modify_launch_template(LaunchTemplateId=resource_id, DefaultVersion=str(version))
+        self.call(cloud, "modify_launch_template", named, DefaultVersion=str(version))
         return {"latestVersion": version, "defaultVersion": version}
 
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
+    def values(self, cloud: Cloud, found: Values, outputs: Values) -> Values:
+        named = {"id": found["LaunchTemplateId"]}
+        versions = self.call(cloud, "describe_launch_template_versions", named, Versions=["$Latest"])
+        newest = versions["LaunchTemplateVersions"][0]
+        data = from_aws(TEMPLATE_DATA, newest["LaunchTemplateData"])
+        return {**super().values(cloud, found, outputs), **from_aws((DESCRIPTION,), newest), **data}
+
+    def tags(self, cloud: Cloud, found: Values, outputs: Values) -> dict[str, str]:
         del outputs
-        with absence_is_fine():
-            cloud.client("ec2").delete_launch_template(LaunchTemplateId=resource_id)
+        # moto 5.2 describes a template with the tags of its creation.
+        which = [{"Name": "resource-id", "Values": [found["LaunchTemplateId"]]}]
+        return tag_mapping(cloud.client("ec2").describe_tags(Filters=which)["Tags"])
 
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        del token
-        with absence_is_fine():
-            found = cloud.client("ec2").describe_launch_templates(LaunchTemplateNames=[inputs["name"]])
-            for template in found["LaunchTemplates"]:
-                if same_tags(tag_mapping(template.get("Tags")), inputs):
-                    return self._made(cloud, template)
-        return None
-
-    def _made(self, cloud: Cloud, found: Values) -> Made:
-        return Made(
-            id=found["LaunchTemplateId"],
-            computed={
-                "arn": _arn(cloud, "launch-template", found["LaunchTemplateId"]),
-                "latestVersion": found["LatestVersionNumber"],
-                "defaultVersion": found["DefaultVersionNumber"],
-            },
-        )
+    def arguments(self, inputs: Values) -> dict[str, Any]:
+        return {**super().arguments(inputs), **_version(inputs)}
 
 
-class Instance(ResourceType):
+class Instance(Ec2Type):
     """aws.ec2.Instance, launched from a template or by itself; made when it runs, deleted when it is terminated"""
 
     pulumi_type = "aws:ec2/instance:Instance"
     replace = frozenset(
         {"ami", "availabilityZone", "subnetId", "launchTemplate", "instanceMarketOptions", "keyName", "userData"}
     )
-    taggable = True
-
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        ec2 = cloud.client("ec2")
-        given = {
-            "ImageId": inputs.get("ami"),
-            "InstanceType": inputs.get("instanceType"),
-            "SubnetId": inputs.get("subnetId"),
-            "UserData": inputs.get("userData"),
-            "SecurityGroupIds": inputs.get("vpcSecurityGroupIds"),
-            "LaunchTemplate": _template_reference(inputs),
-            "Placement": _present({"AvailabilityZone": inputs.get("availabilityZone")}),
-            "IamInstanceProfile": _present({"Name": inputs.get("iamInstanceProfile")}),
-            "MetadataOptions": pascal(inputs.get("metadataOptions")),
-            "InstanceMarketOptions": pascal(inputs.get("instanceMarketOptions")),
-            "TagSpecifications": tag_specification("instance", inputs) + tag_specification("volume", inputs),
-        }
-        made = ec2.run_instances(MinCount=1, MaxCount=1, ClientToken=token, **_present(given))["Instances"][0]
-        return self._made(cloud, made["InstanceId"])
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        found = self._describe(cloud, resource_id)
-        return found is not None and found["State"]["Name"] not in OVER
+    creator, reader, deleter = "run_instances", "describe_instances", "terminate_instances"
+    noun, listing = "instance", "Reservations[].Instances[]"
+    keys = (Property("id", "InstanceId"),)
+    properties = (
+        *PLACED,
+        Property("instanceType", "InstanceType"),
+        Property("userData", "UserData"),
+        Property("vpcSecurityGroupIds", "SecurityGroupIds"),
+        PROFILE,
+        METADATA,
+        nested("launchTemplate", "LaunchTemplate", {"id": "LaunchTemplateId", "name": "LaunchTemplateName"}),
+        nested("instanceMarketOptions", "InstanceMarketOptions"),
+    )
+    applied = (
+        Property("vpcSecurityGroupIds", "SecurityGroups", from_aws=lambda groups: [g["GroupId"] for g in groups]),
+    )
+    computed = (
+        *PLACED,
+        Property("instanceState", "State", from_aws=lambda state: state["Name"]),
+        Property("privateIp", "PrivateIpAddress", default=""),
+        Property("publicIp", "PublicIpAddress", default=""),
+    )
+    updates = (Update("modify_instance_attribute", (Property("vpcSecurityGroupIds", "Groups"),)),)
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        ec2 = cloud.client("ec2")
-        if old and changed(old, new, "instanceType"):
+        old = old or new  # one that is adopted was launched with all of this
+        if changed(old, new, "instanceType"):
             self._retype(cloud, resource_id, new["instanceType"])
         if changed(old, new, "metadataOptions") and new.get("metadataOptions"):
-            ec2.modify_instance_metadata_options(InstanceId=resource_id, **pascal(new["metadataOptions"]))
-        if changed(old, new, "vpcSecurityGroupIds") and new.get("vpcSecurityGroupIds"):
-            ec2.modify_instance_attribute(InstanceId=resource_id, Groups=new["vpcSecurityGroupIds"])
-        retag(cloud, resource_id, old, new)
-        return self._made(cloud, resource_id).computed
+            options = pascal(new["metadataOptions"])
+            self.call(cloud, "modify_instance_metadata_options", {"id": resource_id}, **options)
+        super().update(cloud, resource_id, old, new)
+        return self.settled(cloud, resource_id).computed
 
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
         del outputs
         with absence_is_fine():
             cloud.client("ec2").terminate_instances(InstanceIds=[resource_id])
-            cloud.wait(f"termination of {resource_id}", lambda: self._state(cloud, resource_id) in {"terminated", ""})
+            cloud.wait(f"termination of {resource_id}", lambda: self.state(cloud, resource_id) in {"terminated", ""})
 
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        pages = cloud.client("ec2").get_paginator("describe_instances").paginate(Filters=tag_filters(inputs))
-        for page in pages:
-            for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
-                if instance.get("ClientToken") == token and instance["State"]["Name"] not in OVER:
-                    return self._made(cloud, instance["InstanceId"])
-        return None
+    def describe(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
+        found = super().describe(cloud, resource_id, outputs)
+        # EC2 describes a terminated instance for another hour.
+        return None if found is None or found["State"]["Name"] in OVER else found
 
-    def _made(self, cloud: Cloud, instance_id: str) -> Made:
-        cloud.wait(f"start of {instance_id}", lambda: self._state(cloud, instance_id) not in {"pending", ""})
-        found = self._describe(cloud, instance_id) or {}
-        return Made(
-            id=instance_id,
-            computed={
-                "arn": _arn(cloud, "instance", instance_id),
-                "availabilityZone": found["Placement"]["AvailabilityZone"],
-                "instanceState": found["State"]["Name"],
-                "privateIp": found.get("PrivateIpAddress", ""),
-                "publicIp": found.get("PublicIpAddress", ""),
-                "ami": found.get("ImageId", ""),
-                "subnetId": found.get("SubnetId", ""),
-            },
-        )
+    def described(self, answer: Values) -> Values:
+        launched: Values = answer["Instances"][0]
+        return launched
 
-    def _describe(self, cloud: Cloud, instance_id: str) -> Values | None:
-        with absence_is_fine():
-            reservations = cloud.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
-            return reservations[0]["Instances"][0] if reservations else None
-        return None
+    def values(self, cloud: Cloud, found: Values, outputs: Values) -> Values:
+        return {**super().values(cloud, found, outputs), **launch_options(found, outputs)}
 
-    def _state(self, cloud: Cloud, instance_id: str) -> str:
-        found = self._describe(cloud, instance_id)
+    def arguments(self, inputs: Values) -> dict[str, Any]:
+        tags = tag_specification("instance", inputs) + tag_specification("volume", inputs)
+        return present({**super().arguments(inputs), "TagSpecifications": tags, "MinCount": 1, "MaxCount": 1})
+
+    def is_ours(self, found: Values, inputs: Values, token: str) -> bool:
+        del inputs
+        return found.get("ClientToken") == token and found["State"]["Name"] not in OVER
+
+    def is_settled(self, found: Values) -> bool:
+        return bool(found["State"]["Name"] != "pending")
+
+    def state(self, cloud: Cloud, instance_id: str) -> str:
+        """Return the name of its state; empty if EC2 does not know it any more."""
+        found = self._found(cloud, instance_id)
         return found["State"]["Name"] if found else ""
+
+    def stop(self, cloud: Cloud, instance_id: str) -> None:
+        """Stop it and wait until it has stopped, or is gone."""
+        cloud.client("ec2").stop_instances(InstanceIds=[instance_id])
+        over = {"stopped", "terminated", ""}
+        cloud.wait(f"stop of {instance_id}", lambda: self.state(cloud, instance_id) in over)
 
     def _retype(self, cloud: Cloud, instance_id: str, instance_type: str) -> None:
         # EC2 changes the type of a stopped instance only.
-        ec2 = cloud.client("ec2")
-        running = self._state(cloud, instance_id) == "running"
-        ec2.stop_instances(InstanceIds=[instance_id])
-        cloud.wait(f"stop of {instance_id}", lambda: self._state(cloud, instance_id) == "stopped")
-        ec2.modify_instance_attribute(InstanceId=instance_id, InstanceType={"Value": instance_type})
+        running = self.state(cloud, instance_id) == "running"
+        self.stop(cloud, instance_id)
+        self.call(cloud, "modify_instance_attribute", {"id": instance_id}, InstanceType={"Value": instance_type})
         if running:
-            ec2.start_instances(InstanceIds=[instance_id])
+            cloud.client("ec2").start_instances(InstanceIds=[instance_id])
 
 
-def _arn(cloud: Cloud, kind: str, resource_id: str) -> str:
-    account = cloud.client("sts").get_caller_identity()["Account"]
-    return f"arn:aws:ec2:{cloud.region}:{account}:{kind}/{resource_id}"
+def tag_specification(noun: str, inputs: Values) -> list[dict[str, Any]]:
+    """Return the tags for a call that makes something, so that it never exists untagged."""
+    tags = tag_list(inputs.get("tagsAll"))
+    return [{"ResourceType": noun, "Tags": tags}] if tags else []
 
 
-def _present(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in (None, "", [], {})}
-
-
-def _permission(rule: Values) -> dict[str, Any]:
-    described = _present({"Description": rule.get("description")})
-    permission: dict[str, Any] = {
-        "IpProtocol": rule["protocol"],
-        "IpRanges": [{"CidrIp": cidr, **described} for cidr in rule.get("cidrBlocks") or []],
-        "Ipv6Ranges": [{"CidrIpv6": cidr, **described} for cidr in rule.get("ipv6CidrBlocks") or []],
-    }
-    if rule["protocol"] != ALL_PROTOCOLS:
-        permission |= {"FromPort": rule["fromPort"], "ToPort": rule["toPort"]}
-    return _present(permission)
-
-
-def _template_reference(inputs: Values) -> dict[str, Any]:
-    template = inputs.get("launchTemplate") or {}
-    return _present({"LaunchTemplateId": template.get("id"), "Version": template.get("version")})
-
-
-def _template_data(inputs: Values) -> dict[str, Any]:
-    """Give the launch template's data as EC2 takes it; Pulumi has some truth values as text."""
-    data = {
-        "ImageId": inputs.get("imageId"),
-        "InstanceType": inputs.get("instanceType"),
-        "IamInstanceProfile": pascal(inputs.get("iamInstanceProfile")),
-        "SecurityGroupIds": inputs.get("vpcSecurityGroupIds"),
-        "MetadataOptions": pascal(inputs.get("metadataOptions")),
-        "UserData": inputs.get("userData"),
-        "BlockDeviceMappings": [_mapping(mapping) for mapping in inputs.get("blockDeviceMappings") or []],
-        "TagSpecifications": [
-            {"ResourceType": entry["resourceType"], "Tags": tag_list(entry["tags"])}
-            for entry in inputs.get("tagSpecifications") or []
-        ],
-    }
-    return _present(data)
-
-
-def _mapping(mapping: Values) -> dict[str, Any]:
-    ebs = pascal(mapping.get("ebs") or {})
-    for key in ("Encrypted", "DeleteOnTermination"):
-        if key in ebs:
-            ebs[key] = str(ebs[key]).lower() == "true"
-    return {"DeviceName": mapping["deviceName"], "Ebs": ebs}
+def _version(inputs: Values) -> dict[str, Any]:
+    return {**to_aws((DESCRIPTION,), inputs), "LaunchTemplateData": present(to_aws(TEMPLATE_DATA, inputs))}
 
 
 TYPES = (SecurityGroup, LaunchTemplate, Instance)

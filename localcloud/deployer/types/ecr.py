@@ -1,115 +1,89 @@
-"""ECR: the repository and its lifecycle policy."""
+"""Describes ECR: a repository and its lifecycle policy."""
 
-# ruff: noqa: D102  the base class says what each of these methods promises
+# ruff: noqa: D102  the base classes say what these methods promise
 
 from __future__ import annotations
 
+from typing import Any
+
 from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list, tag_mapping
-from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values, changed, same_tags
+from localcloud.deployer.types.base import AutoName, Values, tag_changes
+from localcloud.deployer.types.table import OverwrittenType, Property, TableType, Update
+
+SCANNING = Property("imageScanningConfiguration", "imageScanningConfiguration", default={"scanOnPush": False})
+MUTABILITY = Property("imageTagMutability", "imageTagMutability", default="MUTABLE")
+ENCRYPTION = Property(
+    "encryptionConfigurations",
+    "encryptionConfiguration",
+    default=[{"encryptionType": "AES256"}],
+    to_aws=lambda configurations: configurations[0],
+    from_aws=lambda configuration: [configuration],
+)
 
 
-class Repository(ResourceType):
+class Repository(TableType):
     """aws.ecr.Repository"""
 
     pulumi_type = "aws:ecr/repository:Repository"
     replace = frozenset({"name", "encryptionConfigurations"})
     taggable = True
     autoname = AutoName(key="name", limit=256)
+    service = "ecr"
+    creator, reader, deleter = "create_repository", "describe_repositories", "delete_repository"
+    member = "repository"
+    id_format = "{name}"
+    keys = (Property("name", "repositoryName"),)
+    properties = (SCANNING, MUTABILITY, ENCRYPTION)
+    computed = (
+        Property("arn", "repositoryArn"),
+        Property("repositoryUrl", "repositoryUri"),
+        Property("registryId", "registryId"),
+    )
+    updates = (
+        Update("put_image_scanning_configuration", (SCANNING,)),
+        Update("put_image_tag_mutability", (MUTABILITY,)),
+    )
 
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        encryption = inputs.get("encryptionConfigurations") or [{"encryptionType": "AES256"}]
-        made = cloud.client("ecr").create_repository(
-            repositoryName=inputs["name"],
-            tags=tag_list(inputs.get("tagsAll")),
-            imageTagMutability=inputs.get("imageTagMutability", "MUTABLE"),
-            imageScanningConfiguration=self._scanning(inputs),
-            encryptionConfiguration=encryption[0],
-        )["repository"]
-        return self._made(made)
+    def arguments(self, inputs: Values) -> dict[str, Any]:
+        return {**super().arguments(inputs), "tags": tag_list(inputs.get("tagsAll"))}
 
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
+    def describe(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
+        del resource_id
         with absence_is_fine():
-            cloud.client("ecr").describe_repositories(repositoryNames=[resource_id])
-            return True
-        return False
-
-    def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        ecr = cloud.client("ecr")
-        if changed(old, new, "imageScanningConfiguration"):
-            ecr.put_image_scanning_configuration(
-                repositoryName=resource_id, imageScanningConfiguration=self._scanning(new)
-            )
-        if changed(old, new, "imageTagMutability"):
-            mutability = new.get("imageTagMutability", "MUTABLE")
-            ecr.put_image_tag_mutability(repositoryName=resource_id, imageTagMutability=mutability)
-        if changed(old, new, "tagsAll"):
-            arn = ecr.describe_repositories(repositoryNames=[resource_id])["repositories"][0]["repositoryArn"]
-            if stale := sorted(set(old.get("tagsAll") or {}) - set(new.get("tagsAll") or {})):
-                ecr.untag_resource(resourceArn=arn, tagKeys=stale)
-            ecr.tag_resource(resourceArn=arn, tags=tag_list(new.get("tagsAll")))
-        return {}
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        with absence_is_fine():
-            cloud.client("ecr").delete_repository(repositoryName=resource_id, force=bool(outputs.get("forceDelete")))
-
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        del token
-        ecr = cloud.client("ecr")
-        with absence_is_fine():
-            found = ecr.describe_repositories(repositoryNames=[inputs["name"]])["repositories"][0]
-            tags = tag_mapping(ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"])
-            return self._made(found) if same_tags(tags, inputs) else None
+            found: list[Values] = cloud.client("ecr").describe_repositories(repositoryNames=[outputs["name"]])[
+                "repositories"
+            ]
+            return found[0]
         return None
 
-    def _made(self, found: Values) -> Made:
-        return Made(
-            id=found["repositoryName"],
-            computed={
-                "arn": found["repositoryArn"],
-                "repositoryUrl": found["repositoryUri"],
-                "registryId": found["registryId"],
-            },
-        )
+    def tags(self, cloud: Cloud, found: Values, outputs: Values) -> dict[str, str]:
+        del outputs
+        return tag_mapping(cloud.client("ecr").list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"])
 
-    def _scanning(self, inputs: Values) -> Values:
-        return {"scanOnPush": bool((inputs.get("imageScanningConfiguration") or {}).get("scanOnPush"))}
+    def retag(self, cloud: Cloud, old: Values, new: Values) -> None:
+        ecr, arn = cloud.client("ecr"), (self.describe(cloud, "", new) or {})["repositoryArn"]
+        stale, tags = tag_changes(old, new)
+        if stale:
+            ecr.untag_resource(resourceArn=arn, tagKeys=stale)
+        if tags:
+            ecr.tag_resource(resourceArn=arn, tags=tags)
+
+    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
+        del resource_id
+        with absence_is_fine():
+            self.call(cloud, self.deleter, outputs, force=bool(outputs.get("forceDelete")))
 
 
-class LifecyclePolicy(ResourceType):
+class LifecyclePolicy(OverwrittenType):
     """aws.ecr.LifecyclePolicy"""
 
     pulumi_type = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
     replace = frozenset({"repository"})
-
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        self._put(cloud, inputs)
-        return Made(id=inputs["repository"])
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        with absence_is_fine():
-            cloud.client("ecr").get_lifecycle_policy(repositoryName=resource_id)
-            return True
-        return False
-
-    def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        del resource_id, old
-        self._put(cloud, new)
-        return {}
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        del outputs
-        with absence_is_fine():
-            cloud.client("ecr").delete_lifecycle_policy(repositoryName=resource_id)
-
-    def _put(self, cloud: Cloud, inputs: Values) -> None:
-        cloud.client("ecr").put_lifecycle_policy(
-            repositoryName=inputs["repository"], lifecyclePolicyText=inputs["policy"]
-        )
+    service = "ecr"
+    creator, reader, deleter = "put_lifecycle_policy", "get_lifecycle_policy", "delete_lifecycle_policy"
+    id_format = "{repository}"
+    keys = (Property("repository", "repositoryName"),)
+    properties = (Property("policy", "lifecyclePolicyText"),)
 
 
 TYPES = (Repository, LifecyclePolicy)

@@ -1,183 +1,124 @@
-"""IAM: role, its policies, and the profile that carries it to an instance."""
+"""Describes IAM: a role, its policies, and the profile that carries it to an instance."""
 
-# ruff: noqa: D102  the base class says what each of these methods promises
+# ruff: noqa: D102  the base classes say what these methods promise
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
-from localcloud.deployer.cloud import Cloud, absence_is_fine, is_there, tag_list, tag_mapping
-from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values, changed, same_tags
+from localcloud.deployer.cloud import Cloud, absence_is_fine, tag_list
+from localcloud.deployer.types.base import AutoName, Made, Values, tag_changes
+from localcloud.deployer.types.table import OverwrittenType, Property, TableType, Update, from_aws
+
+# IAM returns documents parsed; this is how infra/ writes them.
+DOCUMENT = Property("policy", "PolicyDocument", from_aws=json.dumps)
+DESCRIPTION = Property("description", "Description", default="")
 
 
-class Role(ResourceType):
+class TaggedType(TableType):
+    """A type with tags; `noun` names it in the calls that set them."""
+
+    service = "iam"
+    taggable = True
+    noun: ClassVar[str]
+
+    def arguments(self, inputs: Values) -> dict[str, Any]:
+        return {**super().arguments(inputs), "Tags": tag_list(inputs.get("tagsAll"))}
+
+    def retag(self, cloud: Cloud, old: Values, new: Values) -> None:
+        stale, tags = tag_changes(old, new)
+        if stale:
+            self.call(cloud, f"untag_{self.noun}", new, TagKeys=stale)
+        if tags:
+            self.call(cloud, f"tag_{self.noun}", new, Tags=tags)
+
+
+class Role(TaggedType):
     """aws.iam.Role"""
 
     pulumi_type = "aws:iam/role:Role"
     replace = frozenset({"name", "path"})
-    taggable = True
     autoname = AutoName(key="name", limit=64)
-
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        made = cloud.client("iam").create_role(
-            RoleName=inputs["name"],
-            AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
-            Description=inputs.get("description", ""),
-            Tags=tag_list(inputs.get("tagsAll")),
-        )["Role"]
-        return _role(made)
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        return is_there(lambda: cloud.client("iam").get_role(RoleName=resource_id))
-
-    def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        iam = cloud.client("iam")
-        if changed(old, new, "assumeRolePolicy"):
-            iam.update_assume_role_policy(RoleName=resource_id, PolicyDocument=new["assumeRolePolicy"])
-        if changed(old, new, "description"):
-            iam.update_role(RoleName=resource_id, Description=new.get("description", ""))
-        _retag(iam, "role", "RoleName", resource_id, old, new)
-        return {}
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        del outputs
-        with absence_is_fine():
-            cloud.client("iam").delete_role(RoleName=resource_id)
-
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        del token
-        with absence_is_fine():
-            found = cloud.client("iam").get_role(RoleName=inputs["name"])["Role"]
-            return _role(found) if same_tags(tag_mapping(found.get("Tags")), inputs) else None
-        return None
+    creator, reader, deleter = "create_role", "get_role", "delete_role"
+    noun, member = "role", "Role"
+    id_format = "{name}"
+    keys = (Property("name", "RoleName"),)
+    properties = (Property("assumeRolePolicy", "AssumeRolePolicyDocument", from_aws=json.dumps), DESCRIPTION)
+    computed = (Property("arn", "Arn"), Property("uniqueId", "RoleId"))
+    updates = (
+        Update("update_assume_role_policy", (Property("assumeRolePolicy", "PolicyDocument"),)),
+        Update("update_role", (DESCRIPTION,)),
+    )
 
 
-class RolePolicy(ResourceType):
+class RolePolicy(OverwrittenType):
     """aws.iam.RolePolicy: a policy written into one role"""
 
     pulumi_type = "aws:iam/rolePolicy:RolePolicy"
     replace = frozenset({"name", "role"})
     autoname = AutoName(key="name", limit=128)
-
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        self._put(cloud, inputs)
-        return Made(id=f"{inputs['role']}:{inputs['name']}")
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del resource_id
-        return is_there(
-            lambda: cloud.client("iam").get_role_policy(RoleName=outputs["role"], PolicyName=outputs["name"])
-        )
-
-    def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        del resource_id, old
-        self._put(cloud, new)
-        return {}
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        del resource_id
-        with absence_is_fine():
-            cloud.client("iam").delete_role_policy(RoleName=outputs["role"], PolicyName=outputs["name"])
-
-    def _put(self, cloud: Cloud, inputs: Values) -> None:
-        cloud.client("iam").put_role_policy(
-            RoleName=inputs["role"], PolicyName=inputs["name"], PolicyDocument=inputs["policy"]
-        )
+    service = "iam"
+    creator, reader, deleter = "put_role_policy", "get_role_policy", "delete_role_policy"
+    id_format = "{role}:{name}"
+    keys = (Property("role", "RoleName"), Property("name", "PolicyName"))
+    properties = (DOCUMENT,)
 
 
-class RolePolicyAttachment(ResourceType):
+class RolePolicyAttachment(TableType):
     """aws.iam.RolePolicyAttachment: a managed policy on one role"""
 
     pulumi_type = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
     replace = frozenset({"role", "policyArn"})
+    service = "iam"
+    creator, reader, deleter = "attach_role_policy", "list_attached_role_policies", "detach_role_policy"
+    id_format = "{role}/{policyArn}"
+    keys = (Property("role", "RoleName"), Property("policyArn", "PolicyArn"))
 
-    def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        cloud.client("iam").attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
-        return Made(id=f"{inputs['role']}/{inputs['policyArn']}")
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
+    def describe(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
         del resource_id
         with absence_is_fine():
-            found = cloud.client("iam").list_attached_role_policies(RoleName=outputs["role"])["AttachedPolicies"]
-            return any(policy["PolicyArn"] == outputs["policyArn"] for policy in found)
-        return False
-
-    def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        del resource_id
-        with absence_is_fine():
-            cloud.client("iam").detach_role_policy(RoleName=outputs["role"], PolicyArn=outputs["policyArn"])
+            found = cloud.client(self.service).list_attached_role_policies(RoleName=outputs["role"])
+            return next((one for one in found["AttachedPolicies"] if one["PolicyArn"] == outputs["policyArn"]), None)
+        return None
 
 
-class InstanceProfile(ResourceType):
+class InstanceProfile(TaggedType):
     """aws.iam.InstanceProfile: carries at most one role"""
 
     pulumi_type = "aws:iam/instanceProfile:InstanceProfile"
     replace = frozenset({"name", "path"})
-    taggable = True
     autoname = AutoName(key="name", limit=128)
+    creator, reader, deleter = "create_instance_profile", "get_instance_profile", "delete_instance_profile"
+    noun, member = "instance_profile", "InstanceProfile"
+    id_format = "{name}"
+    keys = (Property("name", "InstanceProfileName"),)
+    applied = (Property("role", "Roles", from_aws=lambda roles: roles[0]["RoleName"] if roles else None),)
+    computed = (Property("arn", "Arn"), Property("uniqueId", "InstanceProfileId"))
 
     def create(self, cloud: Cloud, inputs: Values, token: str) -> Made:
-        del token
-        iam = cloud.client("iam")
-        made = iam.create_instance_profile(InstanceProfileName=inputs["name"], Tags=tag_list(inputs.get("tagsAll")))[
-            "InstanceProfile"
-        ]
-        self._carry(iam, inputs["name"], None, inputs.get("role"))
-        return _profile(made)
-
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        del outputs
-        return is_there(lambda: cloud.client("iam").get_instance_profile(InstanceProfileName=resource_id))
+        made = super().create(cloud, inputs, token)
+        self._carry(cloud, inputs, inputs.get("role"))
+        return made
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
-        iam = cloud.client("iam")
-        carried = iam.get_instance_profile(InstanceProfileName=resource_id)["InstanceProfile"]["Roles"]
-        self._carry(iam, resource_id, carried[0]["RoleName"] if carried else None, new.get("role"))
-        _retag(iam, "instance_profile", "InstanceProfileName", resource_id, old, new)
-        return {}
+        self._carry(cloud, new, new.get("role"))
+        return super().update(cloud, resource_id, old, new)
 
     def delete(self, cloud: Cloud, resource_id: str, outputs: Values) -> None:
-        iam = cloud.client("iam")
         with absence_is_fine():
-            self._carry(iam, resource_id, outputs.get("role"), None)
-        with absence_is_fine():
-            iam.delete_instance_profile(InstanceProfileName=resource_id)
+            self._carry(cloud, outputs, None)
+        super().delete(cloud, resource_id, outputs)
 
-    def find(self, cloud: Cloud, inputs: Values, token: str) -> Made | None:
-        del token
-        with absence_is_fine():
-            found = cloud.client("iam").get_instance_profile(InstanceProfileName=inputs["name"])["InstanceProfile"]
-            return _profile(found) if same_tags(tag_mapping(found.get("Tags")), inputs) else None
-        return None
-
-    def _carry(self, iam: Any, profile: str, old: str | None, new: str | None) -> None:
-        if old == new:
+    def _carry(self, cloud: Cloud, profile: Values, role: str | None) -> None:
+        # The role that is in it need not be the state's: an interrupted creation leaves none, a hand another.
+        carried = from_aws(self.applied, self.describe(cloud, "", profile) or {}).get("role")
+        if carried == role:
             return
-        if old:
-            iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=old)
-        if new:
-            iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=new)
-
-
-def _role(found: Values) -> Made:
-    return Made(id=found["RoleName"], computed={"arn": found["Arn"], "uniqueId": found["RoleId"]})
-
-
-def _profile(found: Values) -> Made:
-    name = found["InstanceProfileName"]
-    return Made(id=name, computed={"arn": found["Arn"], "uniqueId": found["InstanceProfileId"]})
-
-
-def _retag(iam: Any, kind: str, key: str, name: str, old: Values, new: Values) -> None:
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
-    if stale := sorted(set(before) - set(after)):
-        getattr(iam, f"untag_{kind}")(**{key: name}, TagKeys=stale)
-    if before != after and after:
-        getattr(iam, f"tag_{kind}")(**{key: name}, Tags=tag_list(after))
+        if carried:
+            self.call(cloud, "remove_role_from_instance_profile", profile, RoleName=carried)
+        if role:
+            self.call(cloud, "add_role_to_instance_profile", profile, RoleName=role)
 
 
 TYPES = (Role, RolePolicy, RolePolicyAttachment, InstanceProfile)

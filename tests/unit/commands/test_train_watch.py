@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.train_watch import Watch
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket
 from remote.code.tree import Tree, plan

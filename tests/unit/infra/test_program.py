@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from infra.settings import SettingsError
 from tests.unit.infra.conftest import Program, Recording
 

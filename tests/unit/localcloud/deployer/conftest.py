@@ -14,7 +14,7 @@ from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.events import Event
 from localcloud.deployer.plan import Declaration
-from localcloud.deployer.state import Scratch, StackState
+from localcloud.deployer.stack.state import Scratch, StackState
 from localcloud.deployer.types.base import AutoName, Made, ResourceType, Values
 
 THING = "toy:index/thing:Thing"
@@ -58,8 +58,8 @@ class Thing(ResourceType):
             raise self.toy.broken["create!"]
         return Made(id=made, computed={"address": f"at {made}"})
 
-    def exists(self, cloud: Cloud, resource_id: str, outputs: Values) -> bool:
-        return resource_id in self.toy.things
+    def read(self, cloud: Cloud, resource_id: str, outputs: Values) -> Values | None:
+        return self.toy.things.get(resource_id)
 
     def update(self, cloud: Cloud, resource_id: str, old: Values, new: Values) -> Values:
         self.toy.call("update", str(new.get("label")))

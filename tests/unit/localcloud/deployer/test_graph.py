@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.deployer.graph import deletion_order, dragged_along
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 
 
 def node(name: str, *on: str, through: str = "host") -> Resource:

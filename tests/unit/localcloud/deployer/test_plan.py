@@ -8,7 +8,7 @@ import pytest
 
 from localcloud.deployer.events import Operation
 from localcloud.deployer.plan import Declaration, answer, checked_inputs, decide, generated_name
-from localcloud.deployer.state import Resource
+from localcloud.deployer.stack.state import Resource
 from localcloud.deployer.types.base import AutoName
 from localcloud.deployer.values import SECRET, SIGNATURE
 

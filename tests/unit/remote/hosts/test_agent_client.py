@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from remote.errors import Unavailable
 from remote.hosts.agent_client import ANSWER_SECONDS, Orders, Sent, agent_script
 from remote.hosts.connect import Choice

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.outputs import StackOutputs, WorkerOutput
+from contract.outputs import StackOutputs, WorkerOutput
 from remote.errors import InputMissing, Unavailable
 from remote.hosts.host import Host, find_host, list_hosts, require_running
 from remote.hosts.power import READY_SECONDS, start_host

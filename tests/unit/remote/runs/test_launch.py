@@ -12,7 +12,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError
 
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from remote import records
 from remote.aws import Aws
 from remote.bucket import Bucket

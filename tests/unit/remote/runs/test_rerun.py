@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.code_manifest import manifest_key
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket
 from remote.code.tree import plan

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.clock import Clock
-from infra.outputs import StackOutputs
+from contract.outputs import StackOutputs
 from remote import records
 from remote.bucket import Bucket
 from remote.errors import HostBusy, UsageError

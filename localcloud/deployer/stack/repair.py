@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.deployer.errors import DeployError, StateUnreadable
-from localcloud.deployer.leftovers import leftovers
-from localcloud.deployer.state import StackState, backup_path
+from localcloud.deployer.stack.leftovers import leftovers
+from localcloud.deployer.stack.state import StackState, backup_path
 from localcloud.state.aside import put_aside
 
 NAMED = 5

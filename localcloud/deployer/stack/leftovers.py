@@ -1,4 +1,4 @@
-"""Lists what a stack has left behind, from the cloud and not from the state, to prove that a `down` is complete."""
+"""Lists what a stack has left behind, from the cloud and not the state: the proof that a `down` was complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OVER = {"terminated", "shutting-down"}
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """One remaining resource of the stack: `kind` is a noun such as `instance`, `id` its name on AWS."""
+    """One resource of the stack that still exists: `kind` is a noun such as `instance`, `id` is AWS's."""
 
     kind: str
     id: str
@@ -27,7 +27,7 @@ def leftovers(stack: str, endpoint: str, region: str = "us-east-1") -> list[Left
     from localcloud.deployer.cloud import Cloud  # noqa: PLC0415
 
     cloud = Cloud(endpoint, region)
-    return [Leftover(kind=kind, id=found) for kind, look in KINDS.items() for found in look(cloud, stack)]
+    return [Leftover(kind=kind, id=found) for kind, ids in KINDS.items() for found in ids(cloud, stack)]
 
 
 def _instances(cloud: Cloud, stack: str) -> Iterator[str]:
@@ -37,11 +37,11 @@ def _instances(cloud: Cloud, stack: str) -> Iterator[str]:
 
 
 def _described(action: str, key: str, id_key: str) -> Callable[[Cloud, str], Iterator[str]]:
-    def look(cloud: Cloud, stack: str) -> Iterator[str]:
+    def ids(cloud: Cloud, stack: str) -> Iterator[str]:
         found = getattr(cloud.client("ec2"), action)(Filters=_tagged(stack))[key]
         yield from (entry[id_key] for entry in found)
 
-    return look
+    return ids
 
 
 def _buckets(cloud: Cloud, stack: str) -> Iterator[str]:

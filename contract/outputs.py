@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 SCHEMA = 1
 
@@ -71,7 +71,7 @@ class StackOutputs:
     volumes: tuple[VolumeOutput, ...]
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+    def from_mapping(cls, values: Mapping[str, Any]) -> StackOutputs:
         """Read a stack's exports and ignore unknown keys, which a newer runctl has written.
 
         Raises:

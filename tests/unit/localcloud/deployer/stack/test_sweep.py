@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from localcloud.deployer.cloud import Cloud
-from localcloud.deployer.leftovers import leftovers
-from localcloud.deployer.sweep import sweep
+from localcloud.deployer.stack.leftovers import leftovers
+from localcloud.deployer.stack.sweep import sweep
 from localcloud.deployer.types import type_of
 from tests.unit.localcloud.deployer.test_types import FOUND_AGAIN, TOKEN, cloud, inputs_of, vpc
 

@@ -1,4 +1,4 @@
-"""Implements the engine's side of Pulumi's protocol, which the SDK calls in the same process instead of over gRPC.
+"""Serves the engine's side of Pulumi's protocol to the SDK in the same process, called directly, not over gRPC.
 
 The SDK sends the same protocol messages either way. Only what is implemented is advertised, and the SDK does without
 the rest by itself (output values, transforms, hooks). Messages: pulumi's resource.proto and engine.proto.
@@ -14,11 +14,11 @@ from typing import Any
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, resource_pb2
 
-from localcloud.deployer import invokes
 from localcloud.deployer.engine import Engine
 from localcloud.deployer.errors import UnknownType
 from localcloud.deployer.events import Event, EventKind, Listener
 from localcloud.deployer.plan import Declaration, answer
+from localcloud.deployer.program import invokes
 from localcloud.deployer.values import has_unknown, plain
 
 FEATURES = ("SECRETS", "RESOURCE_REFERENCES", "ALIAS_SPECS", "DELETED_WITH", "PARAMETERIZATION")
@@ -28,7 +28,7 @@ SEVERITIES = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 
 
 class Monitor:
-    """Pulumi's resource monitor, as the SDK calls it.
+    """Answers the calls that the SDK makes to a resource monitor.
 
     Args:
         engine: carries the registrations out.
@@ -43,7 +43,7 @@ class Monitor:
         self.outputs: dict[str, Any] = {}
 
     def GetDeploymentInfo(self, _request: object) -> resource_pb2.DeploymentInfo:
-        """Return the features that this monitor supports."""
+        """Return the features of this monitor."""
         names = (f"RESOURCE_MONITOR_FEATURE_{feature}" for feature in FEATURES)
         return resource_pb2.DeploymentInfo(supportedFeatures=[getattr(resource_pb2, name) for name in names])
 
@@ -56,7 +56,7 @@ class Monitor:
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> resource_pb2.ResourceInvokeResponse:
-        """Answer a function of the provider; unknown arguments have no answer."""
+        """Answer a function of the provider; with unknown arguments, the answer is empty."""
         arguments = plain(json_format.MessageToDict(request.args))
         if has_unknown(arguments):
             found: dict[str, Any] = {}
@@ -72,14 +72,14 @@ class Monitor:
         raise UnknownType(f"the local cloud cannot read {request.type} {request.name!r} into a program")
 
     def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
-        """Carry out one registration, and answer with the outputs that the program may know."""
+        """Carry out one registration and return the outputs that the program may use."""
         declaration = self._declaration(request)
         resource = self._engine.register(declaration)
         outputs = answer(declaration, resource.outputs) if declaration.custom else declaration.declared
         return resource_pb2.RegisterResourceResponse(urn=resource.urn, id=resource.id, object=_struct(outputs))
 
     def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:
-        """Store the stack's exports; outputs of components are for display only."""
+        """Keep the stack's exports; outputs of components are for display only."""
         if request.urn.split("::")[2] == STACK_TYPE:
             self.outputs = json_format.MessageToDict(request.outputs)
         return empty_pb2.Empty()
@@ -112,7 +112,7 @@ class Monitor:
 
 
 class Console:
-    """Pulumi's engine, as the SDK calls it: it takes the program's log and the root of its tree.
+    """Answers the calls that the SDK makes to the engine beside resources: the log and the root of the tree.
 
     Args:
         emit: receives every line that the program logs, except debug lines.
@@ -123,7 +123,7 @@ class Console:
         self._root = ""
 
     def Log(self, request: Any) -> empty_pb2.Empty:
-        """Pass a line on."""
+        """Pass on a line."""
         severity = SEVERITIES.get(request.severity, "info")
         if severity != "debug":
             self._emit(
@@ -136,7 +136,7 @@ class Console:
         return engine_pb2.GetRootResourceResponse(urn=self._root)
 
     def SetRootResource(self, request: Any) -> engine_pb2.SetRootResourceResponse:
-        """Store the stack's urn."""
+        """Keep the stack's urn."""
         self._root = request.urn
         return engine_pb2.SetRootResourceResponse()
 

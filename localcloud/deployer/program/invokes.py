@@ -1,4 +1,4 @@
-"""Answers the lookup functions of pulumi-aws from the local cloud."""
+"""Answers the lookup functions of pulumi-aws, such as `aws.get_region`, from the local cloud."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def call(cloud: Cloud, token: str, arguments: Values) -> dict[str, Any]:
     function = FUNCTIONS.get(token)
     if function is None:
         raise UnknownType(
-            f"the local cloud cannot answer {token}", next_step="add it to localcloud/deployer/invokes.py"
+            f"the local cloud cannot answer {token}", next_step="add it to localcloud/deployer/program/invokes.py"
         )
     return function(cloud, arguments)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localcloud.deployer.cloud import Cloud
-from localcloud.deployer.leftovers import Leftover, leftovers
+from localcloud.deployer.stack.leftovers import Leftover, leftovers
 from localcloud.deployer.types import type_of
 from tests.unit.localcloud.deployer.test_types import FOUND_AGAIN, TOKEN, cloud, inputs_of, vpc
 

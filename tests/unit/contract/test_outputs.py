@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.outputs import OutputsError, StackOutputs, VolumeOutput, WorkerOutput
+from contract.outputs import OutputsError, StackOutputs, VolumeOutput, WorkerOutput
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden/stack_outputs.json").read_text())
 JSON = st.recursive(
@@ -84,5 +84,5 @@ def test_whatever_stands_in_a_field_it_is_read_or_refused_by_name(key: str, valu
 
 
 def test_reading_outputs_does_not_load_pulumi() -> None:
-    code = "import sys, infra.outputs; sys.exit('pulumi' in sys.modules)"
+    code = "import sys, contract.outputs; sys.exit('pulumi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0

@@ -10,7 +10,7 @@ from pulumi.runtime.proto import engine_pb2, resource_pb2
 
 from localcloud.deployer.errors import DeployError
 from localcloud.deployer.events import Event, EventKind
-from localcloud.deployer.monitor import Console, Monitor
+from localcloud.deployer.program.monitor import Console, Monitor
 from localcloud.deployer.values import UNKNOWN
 from tests.unit.localcloud.deployer.conftest import THING, Bench
 

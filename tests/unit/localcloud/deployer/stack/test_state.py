@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.deployer.errors import DeployError, StackBusy, StateUnreadable
-from localcloud.deployer.state import Pending, Resource, Scratch, StackState, backup_path, locked, state_path
+from localcloud.deployer.stack.state import Pending, Resource, Scratch, StackState, backup_path, locked, state_path
 
 
 def thing(name: str = "a") -> Resource:

@@ -1,7 +1,7 @@
 """Reads Pulumi.yaml and Pulumi.<stack>.yaml as the CLI does: schema, defaults, the stack's values, overrides.
 
-It is stricter than the CLI in one point: a project key that the schema does not declare is an error, because it is a
-typing mistake that would silently do nothing.
+Stricter than the CLI in one thing: a key of the project's own that the schema does not declare is an error, because
+it is a typing mistake that would silently do nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS: Mapping[str, type] = {"string": str, "integer": int, "boolean": bool, "ar
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A Pulumi project: its name, its folder, its program, and the schema of its configuration."""
+    """A Pulumi project: its name, folder and program, and the schema of its configuration."""
 
     name: str
     root: Path
@@ -34,7 +34,7 @@ def read_project(root: Path) -> Project:
     """Read the project in `root`.
 
     Raises:
-        DeployError: Pulumi.yaml is missing, or its program is not written in Python.
+        DeployError: Pulumi.yaml is missing, or its program is not in Python.
     """
     values = _read_yaml(root / "Pulumi.yaml")
     if values is None:
@@ -48,7 +48,7 @@ def read_project(root: Path) -> Project:
 
 
 def read_config(project: Project, stack: str, overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return a stack's whole configuration for the SDK: `project:key` to text, JSON for lists and mappings.
+    """Return a stack's configuration as the SDK takes it: `project:key` to text, JSON for lists and mappings.
 
     Raises:
         ConfigMissing: a required key has no value, a value is of the wrong kind, or a key is not declared.

@@ -6,7 +6,7 @@ import pytest
 
 from localcloud.deployer.cloud import Cloud
 from localcloud.deployer.errors import DeployError
-from localcloud.deployer.invokes import FUNCTIONS, call
+from localcloud.deployer.program.invokes import FUNCTIONS, call
 from tests.unit.localcloud.deployer.test_types import cloud
 
 __all__ = ["cloud"]

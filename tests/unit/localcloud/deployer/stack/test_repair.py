@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from localcloud.deployer.errors import DeployError
-from localcloud.deployer.repair import repair
-from localcloud.deployer.state import StackState, backup_path
-from tests.unit.localcloud.deployer.test_state import path, thing
+from localcloud.deployer.stack.repair import repair
+from localcloud.deployer.stack.state import StackState, backup_path
+from tests.unit.localcloud.deployer.stack.test_state import path, thing
 
 __all__ = ["path"]
 

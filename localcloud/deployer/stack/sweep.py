@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.deployer.cloud import Cloud, absence_is_fine
-from localcloud.deployer.leftovers import Leftover, leftovers
+from localcloud.deployer.stack.leftovers import Leftover, leftovers
 from localcloud.deployer.types import ec2, ecr, iam, s3
 
 REGION = "us-east-1"
@@ -43,30 +43,23 @@ def _volume(cloud: Cloud, volume: str) -> None:
     client.delete_volume(VolumeId=volume)
 
 
-def _profile(cloud: Cloud, profile: str) -> None:
-    client = cloud.client("iam")
-    for role in client.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]:
-        client.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role["RoleName"])
-    iam.InstanceProfile().delete(cloud, profile, {})
-
-
 def _role(cloud: Cloud, role: str) -> None:
     client = cloud.client("iam")
     for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
         client.delete_role_policy(RoleName=role, PolicyName=name)
     for policy in client.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
         client.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
-    iam.Role().delete(cloud, role, {})
+    iam.Role().delete(cloud, role, {"name": role})
 
 
 REMOVALS: dict[str, Callable[[Cloud, str], None]] = {
     "instance": lambda cloud, found: ec2.Instance().delete(cloud, found, {}),
     "volume": _volume,
-    "instance profile": _profile,
+    "instance profile": lambda cloud, found: iam.InstanceProfile().delete(cloud, found, {"name": found}),
     "role": _role,
     "launch template": lambda cloud, found: ec2.LaunchTemplate().delete(cloud, found, {}),
     "security group": lambda cloud, found: ec2.SecurityGroup().delete(cloud, found, {}),
-    "bucket": lambda cloud, found: s3.Bucket().delete(cloud, found, {"forceDestroy": True}),
-    "repository": lambda cloud, found: ecr.Repository().delete(cloud, found, {"forceDelete": True}),
+    "bucket": lambda cloud, found: s3.Bucket().delete(cloud, found, {"bucket": found, "forceDestroy": True}),
+    "repository": lambda cloud, found: ecr.Repository().delete(cloud, found, {"name": found, "forceDelete": True}),
 }
 """A network interface is deleted with its instance."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.deployer.errors import ConfigMissing, DeployError
-from localcloud.deployer.project import read_config, read_project
+from localcloud.deployer.program.project import read_config, read_project
 
 PULUMI = """
 name: toy

@@ -13,8 +13,8 @@ import pulumi.runtime
 from pulumi.runtime.settings import Settings, configure
 from pulumi.runtime.stack import run_in_stack
 
-from localcloud.deployer.monitor import Console, Monitor
-from localcloud.deployer.project import Project
+from localcloud.deployer.program.monitor import Console, Monitor
+from localcloud.deployer.program.project import Project
 
 PARALLEL = 8
 
@@ -22,9 +22,10 @@ PARALLEL = 8
 def run(
     project: Project, stack: str, config: Mapping[str, str], monitor: Monitor, console: Console, *, preview: bool
 ) -> None:
-    """Run the program to its end; re-raise its error after the running steps have finished.
+    """Run the program to its end; its exception is raised here, after steps under way have finished.
 
-    This changes the working directory and import path, as the language host does, so it needs a process of its own.
+    Changes this process's working directory and import path, as the language host does, so it needs a process of its
+    own.
     """
     configure(
         Settings(

@@ -180,7 +180,7 @@ class StackState:
             self._save()
 
     def back_up(self) -> None:
-        """Back up the state of a complete deployment for `localcloud.deployer.repair`."""
+        """Keep the state as it is now, that of a complete deployment, for `localcloud.deployer.stack.repair`."""
         with self._lock:
             self._write(backup_path(self.path))
 

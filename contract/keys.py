@@ -1,0 +1,110 @@
+"""The keys of everything in a stack's bucket, and the ids that they are made of; `docs/contracts.md` has the table."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+RUNS = "runs/"
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+LATEST = "latest"
+"""Stands for the newest run wherever a run is named; never a run's name."""
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a run id that sorts by time; its random end keeps two runs of one second apart."""
+    return f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"  # noqa: UP017  see contract.clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKeys:
+    """The keys of one run as one of its attempts uses them.
+
+    Args:
+        run: the run's id.
+        number: the attempt; the second and later ones have a spec and an outcome of their own.
+    """
+
+    run: str
+    number: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of everything of the run."""
+        return f"{RUNS}{self.run}/"
+
+    @property
+    def spec(self) -> str:
+        """The attempt's RunSpec, written by the laptop: a later attempt may have another host, price and limits."""
+        return self._numbered("spec")
+
+    @property
+    def status(self) -> str:
+        """The Status, overwritten again and again."""
+        return f"{self.prefix}status.json"
+
+    @property
+    def outcome(self) -> str:
+        """The attempt's Outcome, created once; the last attempt's is the run's."""
+        return self._numbered("outcome")
+
+    @property
+    def checkpoints(self) -> str:
+        """The prefix of everything that was kept of the run's checkpoints, a folder per step."""
+        return f"{self.prefix}checkpoints/"
+
+    @property
+    def attempts(self) -> str:
+        """The prefix of the claims."""
+        return f"{self.prefix}attempts/"
+
+    @property
+    def logs(self) -> str:
+        """The prefix of the numbered chunks of the log, attempt after attempt."""
+        return f"{self.prefix}log/"
+
+    def attempt(self, attempt: int) -> str:
+        """The claim of an attempt: the agent that creates it runs the attempt."""
+        return f"{self.attempts}{attempt:03d}.json"
+
+    def log(self, attempt: int) -> str:
+        """The prefix of an attempt's log chunks."""
+        return f"{self.logs}{attempt:03d}/"
+
+    def chunk(self, attempt: int, sequence: int) -> str:
+        """One chunk of the log; `sequence` counts from 1."""
+        return f"{self.log(attempt)}{sequence:08d}"
+
+    def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
+        """A file of a checkpoint; attempts do not share keys, so a late one cannot spoil what another committed."""
+        return f"{self.checkpoints}{step:012d}/{attempt:03d}/{path}"
+
+    def manifest(self, step: int) -> str:
+        """The commit of a step."""
+        return f"{self.checkpoints}{step:012d}/manifest.json"
+
+    def output(self, path: str) -> str:
+        """A file that the script left in `RUNCTL_OUTPUT_DIR`."""
+        return f"{self.prefix}output/{path}"
+
+    def _numbered(self, name: str) -> str:
+        suffix = "" if self.number == 1 else f"-{self.number:03d}"
+        return f"{self.prefix}{name}{suffix}.json"
+
+
+def attempt_of(key: str, name: str) -> int | None:
+    """Return the attempt whose `spec` or `outcome` lies at `key`, or None when it is another object."""
+    found = re.fullmatch(rf"{RUNS}[^/]+/{name}(?:-(\d{{3,}}))?\.json", key)
+    return int(found[1] or 1) if found else None
+
+
+def host_key(instance_id: str) -> str:
+    """The key of a HostRecord: which run a host is busy with."""
+    return f"hosts/{instance_id}.json"
+
+
+def agent_key(digest: str) -> str:
+    """The key of the agent's file, by the SHA-256 of its bytes."""
+    return f"agent/{digest}.pyz"

@@ -1,0 +1,1 @@
+"""Keeps, repairs and clears the state of a stack."""

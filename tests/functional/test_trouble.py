@@ -198,7 +198,7 @@ def test_a_damaged_stack_without_a_backup_names_what_it_made_and_what_removes_it
     done = own("up", code=69)
 
     assert "there is no backup" in done.err
-    assert "is still in the local cloud: instance i-" in first_line(done.err)
+    assert "are still in the local cloud: instance i-" in first_line(done.err)
     assert "next: runctl down" in done.err
     assert "nothing left" in own("down").err
     own("up")

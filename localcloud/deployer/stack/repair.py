@@ -29,7 +29,8 @@ class Repair:
     def in_words(self) -> str:
         """One line for the user."""
         kept = f"; it is kept as {self.kept}" if self.kept else ""
-        then = "continuing from the last complete backup" if self.from_backup else "there is no backup"
+        backup = "continuing from the backup of the last complete deployment"
+        then = backup if self.from_backup else "there is no backup"
         return f"{self.reason}{kept}; {then}"
 
 

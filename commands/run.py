@@ -30,7 +30,7 @@ MANY = 2
     limit="How many of the newest runs to show",
     script="Only runs of this script or shell pattern: '*/train.py'",
     user="Only runs that this user started; `me` for your own",
-    state="Only runs in this state; an unknown word lists the states",
+    state="Only runs in this state, such as failed; an unknown one lists all states",
     since="Only runs created within this time: 2h, 3d",
     name="Only runs with this name or shell pattern: 'lr-*'",
     tag="Only runs with this KEY=VALUE tag; may be repeated",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from remote.code.upload import SyncPlan
 
 SHOWN = 20
-PROJECT = "The folder to send (default: the nearest with .git or pyproject.toml, or this)"
+PROJECT = "The folder to send (default: nearest .git, else pyproject.toml, else this one)"
 MAX_SIZE = "Refuse a larger project (default: 500MB)"
 
 

@@ -33,5 +33,5 @@ def lost_in_words(lost: Lost) -> str:
     """Return what happened to saved state that could not be read, and the next command."""
     return (
         f"could not be read: {lost.reason}; it was put aside as {lost.path}; "
-        "buckets, hosts and runs start empty; inv up makes the environment again"
+        "buckets, hosts and runs start empty; inv up creates the environment again"
     )

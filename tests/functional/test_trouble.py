@@ -142,7 +142,7 @@ def test_state_that_was_lost_is_said_by_the_command_that_starts_the_cloud_and_th
         assert "buckets, hosts and runs start empty" in done.err
         shown = own("local.status").out
         assert lost["path"] in shown
-        assert "runctl up makes the environment again" in shown
+        assert "runctl up creates the environment again" in shown
     assert len(set(kept)) == 2
     assert all((Path(folder) / "snapshot").read_bytes() == b"{" for folder in kept)
     assert any((Path(kept[0]) / "objects").iterdir()), "the objects' bytes are kept with it"

@@ -66,7 +66,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
 
 @command()
 def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
-    """Remove all resources of the stack and check that none is left.
+    """Remove the stack's resources and check that none is left.
 
     Example: inv down --yes
     """

@@ -11,7 +11,7 @@ TORCH  := $(VENV)/.torch
 WORKERS ?= 4
 
 .PHONY: train test chaos torch check bench lock venv clean format
-# A container that asks for no bytecode would have every program compile itself anew.
+# A container that asks for no bytecode would make every program recompile itself.
 unexport PYTHONDONTWRITEBYTECODE
 
 train: $(BASE)             ## a whole training run on the local cloud
@@ -30,7 +30,7 @@ check: $(READY)            ## style, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)           ## mend what `check` would complain about
+format: $(READY)           ## fix what `check` would complain about
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""Invoke looks for its commands here; they are listed in commands/index.py."""
+"""Hands Invoke the commands, which are listed in commands/index.py."""
 
 from commands.cli import process
 

@@ -1,1 +1,1 @@
-"""The bodies of the commands, one module per noun. Heavy imports happen inside the functions."""
+"""Defines the commands, one module per noun; heavy imports happen inside the functions."""

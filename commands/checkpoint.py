@@ -1,4 +1,4 @@
-"""`checkpoint.*`: the committed checkpoints of a run."""
+"""Implements `checkpoint.*`, the commands for a run's committed checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from remote.stack import Stack
 
 STEP = "The step (default: the newest)"
-HOST = "The newest run that was sent to this host (name or instance id)"
+HOST = "Take the newest run sent to this host (name or instance id)"
 
 
 @command(noun="run", run=RUN_OR_HOST, host=HOST)
@@ -80,18 +80,16 @@ def verify(c: Any, run: str = "", step: str = "", host: str = "", stack: str = "
     bad = [one for one in verdicts if not one.valid]
     if bad:
         raise InputMissing(
-            f"run {chosen.id}: {len(bad)} of {len(verdicts)} checkpoints are not what was committed",
+            f"run {chosen.id}: {len(bad)} of {len(verdicts)} checkpoints do not match what was committed",
             next_step=f"inv checkpoint.list {chosen.id}",
         )
 
 
-@command(
-    noun="run", run=RUN_OR_HOST, step=STEP, host=HOST, to="The folder to put the files into (default: RUN/STEP here)"
-)
+@command(noun="run", run=RUN_OR_HOST, step=STEP, host=HOST, to="The folder to write to (default: ./RUN/STEP)")
 def pull(
     c: Any, run: str = "", step: str = "", to: str = "", host: str = "", stack: str = "", json: bool = False
 ) -> None:
-    """Bring a checkpoint's files here, verified.
+    """Download a checkpoint and verify it.
 
     Example: inv checkpoint.pull --step 3 --to best
     """
@@ -125,7 +123,7 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
         emit("pushed", run=chosen, step=manifest.step, files=manifest.files)
 
 
-@command(noun="run", run=RUN_OR_HOST, keep="How many of the newest to keep", host=HOST)
+@command(noun="run", run=RUN_OR_HOST, keep="How many of the newest checkpoints to keep", host=HOST)
 def prune(
     c: Any, run: str = "", keep: int = 5, host: str = "", dry_run: bool = False, yes: bool = False,
     stack: str = "", json: bool = False,
@@ -154,7 +152,7 @@ def _open(stack: str, run: str, host: str) -> tuple[Stack, Run, list[Checkpoint]
     from remote.runs.run import latest_run_on
 
     if run and host:
-        raise UsageError("a run and --host name two things", next_step=f"inv checkpoint.list {run}")
+        raise UsageError("a run and --host cannot be given together", next_step=f"inv checkpoint.list {run}")
     opened = stacks.open_stack(stack)
     if host:
         chosen = latest_run_on(opened.bucket, host, dt.datetime.now(dt.UTC))
@@ -171,7 +169,7 @@ def _choose(found: list[Checkpoint], run: Run, step: str) -> Checkpoint:
 
 def _number(step: str, run: str) -> int | None:
     if step and not (step.isascii() and step.isdigit()):
-        raise UsageError(f"--step: {step!r} is no step", next_step=f"inv checkpoint.list {run}")
+        raise UsageError(f"--step: {step!r} is not a valid step", next_step=f"inv checkpoint.list {run}")
     return int(step) if step else None
 
 

@@ -58,7 +58,7 @@ def _row(host: Host) -> list[str | Text]:
     resume="Continue the run that was stopped on it",
 )
 def start(c: Any, host: str, wait: bool = True, resume: bool = False, stack: str = "", json: bool = False) -> None:
-    """Start a stopped host and wait until it answers.
+    """Start a stopped host and wait until it is online.
 
     Example: inv start trainer
     """
@@ -126,7 +126,7 @@ def terminate(
     opened, found = _release(c, stack, host, "terminate", force=force, dry_run=dry_run)
     if not dry_run:
         found = terminate_host(opened, found, wait=wait, clock=Clock())
-        again = "; inv up makes it anew" if opened.worker(host) else ""
+        again = "; inv up creates it again" if opened.worker(host) else ""
         say("host", f"{found.name} ({found.instance_id}) is {found.state}{again}")
     if json:
         emit("host", **asdict(found))
@@ -152,7 +152,7 @@ def _release(c: Any, stack: str, host: str, verb: str, *, force: bool, dry_run: 
 
 @command()
 def processes(c: Any, host: str, stack: str = "", json: bool = False) -> None:
-    """Show what runs on a host, and how busy it is.
+    """Show the processes of a host and its load.
 
     Example: inv processes trainer
     """

@@ -1,4 +1,4 @@
-"""The index of the commands: what each is called; what it does stands in the module of its noun."""
+"""Lists the commands by name; each is implemented in the module of its noun."""
 
 from invoke.collection import Collection
 
@@ -36,7 +36,7 @@ namespace = Collection(
     sync=sync_collection,
     local=Collection(local.up, local.down, local.status, local.interrupt),
 )
-# As people are shown them, by what they are about to do.
+# The order and headings of the overview, by what the user is about to do.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Train and follow": ("train", "status", "monitor", "runs.list", "runs.diff", "resume", "cancel"),
     "Checkpoints": (

@@ -1,4 +1,4 @@
-"""`local.*`: the local cloud's process."""
+"""Implements `local.*`, the commands for the local cloud's process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from localcloud.daemon import Address
 
 
-@command(port="The port on 127.0.0.1 (default: the last one if free, else any)")
+@command(port="The port on 127.0.0.1 (default: the previous one if free, else any)")
 def up(c: Any, port: int = 0, json: bool = False) -> None:
-    """Start the local cloud, unless it is up.
+    """Start the local cloud unless it is up.
 
     Example: inv local.up
     """
@@ -46,7 +46,7 @@ def status(c: Any, json: bool = False) -> None:
 
 @command()
 def down(c: Any, json: bool = False) -> None:
-    """Stop the local cloud and its hosts; its buckets stay.
+    """Stop the local cloud and its hosts; its buckets are kept.
 
     Example: inv local.down
     """
@@ -58,9 +58,9 @@ def down(c: Any, json: bool = False) -> None:
         emit("local", up=False, stopped=stopped)
 
 
-@command(host="The host's name or instance id", notice="From the notice to the end, as EC2 gives it")
+@command(host="The host's name or instance id", notice="From the notice to the interruption (default: 2m, as on EC2)")
 def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> None:
-    """Take a spot host back as EC2 does: a notice, then the end.
+    """Simulate an EC2 spot interruption.
 
     Example: inv local.interrupt trainer --notice 10s
     """
@@ -77,7 +77,7 @@ def interrupt(c: Any, host: str, notice: str = "120s", json: bool = False) -> No
         f"/_local/hosts/{found.instance_id}/interrupt",
         {"notice_seconds": seconds, "action": "terminate"},
     )
-    say("interrupted", f"{found.name} ({found.instance_id}) has its notice and ends in {seconds:.0f} s")
+    say("interrupted", f"{found.name} ({found.instance_id}) has its notice and is interrupted in {seconds:.0f} s")
     if json:
         emit("interruption", host=found.name, instance_id=found.instance_id, **answer)
 

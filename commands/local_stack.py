@@ -1,4 +1,4 @@
-"""Deploys the stack local: starts the local cloud and brings it to what infra/ declares; takes nothing away unasked."""
+"""Deploys infra/ to the local cloud, which it starts, and never deletes or replaces a resource without asking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from localcloud.deployer import Event, Result
 
 LOSING = ("replace", "delete")
-# The program uploads these itself, the new one before the old one goes: replacing them loses nothing.
+# The program itself uploads the new object before it deletes the old one, so replacing these loses nothing.
 UPLOADED = "aws:s3/bucketObjectv2:BucketObjectv2"
 NAMED = 5
 
@@ -34,10 +34,10 @@ def ensure_local_cloud() -> Address:
 
 
 def ensure_local_stack() -> None:
-    """Start and deploy what is not there yet; a moment when all is.
+    """Start and deploy the stack local; takes a moment when it is up to date.
 
     Raises:
-        Unavailable: that would delete or replace something, which only `up` may do.
+        Unavailable: the deployment would delete or replace a resource, which only `up` may do.
     """
     address = ensure_local_cloud()
     if is_current(address):
@@ -45,14 +45,14 @@ def ensure_local_stack() -> None:
         return
     if lost := losses():
         raise Unavailable(
-            f"stack local is not what infra/ declares, and inv up would {in_words(lost)}; nothing was changed",
+            f"stack local differs from infra/, and inv up would {in_words(lost)}; nothing was changed",
             next_step="inv preview, then inv up",
         )
     deploy()
 
 
 def deploy() -> Result:
-    """Bring the local stack up and say what changed; the local cloud must be up."""
+    """Deploy the local stack and report the changes; the local cloud must be up."""
     with progress("deploying") as on_event:
         result = run_program(on_event)
     say("environment", f"stack local: {changes_in_words(result.changes)}")
@@ -60,7 +60,7 @@ def deploy() -> Result:
 
 
 def confirm_losses() -> None:
-    """Ask before `up` takes something away.
+    """Ask before `up` deletes or replaces something.
 
     Raises:
         UsageError: the answer is no.
@@ -72,11 +72,11 @@ def confirm_losses() -> None:
     except StateUnreadable:  # `up` repairs it, and keeps what it finds
         return
     if lost:
-        confirm(as_typed(f"inv up would {in_words(lost)}. Go on?"), yes=False)
+        confirm(as_typed(f"inv up would {in_words(lost)}. Continue?"), yes=False)
 
 
 def losses() -> list[Event]:
-    """Return the steps of a deployment that would take something away; nothing is changed."""
+    """Return the steps of a deployment that would delete or replace something; nothing is changed."""
     from localcloud import deployer
 
     if not deployer.owner(paths.LOCAL, state_dir=paths.local_dir()):
@@ -115,12 +115,12 @@ def run_program(on_event: Callable[[Event], None], *, preview: bool = False) -> 
 
 
 def is_current(address: Address) -> bool:
-    """Return whether the last deployment used the very program, configuration, agent and cloud that are there now.
+    """Return whether the last deployment used the current program, configuration, agent and cloud.
 
     `inv train` asks this instead of running the program, which takes seconds.
 
     Raises:
-        StateUnreadable: the stack's state is damaged, and `inv up` is to repair it.
+        StateUnreadable: the stack's state is damaged; `inv up` repairs it.
     """
     from localcloud import deployer
     from remote import agent_bundle
@@ -135,7 +135,7 @@ def is_current(address: Address) -> bool:
 
 
 def forget_inputs() -> None:
-    """Make the next `is_current` false."""
+    """Make the next `is_current` return False."""
     _inputs_file().unlink(missing_ok=True)
 
 
@@ -180,7 +180,7 @@ def changes_in_words(changes: Mapping[str, int]) -> str:
 
 @contextmanager
 def progress(verb: str) -> Iterator[Callable[[Event], None]]:
-    """Show one moving line on standard error while a deployment works; nothing when it is not a terminal."""
+    """Show one moving line on standard error during a deployment; nothing when it is not a terminal."""
     status, done = console().status(f"{verb} …"), 0
 
     def on_event(event: Event) -> None:

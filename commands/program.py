@@ -1,4 +1,4 @@
-"""Runs a command line for the launcher, under the name that was typed: `runctl` anywhere, `inv` in a checkout."""
+"""Runs a command line for the launcher under the name that was typed: `runctl` anywhere, `inv` in a checkout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NAMES = ("inv", "runctl")
 
 
 class Commands(Program):
-    """Invoke's program with our commands, and in a checkout with its invoke.yaml."""
+    """Invoke's program with runctl's commands, and in a checkout with its invoke.yaml."""
 
     def parse_collection(self) -> None:
-        """Take up the checkout's settings, as Invoke does when it finds its commands on the disk."""
+        """Load the checkout's settings, as Invoke does when it finds its commands on disk."""
         super().parse_collection()
         root = paths.checkout()
         if Path.cwd().is_relative_to(root):

@@ -1,4 +1,4 @@
-"""`runs.list` (or just `runs`) and `monitor`: which runs there are, and watching one."""
+"""Implements `runs.list` (or just `runs`) and `monitor`, which list runs and follow one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from remote.runs.search import Found
     from remote.stack import Stack
 
-RUN = "A run's id, its name, or `latest` (default: the newest)"
-RUN_OR_HOST = "A run's id or name, `latest`, or a host for its newest run (default: the newest)"
+RUN = "The run's id, its name or `latest` (default: the newest run)"
+RUN_OR_HOST = "A run's id, its name, `latest`, or a host (default: the newest run)"
 ELASTIC = ("NAME", "PROJECT", "SCRIPT", "ARGUMENTS", "USER", "HOST")
 HEADINGS = ("RUN", *ELASTIC, "STATE", "TIME", "STEP")
 MANY = 2
@@ -28,12 +28,12 @@ MANY = 2
 
 @command(
     limit="How many of the newest runs to show",
-    script="Only runs of this script; as a shell pattern too: '*/train.py'",
-    user="Only runs that this user started; `me` for yours",
-    state="Only runs that are completed, failed, running, …; an unknown word lists all",
-    since="Only runs made in the last 2h, 3d",
-    name="Only runs of this name; as a shell pattern too: 'lr-*'",
-    tag="Only runs with this KEY=VALUE; may be given again and again",
+    script="Only runs of this script or shell pattern: '*/train.py'",
+    user="Only runs that this user started; `me` for your own",
+    state="Only runs in this state, such as failed; an unknown one lists all states",
+    since="Only runs created within this time: 2h, 3d",
+    name="Only runs with this name or shell pattern: 'lr-*'",
+    tag="Only runs with this KEY=VALUE tag; may be repeated",
 )
 def list_(
     c: Any, limit: int = 20, script: str = "", user: str = "", state: str = "", since: str = "", name: str = "",
@@ -59,7 +59,7 @@ def list_(
 
 
 def _print_runs(runs: Sequence[Run], now: dt.datetime) -> None:
-    """One line for each run. Names and hosts are left out where no run has a name or all had the same host."""
+    """Print one line per run. The name is left out where no run has one, the host where all had the same."""
     from rich.text import Text
 
     rows = [_row(run, now) for run in runs]
@@ -98,19 +98,19 @@ def _say_what_is_left(found: Found, limit: int, *, filtered: bool) -> None:
     if found.more:
         say(
             "more",
-            f"only the newest {found.looked_at} runs were looked at, back to {found.back_to}; "
-            f"--limit {max(limit, found.looked_at) * 2} looks at so many",
+            f"only the newest {found.looked_at} runs were searched, back to {found.back_to}; "
+            f"--limit {max(limit, found.looked_at) * 2} searches that many",
         )
     elif filtered and not found.runs:
-        say("none", f"no such run; looked at {formats.count(found.looked_at, 'run')}")
+        say("none", f"no such run; searched {formats.count(found.looked_at, 'run')}")
 
 
 @command(
     noun="run",
     run=RUN_OR_HOST,
-    follow="Go on until the run ends, and exit with its script's own code",
-    tail="The last N lines (default: all), and with --follow what comes after them",
-    since="What came in the last 90s, 20m, 2h, and with --follow what comes after",
+    follow="Follow the run to its end and exit with its script's own exit code",
+    tail="Only the last N lines, and with --follow what comes after them",
+    since="Only what came in the last 90s, 20m, 2h, and with --follow what comes after",
     grep="Only lines that match a regular expression",
 )
 def monitor(
@@ -123,7 +123,7 @@ def monitor(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Show a run's log, while it runs and long after.
+    """Show a run's log, during the run or long after.
 
     Example: inv monitor --follow --tail 50
     """
@@ -145,12 +145,12 @@ def monitor(
 
 
 def choose_run(stack: Stack, word: str, *, or_host: bool = False) -> Run:
-    """The run that a word means, the same for every command: see `remote.runs.search.find_run`.
+    """Return the run that a word names, by the same rules for every command: see `remote.runs.search.find_run`.
 
     Args:
         stack: where the run is.
-        word: as typed; nothing is the newest run.
-        or_host: whether it may be a host too, whose newest run is meant; a run of that name goes first.
+        word: as typed; empty for the newest run.
+        or_host: whether it may also name a host, for its newest run; a run of that name takes precedence.
 
     Raises:
         InputMissing: it is neither.

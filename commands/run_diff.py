@@ -1,4 +1,4 @@
-"""`runs.diff`: what differs between two runs: commit, arguments, and the files of their trees."""
+"""Implements `runs.diff`, which compares the commits, arguments and files of two runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 100
 
 
-@command(run="A run's id, its name, or `latest`", other="The run to compare it with, named the same way")
+@command(run="The run's id, its name or `latest`", other="The run to compare it with, named the same way")
 def diff(c: Any, run: str, other: str, stack: str = "", json: bool = False) -> None:
     """Compare two runs: their commits, arguments and files.
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def follow_run(stack: Stack, run: Run, log_to: TextIO, selection: Selection | None = None) -> int:
-    """Show the log, or what is selected of it, as it comes until the run ends; the exit code to end with.
+    """Show the selected lines of the log as they come until the run ends; return the exit code to end with.
 
-    Ctrl-C stops only the watching: the run goes on, and the way back is printed.
+    Ctrl-C only stops following: the run continues, and the command that follows it again is printed.
 
     Raises:
         Unavailable: the host went away and left no outcome.
@@ -43,7 +43,7 @@ def follow_run(stack: Stack, run: Run, log_to: TextIO, selection: Selection | No
 
 
 def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
-    """Follow a run to its end, sum it up, and end the command with its exit code."""
+    """Follow a run to its end, print a summary, and end the command with the run's exit code."""
     code = follow_run(stack, run, sys.stderr if as_json else sys.stdout)
     summary(stack, run.id, as_json=as_json)
     if code:
@@ -51,7 +51,7 @@ def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
 
 
 def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> int:
-    """The same as JSON lines: `log` and `status` events, then one `outcome`."""
+    """Print JSON lines while the run lasts: `log` and `status` events, then one `outcome`."""
     from remote.records import Outcome, Status
     from remote.runs.follow import LogChunk
 
@@ -82,7 +82,7 @@ def _watch(stack: Stack, run: Run, show: Callable[[Event], None], selection: Sel
             if isinstance(event, Silence):
                 _require_host(stack, run)
     except KeyboardInterrupt:
-        say("detached", f"run {run.id} goes on; inv monitor {run.id} --follow comes back to it")
+        say("detached", f"run {run.id} continues; inv monitor {run.id} --follow follows it again")
         raise
     raise AssertionError("a follower ends with an outcome")
 
@@ -91,7 +91,7 @@ def _require_host(stack: Stack, run: Run) -> None:
     """Find out why an agent is silent.
 
     Raises:
-        Unavailable: its host does not run, so nothing will come any more.
+        Unavailable: its host does not run, so nothing more will come.
     """
     from remote.hosts.host import find_host
 
@@ -106,7 +106,7 @@ def _require_host(stack: Stack, run: Run) -> None:
 
 
 def write(out: TextIO, data: bytes) -> None:
-    """Write raw bytes of a log: what the script printed need not be text."""
+    """Write raw bytes of a log, because a script's output need not be text."""
     out.flush()
     out.buffer.write(data)
     out.buffer.flush()
@@ -124,7 +124,7 @@ def show_log(stack: Stack, run: Run, selection: Selection, *, as_json: bool) -> 
     for part in log:
         write(sys.stdout, part)
     if not run.ended:
-        say("run", f"{run.id} is {run.state(now)}; inv monitor {run.id} --follow goes on")
+        say("run", f"{run.id} is {run.state(now)}; inv monitor {run.id} --follow continues")
 
 
 def say_outcome(outcome: Outcome) -> None:
@@ -133,7 +133,7 @@ def say_outcome(outcome: Outcome) -> None:
 
 
 def summary(stack: Stack, run: str, *, as_json: bool) -> None:
-    """How a run ended: what to remember of it in a few lines."""
+    """Print how a run ended, in a few lines."""
     from remote.runs.run import read_run
 
     found = read_run(stack.bucket, run)
@@ -159,7 +159,7 @@ def _summary_facts(stack: Stack, run: Run, now: dt.datetime) -> dict[str, str | 
 
 
 def as_item(run: Run, now: dt.datetime) -> dict[str, Any]:
-    """A run as every command's JSON shows it."""
+    """Return a run as the JSON of every command shows it."""
     cost = run.cost_usd(now)
     return {
         "run": run.id,

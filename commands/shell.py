@@ -1,4 +1,4 @@
-"""One host by hand: a command, a shell, a file there and back, over Systems Manager or SSH."""
+"""Runs a command, opens a shell and copies files on one host, over Systems Manager or SSH."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @command(
     rest=Rest("-- COMMAND...", "the command follows --"),
-    timeout="End it after that long: 90s, 20m, 2h (default: 1h)",
+    timeout="End the command after this long: 90s, 20m, 2h (default: 1h)",
 )
 def exec_(
     c: Any, host: str, transport: str = "", identity: str = "", timeout: str = "1h", stack: str = "", json: bool = False
 ) -> None:
-    """Run a command on a host, with output and exit code here.
+    """Run a command on a host and exit with its exit code.
 
-    What follows `--` is the command, word for word; it starts in the user's home.
+    The command follows `--` and is passed on word for word; it starts in the user's home.
 
     Example: inv exec trainer -- df -h
     """
@@ -76,7 +76,7 @@ def ssh(c: Any, host: str, transport: str = "", identity: str = "", stack: str =
     os.execvp(argv[0], argv)  # noqa: S606  to become the client is the point: its terminal, signals and exit code
 
 
-@command(local="A file here", target="HOST:PATH; a folder, or what ends in /, takes the file's name")
+@command(local="A local file", target="HOST:PATH; a folder, or a path that ends in /, keeps the file's name")
 def push(
     c: Any,
     local: str,
@@ -86,9 +86,9 @@ def push(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file to a host, verified.
+    """Copy a file to a host and verify it.
 
-    It is there whole, or not at all.
+    The file arrives whole or not at all.
 
     Example: inv push data.npz trainer:/tmp/data.npz
     """
@@ -98,7 +98,7 @@ def push(
     _report("pushed", f"{local} to {host}:{done.path}", host, carrier, done, as_json=json)
 
 
-@command(source="HOST:PATH", local="Where to; a folder, or what ends in /, takes the file's name")
+@command(source="HOST:PATH", local="The target; a folder, or a path that ends in /, keeps the file's name")
 def pull(
     c: Any,
     source: str,
@@ -108,9 +108,9 @@ def pull(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Copy a file from a host, verified.
+    """Copy a file from a host and verify it.
 
-    It is here whole, or not at all.
+    The file arrives whole or not at all.
 
     Example: inv pull trainer:/tmp/data.npz .
     """
@@ -125,14 +125,14 @@ def pull(
 
 
 def parse_remote(text: str) -> tuple[str, str]:
-    """`HOST:PATH` as host and path; `~/` is the home, where relative paths start anyway.
+    """Split `HOST:PATH` into host and path; `~/` is the home, where relative paths start anyway.
 
     Raises:
-        UsageError: there is no host or no colon.
+        UsageError: the host or the colon is missing.
     """
     host, colon, path = text.partition(":")
     if not host or not colon:
-        raise UsageError(f"{text!r} is no HOST:PATH", next_step="inv push FILE trainer:/tmp/FILE")
+        raise UsageError(f"{text!r} is not of the form HOST:PATH", next_step="inv push FILE trainer:/tmp/FILE")
     if path == "~" or path.startswith("~/"):
         path = path[1:].lstrip("/")
     return host, path

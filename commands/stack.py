@@ -1,4 +1,4 @@
-"""`up`, `down`, `preview`, `outputs`: a stack's life; the local one embedded, all others through the Pulumi CLI."""
+"""Implements `up`, `down`, `preview` and `outputs`: embedded for the stack local, by the Pulumi CLI for all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGING = ("create", "update", "replace", "delete")
 
 @command()
 def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
-    """Make the environment what infra/ declares.
+    """Create or update the environment declared in infra/.
 
     Example: inv up
     """
@@ -42,7 +42,7 @@ def up(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
 
 @command()
 def preview(c: Any, stack: str = "", json: bool = False) -> None:
-    """Show what `up` would change, and change nothing.
+    """Show what `up` would change, without changing it.
 
     Example: inv preview
     """
@@ -53,7 +53,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
         _pulumi("preview", name)
         return
     ensure_local_cloud()
-    with progress("looking") as on_event:
+    with progress("comparing") as on_event:
         result = local_stack.run_program(on_event, preview=True)
     say("preview", f"stack {name}: {changes_in_words(result.changes)}")
     steps = [_plain(step) for step in result.steps if step.operation in CHANGING]
@@ -66,7 +66,7 @@ def preview(c: Any, stack: str = "", json: bool = False) -> None:
 
 @command()
 def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None:
-    """Remove all that the stack made; show that nothing is left.
+    """Remove the stack's resources and check that none is left.
 
     Example: inv down --yes
     """
@@ -81,7 +81,7 @@ def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None
     extras.require_local()
     address = stacks.require_local()
     _show_target(deployer.owner(name, state_dir=paths.local_dir()), name, *_local_target(address))
-    # The local stack costs nothing to make again, so a script need not say --yes.
+    # The local stack costs nothing to create again, so a script need not pass --yes.
     question = "Remove stack local with all its runs and checkpoints?"
     output.confirm(question, yes=yes or not sys.stdin.isatty())
     local_stack.forget_inputs()
@@ -97,7 +97,7 @@ def down(c: Any, stack: str = "", yes: bool = False, json: bool = False) -> None
 
 @command()
 def outputs(c: Any, stack: str = "", json: bool = False) -> None:
-    """Show what the stack exports.
+    """Show the stack's outputs.
 
     Example: inv outputs --json
     """
@@ -125,7 +125,7 @@ def _aws_target(name: str) -> tuple[str, str]:
 
 
 def _local_target(address: Address) -> tuple[str, str]:
-    """Return the account and the region of the local stack, dashes for what was never deployed."""
+    """Return the account and the region of the local stack, dashes when it was never deployed."""
     from localcloud import deployer
 
     found = deployer.outputs(paths.LOCAL, state_dir=paths.local_dir()) or {}
@@ -148,7 +148,7 @@ def _build_agent() -> None:
 
 
 def _require_checkout(stack: str) -> None:
-    """Insist on a checkout, which holds the stacks' settings and what the program runs with.
+    """Require a checkout, which holds the stacks' settings and the program's packages.
 
     Raises:
         UsageError: this is an installed copy, called outside of any checkout.
@@ -157,7 +157,7 @@ def _require_checkout(stack: str) -> None:
     root = paths.checkout()
     if root == paths.HOME and paths.is_installed():
         raise UsageError(
-            f"stack {stack!r} lives on AWS, and environments on AWS are deployed from a checkout of runctl; "
+            f"stack {stack!r} is on AWS, and environments on AWS are deployed from a checkout of runctl; "
             "an installed runctl deploys the stack local and trains on any stack",
             next_step="the same in a checkout of runctl",
         )
@@ -165,17 +165,17 @@ def _require_checkout(stack: str) -> None:
 
 
 def _pulumi(verb: str, stack: str, *flags: str) -> None:
-    """Hand over to the Pulumi CLI, its terminal and its exit code.
+    """Run the Pulumi CLI at this terminal.
 
     Raises:
         ConfigError: it is not installed.
-        CannotCreate: it failed; it has said why.
+        CannotCreate: it failed, and has already printed the reason.
     """
     try:
         done = subprocess.run(["pulumi", verb, "--stack", stack, "--cwd", str(paths.checkout()), *flags], check=False)
     except FileNotFoundError:
         raise ConfigError(
-            f"stack {stack!r} lives on AWS, and the Pulumi CLI that deploys it is not installed",
+            f"stack {stack!r} is on AWS, and the Pulumi CLI that deploys it is not installed",
             next_step="install Pulumi and log in, or use --stack local",
         ) from None
     if done.returncode:

@@ -1,4 +1,4 @@
-"""`status`: the stack, its hosts, and the current or last run at a glance."""
+"""Implements `status`, which shows the stack, its hosts and the current or last run at a glance."""
 
 from __future__ import annotations
 

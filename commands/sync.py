@@ -1,4 +1,4 @@
-"""`sync`: the project's tree to a folder of a host; `sync.plan`: what would travel, what would not and why."""
+"""Implements `sync`, which copies the project to a host, and `sync.plan`, which shows what it would send and why."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from remote.code.upload import SyncPlan
 
 SHOWN = 20
-PROJECT = "The folder to send (default: the nearest .git, else pyproject.toml, else the current folder)"
+PROJECT = "The folder to send (default: nearest .git, else pyproject.toml, else this one)"
 MAX_SIZE = "Refuse a larger project (default: 500MB)"
 
 
-@command(project=PROJECT, max_size=MAX_SIZE, to="The folder on the host (default: the project's name, in the home)")
+@command(project=PROJECT, max_size=MAX_SIZE, to="The folder on the host (default: the project's name in the home)")
 def send(
     c: Any, host: str, to: str = "", project: str = "", max_size: str = "500MB", transport: str = "",
     identity: str = "", stack: str = "", json: bool = False,
 ) -> None:  # fmt: skip
-    """Make a folder on a host the project's tree, verified.
+    """Copy the project to a folder on a host and verify it.
 
-    Only what the host lacks travels. The folder is exchanged at once: what runs in the old one keeps it.
+    Only files that the host lacks are sent. The folder is replaced in one step: a process that runs in the old folder
+    keeps it.
 
     Example: inv sync.send trainer --to work
     """
@@ -56,11 +57,11 @@ def send(
         emit("arrival", host=host, transport=carrier.name, digest=tree.digest, **asdict(arrival))
 
 
-@command(project=PROJECT, why="Say only why this path stays here", max_size=MAX_SIZE)
+@command(project=PROJECT, why="Explain only why this path is not sent", max_size=MAX_SIZE)
 def plan(
     c: Any, project: str = "", why: str = "", max_size: str = "500MB", stack: str = "", json: bool = False
 ) -> None:
-    """Show what would be sent, or why a path stays here.
+    """Show what would be sent, or why a path is not sent.
 
     Example: inv sync.plan --why data/raw.csv
     """
@@ -75,7 +76,7 @@ def plan(
     try:
         opened = stacks.open_stack(stack)
     except Unavailable as error:
-        say("bucket", f"not asked ({error.message}): everything counts as new")
+        say("bucket", f"not asked ({error.message}): every file counts as new")
         found = CodeSync.nothing_known(tree)
     else:
         found = CodeSync(opened.bucket, paths.state_dir() / "sent").plan(tree)
@@ -97,7 +98,7 @@ def _explain(root: Path, path: str, *, as_json: bool) -> None:
     if as_json:
         emit("why", project=str(root), path=path, travels=reason is None, reason=reason or "")
     else:
-        print(f"{path} travels" if reason is None else f"{path} does not travel: {reason}")
+        print(f"{path} is sent" if reason is None else f"{path} is not sent: {reason}")
 
 
 def _show(found: SyncPlan, *, as_json: bool) -> None:
@@ -129,5 +130,5 @@ def _show(found: SyncPlan, *, as_json: bool) -> None:
 
 def _amount(found: SyncPlan, packed: int) -> str:
     if not found.sources:
-        return "nothing: the bucket has it" if found.complete else "no content, only the list of files"
+        return "nothing: the bucket has everything" if found.complete else "only the list of files, no content"
     return f"{found.files_to_send} files, {formats.size(found.bytes_to_send)}, packed {formats.size(packed)}"

@@ -54,7 +54,7 @@ class Watch:
         self._shown_problem = ""
 
     def keep_running(self) -> None:
-        """Start, and start again at every save; returns only by Ctrl-C, which leaves the last run as it is."""
+        """Start a run, and another at every save; return only on Ctrl-C, which leaves the last run as it is."""
         from remote.code.saves import Saves
         from remote.runs.follow import Follower
 
@@ -69,7 +69,7 @@ class Watch:
                 self._clock.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             if self._run:
-                say("detached", f"run {self._run} goes on; inv monitor {self._run} --follow comes back to it")
+                say("detached", f"run {self._run} continues; inv monitor {self._run} --follow follows it again")
             raise
 
     def _saved(self, saves: Saves) -> bool:

@@ -1,4 +1,4 @@
-"""What a stack exports, as one value type that the program writes and every tool reads.
+"""Defines the stack's outputs as one value type that the program writes and every tool reads.
 
 The fields here are the stack's exports, one for one, so a renamed export breaks a test and not a user. Nothing here
 imports Pulumi: the laptop reads outputs on every command and must not wait for an SDK it does not use.
@@ -16,11 +16,11 @@ Part = TypeVar("Part", bound="WorkerOutput | VolumeOutput")
 
 
 class OutputsError(ValueError):
-    """A stack's outputs do not have the shape that this version of runctl reads.
+    """The stack's outputs do not have the shape that this version of runctl reads.
 
     Args:
         field: the output concerned, as a path such as `workers[0].instance_id`.
-        problem: what was seen there.
+        problem: what is wrong there.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -31,7 +31,7 @@ class OutputsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOutput:
-    """A declared worker, and the instance that stood for it when the stack was last deployed."""
+    """A declared worker and its instance as of the last deployment."""
 
     name: str
     instance_id: str
@@ -54,7 +54,7 @@ class VolumeOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class StackOutputs:
-    """Everything that a tool may know about an environment without asking AWS."""
+    """Everything that a tool can know about an environment without asking AWS."""
 
     schema: int
     stack: str
@@ -72,7 +72,7 @@ class StackOutputs:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StackOutputs:
-        """Read a stack's exports; keys that are not known are a newer runctl's and are ignored.
+        """Read a stack's exports and ignore unknown keys, which a newer runctl has written.
 
         Raises:
             OutputsError: a field is missing or of the wrong kind, or the schema is not this one.
@@ -89,7 +89,7 @@ class StackOutputs:
         )
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the exports as JSON has them: plain dicts and lists, every field present."""
+        """Return the exports as JSON has them: plain dicts and lists, every field present."""
         return {**asdict(self), "workers": [*map(asdict, self.workers)], "volumes": [*map(asdict, self.volumes)]}
 
 

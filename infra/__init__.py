@@ -1,1 +1,1 @@
-"""What exists: the Pulumi program of one environment, and the contract of what it exports."""
+"""Declares one environment as a Pulumi program and defines the contract of its outputs."""

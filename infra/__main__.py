@@ -1,3 +1,5 @@
+"""Runs the Pulumi program of the environment; Pulumi.yaml names this folder as its `main`."""
+
 from infra.program import deploy
 
 deploy()

@@ -1,4 +1,4 @@
-"""Reads the agent's one file, which hosts start from, and names it by its content."""
+"""Reads the agent's bundle, which every host fetches, and names it by its content."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from infra.settings import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class AgentFile:
-    """The agent's file as it was when the program read it; `digest` is the SHA-256 of its bytes, in hex."""
+    """The agent's bundle as the program read it; `digest` is the SHA-256 of its bytes, in hex."""
 
     path: Path
     digest: str
 
     @property
     def key(self) -> str:
-        """Return the object's key: content-addressed, so a host can tell that what it fetched is what was deployed."""
+        """Return the object's key: content-addressed, so a host can verify that it fetched the deployed bundle."""
         return f"agent/{self.digest}.pyz"
 
 
 def read_agent_file(path: Path) -> AgentFile:
-    """Read the agent's file and name it by its content.
+    """Read the agent's bundle and name it by its content.
 
     Raises:
-        SettingsError: the file is not there; says what builds it.
+        SettingsError: the file is missing; the message says how to build it.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The environment's one bucket: code, runs, checkpoints and the agent, guarded like the data that they are."""
+"""Declares the environment's one bucket, which protects code, runs, checkpoints and the agent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INCOMPLETE_UPLOAD_DAYS = 7
 
 
 def tls_only_policy(bucket_arn: str) -> dict[str, Any]:
-    """Refuse every request that does not come over TLS, whoever makes it."""
+    """Return the policy that denies every request without TLS, from every caller."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -32,7 +32,7 @@ def tls_only_policy(bucket_arn: str) -> dict[str, Any]:
 
 
 def lifecycle_rules(noncurrent_version_days: int) -> list[aws.s3.BucketLifecycleConfigurationRuleArgsDict]:
-    """Give the rules that keep an old bucket from growing: unfinished uploads and superseded versions go."""
+    """Return the rules that keep an old bucket from growing: unfinished uploads and superseded versions go."""
     return [
         {
             "id": "incomplete-uploads",
@@ -54,12 +54,12 @@ class RunBucket(pulumi.ComponentResource):
     """A versioned, encrypted, private bucket with the agent in it.
 
     Args:
-        name: logical name; Pulumi appends characters of its own, because bucket names are the whole world's.
-        agent: the bundle to put in.
+        name: logical name; Pulumi appends random characters, because bucket names are unique worldwide.
+        agent: the bundle to upload.
         agent_tags: the tags of that object, instead of the provider's default tags.
-        noncurrent_version_days: how long a superseded version can be brought back.
-        protect: refuse to delete the bucket, and keep it when the stack goes.
-        force_destroy: delete the bucket even while there are objects in it.
+        noncurrent_version_days: how long a superseded version can be restored.
+        protect: refuse to delete the bucket, and keep it when the stack is destroyed.
+        force_destroy: delete the bucket even while it holds objects.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RunBucket(pulumi.ComponentResource):
             source=pulumi.FileAsset(str(agent.path)),
             source_hash=agent.digest,
             content_type="application/zip",
-            # An object takes ten tags, and a team may have more of its own: it carries ours only.
+            # An object takes ten tags, and a team may have more of its own, so it carries only runctl's.
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
             tags=dict(agent_tags),
             override_provider=aws.s3.BucketObjectv2OverrideProviderArgs(
@@ -112,14 +112,14 @@ class RunBucket(pulumi.ComponentResource):
         aws.s3.BucketOwnershipControls(
             f"{name}-ownership", bucket=self.bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=mine
         )
-        # S3 encrypts so by default since 2023; declared, so that an audit finds it in the stack and drift is undone.
+        # S3 has done this by default since 2023; declared, so that audits find it in the stack and drift is corrected.
         aws.s3.BucketServerSideEncryptionConfiguration(
             f"{name}-encryption",
             bucket=self.bucket.bucket,
             rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
             opts=mine,
         )
-        # S3 refuses two changes to a bucket's policy and its public access block at the same moment (409).
+        # S3 rejects simultaneous changes to a bucket's policy and its public access block (409).
         aws.s3.BucketPolicy(
             f"{name}-tls",
             bucket=self.bucket.bucket,
@@ -134,7 +134,7 @@ class RunBucket(pulumi.ComponentResource):
             versioning_configuration={"status": "Enabled"},
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # A rule for noncurrent versions is refused by a bucket that has none.
+        # A bucket without versioning rejects a rule for noncurrent versions.
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=self.bucket.bucket,

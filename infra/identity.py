@@ -1,4 +1,4 @@
-"""What a host may do: the role its processes act as, and nothing that this environment does not need.
+"""Declares the role of the hosts, with only the permissions that this environment needs.
 
 The policy documents are functions of plain values, so a test can read every statement; the component only declares.
 """
@@ -19,18 +19,18 @@ PRUNED = "runs/*/checkpoints/*"
 
 
 def trust_policy() -> Document:
-    """Let EC2, and nobody else, hand out this role's credentials."""
+    """Return the trust policy that lets only EC2 hand out this role's credentials."""
     return _document(
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}},
     )
 
 
 def bucket_policy(bucket_arn: str) -> Document:
-    """Let a host read code and runs, write runs and its own record, and remove old checkpoints; nothing else.
+    """Return the policy that lets a host read code and runs, write runs and its own record, and remove old checkpoints.
 
-    It may list the whole bucket, because S3 answers 403, not 404, for a missing object to a reader who may not list,
-    and a condition on the prefix never holds for GetObject; there is nothing but this stack's objects to see. The
-    bucket keeps versions, so what is removed can be brought back.
+    It allows nothing else. A host may list the whole bucket, because S3 answers 403, not 404, for a missing object
+    when the reader may not list, and a condition on the prefix never holds for GetObject; the bucket holds only this
+    stack's objects. The bucket keeps versions, so a removed object can be restored.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     """
     return _document(
@@ -57,7 +57,7 @@ def bucket_policy(bucket_arn: str) -> Document:
 
 
 def image_policy(repository_arn: str) -> Document:
-    """Let a host pull images of this stack's repository.
+    """Return the policy that lets a host pull images of this stack's repository.
 
     GetAuthorizationToken takes no resource: https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
     """

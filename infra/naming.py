@@ -1,6 +1,6 @@
-"""Names and tags of what a stack makes: one rule each, and every name within its service's limit.
+"""Derives the names and tags of a stack's resources and keeps every name within its service's limit.
 
-A name that is too long is cut and gets a digest of the whole, so that two long names never meet in one short one.
+A name that is too long is cut and gets a digest of the whole name, so that two long names never become one short name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 ROLE_LIMIT = 64  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LAUNCH_TEMPLATE_LIMIT = 128
 REPOSITORY_LIMIT = 256
-# A bucket's name has 63 characters; Pulumi appends a hyphen and seven of its own to make it the only one on earth.
+# A bucket's name has 63 characters; Pulumi appends a hyphen and seven of its own to make it unique worldwide.
 BUCKET_LIMIT = 55
 
 TAG_NAMESPACE = "runctl:"
@@ -22,12 +22,12 @@ _DIGEST_LENGTH = 7
 
 
 def stack_prefix(project: str, stack: str) -> str:
-    """Give the prefix of all names of one stack: lower-case letters, digits and single hyphens."""
+    """Return the prefix of all names of one stack: lower-case letters, digits and single hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", f"{project}-{stack}".lower()).strip("-")
 
 
 def fitted(name: str, limit: int) -> str:
-    """Give `name` as it is if it has at most `limit` characters, else its beginning and a digest of all of it."""
+    """Return `name` as it is if it has at most `limit` characters, else its beginning and a digest of all of it."""
     if len(name) <= limit:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
@@ -35,14 +35,14 @@ def fitted(name: str, limit: int) -> str:
 
 
 def stack_tags(stack: str, owner: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """Give the tags that everything of a stack carries; ours win over the team's.
+    """Return the tags that every resource of a stack carries; runctl's take precedence over the team's.
 
     Raises:
-        ValueError: a tag of the team's takes a reserved prefix or is longer than AWS allows.
+        ValueError: a tag of the team uses a reserved prefix or is longer than AWS allows.
     """
     for key, value in extra.items():
         if key.startswith((TAG_NAMESPACE, "aws:")):
-            raise ValueError(f"tag {key!r} takes a reserved prefix ({TAG_NAMESPACE} or aws:)")
+            raise ValueError(f"tag {key!r} uses a reserved prefix ({TAG_NAMESPACE} or aws:)")
         if not 0 < len(key) <= TAG_KEY_LIMIT or len(value) > TAG_VALUE_LIMIT:
             raise ValueError(f"tag {key!r} is too long: {TAG_KEY_LIMIT} characters of key, {TAG_VALUE_LIMIT} of value")
     return {**extra, "runctl:stack": stack, "runctl:owner": owner, "runctl:managed-by": "pulumi"}

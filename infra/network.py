@@ -1,6 +1,7 @@
-"""Where hosts stand: an existing VPC, a zone for each worker, and a security group that lets nobody in.
+"""Places the hosts in an existing VPC, chooses a zone per worker, and declares a security group with no ingress.
 
-runctl makes no VPC: a team has one, or takes the account's default. Hosts call out (SSM, S3, ECR) and are never called.
+runctl creates no VPC: a team has one, or uses the account's default. Hosts connect out (SSM, S3, ECR) and accept no
+connections.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from infra.settings import Settings, SettingsError, WorkerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """The VPC that hosts stand in, and the zones they can be put in; `subnet_id` is None in a default VPC."""
+    """The VPC of the hosts and the zones they can use; `subnet_id` is None in a default VPC."""
 
     vpc_id: str
     subnet_id: str | None
@@ -24,7 +25,7 @@ class Site:
 
 
 def locate(settings: Settings, invoke: pulumi.InvokeOptions) -> Site:
-    """Look the configured subnet up, or else the default VPC.
+    """Look up the configured subnet, or else the default VPC.
 
     Raises:
         SettingsError: a VPC is configured without a subnet, or with a subnet of another VPC.
@@ -35,7 +36,7 @@ def locate(settings: Settings, invoke: pulumi.InvokeOptions) -> Site:
             raise SettingsError(f"subnetId {subnet.id} is in {subnet.vpc_id}, not in vpcId {settings.vpc_id}")
         return Site(vpc_id=subnet.vpc_id, subnet_id=subnet.id, zones=(subnet.availability_zone,))
     if settings.vpc_id:
-        raise SettingsError(f"vpcId {settings.vpc_id} is set without subnetId; set the subnet that hosts stand in")
+        raise SettingsError(f"vpcId {settings.vpc_id} is set without subnetId; set the subnet of the hosts too")
     vpc = aws.ec2.get_vpc(default=True, opts=invoke)
     # Local and wavelength zones are listed too once an account opts in; a default VPC has no subnet there.
     names = aws.get_availability_zones(
@@ -45,7 +46,7 @@ def locate(settings: Settings, invoke: pulumi.InvokeOptions) -> Site:
 
 
 def offered_zones(instance_type: str, invoke: pulumi.InvokeOptions) -> tuple[str, ...]:
-    """Ask EC2 in which zones it has this instance type at all; not every zone has every type."""
+    """Return the zones in which EC2 offers this instance type; not every zone has every type."""
     found = aws.ec2.get_instance_type_offerings(
         location_type="availability-zone",
         filters=[{"name": "instance-type", "values": [instance_type]}],
@@ -55,14 +56,14 @@ def offered_zones(instance_type: str, invoke: pulumi.InvokeOptions) -> tuple[str
 
 
 def choose_zone(worker: WorkerSettings, zones: Sequence[str], offered: Sequence[str]) -> str:
-    """Decide a worker's zone: the one it asks for, else the first that has its instance type.
+    """Return a worker's zone: the requested one, else the first that offers its instance type.
 
     Raises:
-        SettingsError: the zone asked for is not among the site's, or no zone has the type.
+        SettingsError: the requested zone is not one of the site's, or no zone offers the type.
     """
     if worker.availability_zone and worker.availability_zone not in zones:
         raise SettingsError(
-            f"worker {worker.name!r}: availabilityZone {worker.availability_zone!r} is none of {', '.join(zones)}"
+            f"worker {worker.name!r}: availabilityZone {worker.availability_zone!r} is not one of {', '.join(zones)}"
         )
     wanted = [worker.availability_zone] if worker.availability_zone else zones
     for zone in wanted:
@@ -70,7 +71,7 @@ def choose_zone(worker: WorkerSettings, zones: Sequence[str], offered: Sequence[
             return zone
     raise SettingsError(
         f"worker {worker.name!r}: {worker.instance_type} is not offered in {', '.join(wanted)}"
-        + (f"; it is in {', '.join(offered)}" if offered else "")
+        + (f"; it is offered in {', '.join(offered)}" if offered else "")
     )
 
 
@@ -78,8 +79,8 @@ class HostNetwork(pulumi.ComponentResource):
     """The security group of every host: everything out, nothing in.
 
     Args:
-        name: logical name; Pulumi appends characters of its own to the group's.
-        vpc_id: the VPC to make the group in.
+        name: logical name; Pulumi appends random characters to the group's.
+        vpc_id: the VPC of the group.
     """
 
     def __init__(self, name: str, *, vpc_id: str, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -88,7 +89,7 @@ class HostNetwork(pulumi.ComponentResource):
             name,
             description="runctl hosts: no way in",
             vpc_id=vpc_id,
-            # An empty list, not none at all: rules that somebody adds by hand are then drift, and taken away again.
+            # An empty list, not None: rules that were added by hand are then drift, and Pulumi removes them.
             ingress=[],
             egress=[
                 {

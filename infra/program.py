@@ -1,4 +1,4 @@
-"""One environment, composed: what `pulumi up` makes, in the order in which a reader would draw it."""
+"""Composes one environment out of its components, in the order in which a reader would draw them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from infra.worker import HostShape, HostTemplate, Worker
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What the parts of one program share: its settings, its names and tags, and its provider."""
+    """The settings, names, tags and provider that the parts of one program share."""
 
     settings: Settings
     stack: str
@@ -127,7 +127,7 @@ def _worker(
         f"{base.prefix}-{worker.name}",
         worker=worker,
         zone=network.choose_zone(worker, site.zones, offered),
-        # An image of the worker's own may boot from another device, so it takes a template of its own.
+        # A worker with its own image may boot from another device, so it gets its own template.
         template=_template(base, f"host-{worker.name}", worker.ami, shape) if worker.ami else template,
         shape=shape,
         protect=base.settings.protect_data,

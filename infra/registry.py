@@ -1,4 +1,4 @@
-"""The repository of the team's training images, scanned when pushed and kept from filling with untagged layers."""
+"""Declares the repository of training images, which scans each push and expires untagged images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 
 def untagged_rule(keep: int) -> dict[str, Any]:
-    """Give the lifecycle policy that keeps the newest `keep` images that have lost their tag."""
+    """Return the lifecycle policy that keeps the newest `keep` untagged images."""
     return {
         "rules": [
             {
@@ -28,8 +28,8 @@ class Registry(pulumi.ComponentResource):
 
     Args:
         name: physical name of the repository, unique in account and region.
-        untagged_images: how many images without a tag are kept.
-        force_destroy: delete the repository even while there are images in it.
+        untagged_images: how many untagged images to keep.
+        force_destroy: delete the repository even while it holds images.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The stack's configuration, read once into one frozen value that the components are made from.
+"""Reads the stack's configuration once into one frozen value that configures the components.
 
-Names, types and defaults stand in Pulumi.yaml and only there; a test holds the two equal. Nothing else of the program
-touches `pulumi.Config`, so what a stack was told is one value that can be printed, compared and made up in a test.
+Names, types and defaults are in Pulumi.yaml and only there; a test keeps the two equal. No other part of the program
+uses `pulumi.Config`, so a stack's configuration is one value that can be printed, compared and constructed in a test.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SettingsError(pulumi.RunError):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """One host that the stack keeps, as its configuration declares it."""
+    """One permanent host of the stack, as its configuration declares it."""
 
     name: str
     instance_type: str
@@ -41,7 +41,7 @@ class WorkerSettings:
         """Read one entry of `workers`.
 
         Raises:
-            SettingsError: names the worker, the key and what would be right.
+            SettingsError: the entry is not valid; names the worker, the key and the valid values.
         """
         name = str(values.get("name", ""))
         if unknown := sorted(set(values) - _WORKER_KEYS):
@@ -63,14 +63,16 @@ class WorkerSettings:
         if not _WORKER_NAME.fullmatch(self.name):
             raise SettingsError(f"worker {self.name!r}: a name is 1-31 of a-z, 0-9 and hyphen, a letter first")
         if "." not in self.instance_type:
-            raise SettingsError(f"worker {self.name!r}: instanceType {self.instance_type!r} is none such as t3.small")
+            raise SettingsError(
+                f"worker {self.name!r}: instanceType {self.instance_type!r} is not a valid type such as t3.small"
+            )
         if self.market not in MARKETS:
             raise SettingsError(f"worker {self.name!r}: market {self.market!r} is neither {' nor '.join(MARKETS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that may differ between two environments."""
+    """Everything that can differ between two environments."""
 
     region: str
     owner: str
@@ -113,7 +115,7 @@ class Settings:
         )
 
     def agent_path(self, root: Path) -> Path:
-        """Give the agent's file, which is configured as an absolute path or from the project's root."""
+        """Return the path of the agent's bundle, configured as absolute or relative to the project's root."""
         return root / self.agent_bundle
 
 

@@ -1,7 +1,8 @@
-"""What a host does at its first boot: Python for the agent, its data volume at /data, uv for what scripts ask for.
+"""Renders the first-boot script: it installs Python for the agent, mounts the data volume and installs uv.
 
-It must never harm: a volume that holds anything is mounted, not formatted; a host of the local cloud (HOST_ROOT set,
-no root of its own) only makes a directory. Every wait is bounded, and a failure leaves a host that SSM still reaches.
+The script never destroys data: it mounts, and does not format, a volume that holds anything. On a host of the local
+cloud (HOST_ROOT set, no root of its own) it only makes a directory. Every wait is bounded, and after a failure SSM
+still reaches the host.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ install_python() {
     fi || say "no Python 3.10 or newer could be installed"
 }
 
-# uv brings what a project asks for; without it such a run says what was needed, and --no-deps goes on.
+# uv brings what a project asks for; without it such a run names them, and --no-deps still works.
 install_uv() {
     local place=/opt/runctl/uv
     command -v uv >/dev/null && return 0
@@ -92,7 +93,7 @@ mount_data() {
     esac
     uuid=$(blkid -p -o value -s UUID "$device")
     [ -n "$uuid" ] || { say "$device has no filesystem to mount: left alone"; return 1; }
-    # nofail: a host whose volume is gone still boots, so that somebody can reach it and see.
+    # nofail: a host whose volume is gone still boots, so that it can be examined.
     grep -q "$uuid" /etc/fstab || echo "UUID=$uuid @MOUNT@ auto defaults,nofail 0 2" >>/etc/fstab
     mount @MOUNT@ && say "$device is at @MOUNT@"
 }
@@ -104,7 +105,7 @@ install_uv
 
 
 def user_data() -> str:
-    """Give the boot script: the same text for every host of every stack, within EC2's limit of 16 KiB."""
+    """Return the boot script: the same text for every host of every stack, within EC2's limit of 16 KiB."""
     replaced = {
         "@DEVICE@": DATA_DEVICE,
         "@LETTER@": DATA_DEVICE[-1],

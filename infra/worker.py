@@ -1,8 +1,8 @@
-"""Hosts: the template that each is launched from, and the workers that the stack itself keeps.
+"""Declares the launch template of the hosts and the workers that the stack itself keeps.
 
-A host is cattle, its data volume is not. The volume is a resource of its own in a zone that the program knows before
-it deploys; an instance's zone as an output would be unknown while the instance is replaced, and every preview would
-then want to replace the volume too.
+A host can be replaced, its data volume cannot. The volume is a separate resource in a zone that the program knows
+before it deploys; an instance's zone as an output would be unknown while the instance is replaced, and every preview
+would then want to replace the volume too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from infra.user_data import DATA_DEVICE, user_data
 
 @dataclass(frozen=True, kw_only=True)
 class HostShape:
-    """What all hosts of a stack have in common."""
+    """The properties that all hosts of a stack share."""
 
     root_volume_gib: int
     subnet_id: str | None
@@ -32,14 +32,14 @@ class HostShape:
 
 
 def metadata_options() -> dict[str, Any]:
-    """Require IMDSv2. One hop: a container behind a bridge must not get the host's credentials."""
+    """Require IMDSv2 with one hop, so that a container behind a bridge cannot get the host's credentials."""
     return {"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1}
 
 
 def market_options(market: str) -> aws.ec2.InstanceInstanceMarketOptionsArgs | None:
-    """Give what an instance asks of the spot market; None on demand.
+    """Return the spot request of an instance; None on demand.
 
-    One-time: a persistent request outlives its stack and starts instances that nobody owns.
+    The request is one-time, because a persistent one outlives its stack and starts instances without an owner.
     """
     if market != "spot":
         return None
@@ -54,13 +54,13 @@ def market_options(market: str) -> aws.ec2.InstanceInstanceMarketOptionsArgs | N
 class HostTemplate(pulumi.ComponentResource):
     """A launch template: the declared workers and the hosts of `inv create` start from the same one.
 
-    It names no market, because EC2 Fleet refuses a template that does; whoever launches says spot or on-demand. For
-    the same reason it tags no spot request: a launch fails on a tag for something that it does not make.
+    It names no market, because EC2 Fleet rejects a template that does; the launch chooses spot or on-demand. For the
+    same reason it tags no spot request: a launch fails on a tag for a resource that it does not create.
 
     Args:
         name: physical name of the template, unique in account and region.
-        image: what hosts boot.
-        shape: what hosts have in common.
+        image: the machine image of the hosts.
+        shape: the properties that the hosts share.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Worker(pulumi.ComponentResource):
 
     Args:
         name: prefix of the names of instance and volume, such as `runctl-local-trainer`.
-        worker: what the configuration says.
-        zone: the zone decided for it.
-        template: what it is launched from.
-        shape: what hosts have in common.
-        protect: refuse to delete the data volume, and keep it when the stack goes.
+        worker: its configuration.
+        zone: its availability zone.
+        template: the launch template of the instance.
+        shape: the properties that the hosts share.
+        protect: refuse to delete the data volume, and keep it when the stack is destroyed.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Worker(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("runctl:infra:Worker", name, {}, opts)
-        # A zone that we chose stays even if a later look would choose another: the data cannot follow.
+        # A chosen zone stays even if a later deployment would choose another: the data cannot follow.
         settled = [] if worker.availability_zone else ["availabilityZone"]
         self.instance = aws.ec2.Instance(
             name,
@@ -128,9 +128,9 @@ class Worker(pulumi.ComponentResource):
             tags={"Name": name, "runctl:host": worker.name},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # The template follows the newest image; a host with somebody's run on it does not.
+                # The template follows the newest image; a host with a run on it does not.
                 ignore_changes=[*settled, "ami", "launchTemplate"],
-                # Two instances cannot hold one volume: the old one goes first, and its attachment before it.
+                # Two instances cannot share one volume: the old instance goes first, and its attachment before it.
                 delete_before_replace=True,
                 depends_on=needs,
             ),

@@ -1,4 +1,4 @@
-"""`python -m localcloud --state DIR --port N`: the background process itself. The commands use localcloud.daemon."""
+"""Runs the background process, `python -m localcloud --state DIR --port N`; commands use localcloud.daemon instead."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from localcloud.server.settings import parse
 
 def main() -> int:
     """Serve until told to stop; 69 (EX_UNAVAILABLE) when it cannot begin, 77 (EX_NOPERM) when it may not."""
-    gc.disable()  # until it is up: nothing of what is loaded is garbage, and looking for some is a fifth of the start
+    gc.disable()  # until it is up: none of the loaded objects is garbage, and collecting takes a fifth of the start
     share_descriptions()
-    from localcloud.server.server import serve  # noqa: PLC0415  moto, which is what takes the time
+    from localcloud.server.server import serve  # noqa: PLC0415  moto, which takes most of the time
 
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # a role can have AmazonSSMManagedInstanceCore, as on AWS
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # for AmazonSSMManagedInstanceCore, as on AWS
     try:
         serve(parse(sys.argv[1:], dict(os.environ)), dict(os.environ))
     except LocalCloudError as error:
@@ -33,4 +33,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # all is saved and ended; taking a whole cloud of objects apart would only cost time
+    os._exit(code)  # everything is saved and ended; destroying a whole cloud of objects would only cost time

@@ -1,13 +1,13 @@
-"""The laptop's side of the local cloud: start it, find it, talk to it, stop it.
+"""Starts, finds, queries and stops the local cloud from the laptop's side.
 
-Commands that only want to know whether the cloud is up must be fast, so nothing heavy (moto, boto3, psutil) is
-imported here before it is needed. The promises:
+Commands that only check whether the cloud is up must be fast, so nothing heavy (moto, boto3, psutil) is imported here
+before it is needed. The promises:
 
-- Two simultaneous starts give one server. The server holds `server.lock` for its whole life; the kernel drops it when
+- Two simultaneous starts make one server. The server holds `server.lock` for its whole life; the kernel drops it when
   the process dies, however it dies, so a stale `address.json` or a reused process id never looks like a live cloud.
-- `address.json` appears, by rename, only once the server answers, and nothing depends on what becomes of it then: the
+- `address.json` appears, by rename, only once the server answers, and nothing depends on its fate after that: the
   server keeps the same record in the lock that it holds.
-- A cloud that is busy is waited for, and only one that is stopped is said to be.
+- A command waits for a busy cloud, and reports a cloud as stopped only when it is.
 - Only a process that is verified to be this state folder's server is ever killed.
 """
 
@@ -46,7 +46,7 @@ FOREIGN = ("AWS_", "MOTO_", "LOCALCLOUD_TOKEN", "LOCALCLOUD_HOST", "HOST_ROOT")
 NO_ACCESS = 77
 """The server's exit code (EX_NOPERM) when the system does not let it at its state folder."""
 SILENT = (OSError, ValueError, HTTPException)
-"""How an answer can fail to come: none at all, or one that is not the cloud's."""
+"""The errors of a missing answer, and of an answer that is not the cloud's."""
 
 # Servers outlive this process by design; kept so that Popen does not complain about them, and reaped by `stop`.
 _started: list[subprocess.Popen[bytes]] = []
@@ -64,14 +64,14 @@ def start(
 ) -> tuple[Address, bool]:
     """Make sure that the cloud of `state_dir` is up; the bool says whether this call started it.
 
-    Port 0 means the port of last time if it is free, else any. A cloud that is up keeps its port.
+    Port 0 means the previous port if it is free, else any. A cloud that is up keeps its port.
 
     Raises:
-        PortTaken: the port asked for belongs to another program.
+        PortTaken: the requested port belongs to another program.
         NotAnswering: the cloud's process lives but does not answer.
         StartFailed: it did not become ready within `ready_seconds`.
-        NoAccess: the system does not let the cloud at something in its folder.
-        OSError: nor this process.
+        NoAccess: the system denies the cloud a file in its folder.
+        OSError: the system denies this process the folder.
     """
     state_dir = state_dir.absolute()
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -88,19 +88,19 @@ def start(
 
 
 def find(state_dir: Path, *, tell: Tell = _tell_nobody) -> Address | None:
-    """Where the cloud of `state_dir` is, or None when it is not up. Waits for one that is busy.
+    """Return where the cloud of `state_dir` is, or None when it is not up; wait for a busy one.
 
     Args:
         state_dir: the cloud's folder.
-        tell: is given one line when the wait takes long.
+        tell: receives one line when the wait takes long.
 
     Raises:
         NotAnswering: its process is stopped, or lives but does not answer within BUSY_SECONDS.
-        OSError: the system does not let this process at the folder.
+        OSError: the system denies this process the folder.
     """
     state_dir = state_dir.absolute()
     patience = Patience(state_dir, tell)
-    # A process that was killed answers no more, but holds its lock until its memory is gone.
+    # A killed process no longer answers, but holds its lock until its memory is freed.
     while _is_locked(state_dir / LOCK) and (record := read_record(state_dir)):
         try:
             health = _request(f"{record.address.url}/_local/health", "GET", None, ANSWER_SECONDS)
@@ -112,7 +112,7 @@ def find(state_dir: Path, *, tell: Tell = _tell_nobody) -> Address | None:
 
 
 class Patience:
-    """Waits for a cloud that does not answer, as long as that can be because it is busy.
+    """Waits for a cloud that does not answer, as long as it may only be busy.
 
     Args:
         state_dir: the cloud's folder.
@@ -134,7 +134,7 @@ class Patience:
         self._told = False
 
     def wait(self, record: Record, error: BaseException) -> None:
-        """Wait a moment after one question without an answer.
+        """Wait a moment after an unanswered request.
 
         Raises:
             NotAnswering: the process is stopped, or the time is over.
@@ -158,13 +158,13 @@ class Patience:
 
 
 def stop(state_dir: Path) -> bool:
-    """End every host's processes, then the server; False when there was nothing to stop.
+    """End every host's processes, then the server; return False when there was nothing to stop.
 
-    Asks first; a server that does not end within STOP_SECONDS is killed, and its hosts' processes after it.
+    The server is asked first; if it does not end within STOP_SECONDS it is killed, and its hosts' processes after it.
 
     Raises:
-        NotAnswering: something holds the state folder, but is not verifiably our server.
-        OSError: the system does not let this process at the folder.
+        NotAnswering: a process holds the state folder, but is not verifiably its server.
+        OSError: the system denies this process the folder.
     """
     state_dir = state_dir.absolute()
     record = read_record(state_dir)
@@ -186,10 +186,10 @@ def stop(state_dir: Path) -> bool:
 
 
 def call(address: Address, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """One request to the control API (`/_local/...`).
+    """Send one request to the control API (`/_local/...`).
 
     Raises:
-        Refused: the control API said no; the message is its own.
+        Refused: the control API refused; the message is its own.
         NotAnswering: there was no answer.
     """
     try:
@@ -204,15 +204,15 @@ def call(address: Address, method: str, path: str, body: dict[str, Any] | None =
 
 
 def _request(url: str, method: str, body: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-    # An empty ProxyHandler: loopback must not go through the proxy that the environment may name.
+    # An empty ProxyHandler: loopback must not go through a proxy that the environment may name.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310  the URL is our own server's
+    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310  the URL is the cloud's own
     request.add_header("Content-Type", "application/json")
     with opener.open(request, timeout=seconds) as response:
         answer = json.loads(response.read())
     if not isinstance(answer, dict):
-        raise ValueError(f"{url} answered something that is not an object")  # noqa: TRY004  bad answer, not bad type
+        raise ValueError(f"the answer of {url} is not a JSON object")  # noqa: TRY004  bad answer, not bad type
     return answer
 
 
@@ -227,7 +227,7 @@ def _json_or_empty(data: bytes) -> dict[str, Any]:
 def _launch(state_dir: Path, port: int, token: str) -> subprocess.Popen[bytes]:
     room = str(Path(__file__).resolve().parents[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    # This program's own path and order, which need not be what PYTHONPATH and the working directory would make of it.
+    # This program's own sys.path, which may differ from what PYTHONPATH and the working directory would produce.
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (room, *sys.path)))
     environment["AWS_EC2_METADATA_DISABLED"] = "true"
     environment["LOCALCLOUD_SERVER_TOKEN"] = token
@@ -299,7 +299,7 @@ def _refuse_taken(port: int) -> None:
 
 
 def _holder(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
+    """Return which process listens on a port, as far as this user may know."""
     import psutil  # noqa: PLC0415  only needed to explain a failure
 
     try:
@@ -311,7 +311,7 @@ def _holder(port: int) -> str:
 
 
 def _is_stopped(record: Record, state_dir: Path) -> bool:
-    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed where something is wrong
+    from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed when something is wrong
 
     pid = record.address.pid
     return processes.is_stopped(pid) and processes.is_server(pid, record.created, state_dir)
@@ -331,9 +331,9 @@ def _kill_verified(state_dir: Path, record: Record) -> None:
 
 
 def _end_unrecorded(state_dir: Path) -> None:
-    """End a server that does not say where it is: both of its records were broken, or it is only starting.
+    """End a server that does not say where it is, because both records are broken or it is still starting.
 
-    SIGTERM ends it in order, hosts and all; it is found by its command line.
+    It is found by its command line; SIGTERM ends it cleanly, together with its hosts.
     """
     from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
@@ -350,7 +350,7 @@ def _end_unrecorded(state_dir: Path) -> None:
 
 
 def _clear_up(state_dir: Path, record: Record) -> int:
-    """End what a server that was killed has left: its hosts' processes (how many), and its address."""
+    """Clean up after a killed server: remove its address, end its hosts' processes and return their number."""
     from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
     (state_dir / ADDRESS).unlink(missing_ok=True)

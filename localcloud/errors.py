@@ -1,7 +1,6 @@
-"""Every way in which the local cloud itself can fail, apart from the errors that it answers in AWS's name.
+"""Defines the failures of the local cloud itself, apart from the errors that it answers in AWS's name.
 
-Each carries a message that says what was seen and a next step, so that the commands can print both without knowing
-which error it was.
+Each carries a message and a next step, so that the commands can print both for any of these errors.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ class LocalCloudError(Exception):
     """Base of the local cloud's own failures.
 
     Args:
-        message: what was seen, with the address, process or id it concerns.
+        message: what happened, with the address, process or id concerned.
         next_step: the action that helps, without a full stop.
     """
 
@@ -22,7 +21,7 @@ class LocalCloudError(Exception):
 
 
 class PortTaken(LocalCloudError):
-    """The port that was asked for belongs to another program."""
+    """The requested port belongs to another program."""
 
 
 class NotAnswering(LocalCloudError):
@@ -34,15 +33,15 @@ class StartFailed(LocalCloudError):
 
 
 class Refused(LocalCloudError):
-    """The control API would not do what was asked: a wrong id, or a host in the wrong state."""
+    """The control API refused a request: a wrong id, or a host in the wrong state."""
 
 
 class NoAccess(LocalCloudError):
-    """The system does not let this user at something in the state folder.
+    """The system denies this user a file in the state folder.
 
     Args:
         path: the state folder.
-        reason: what the system said, with the file it concerns.
+        reason: the system's message, with the file concerned.
     """
 
     def __init__(self, path: str, reason: str) -> None:

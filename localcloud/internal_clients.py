@@ -1,8 +1,8 @@
-"""boto3 clients for the cloud's own parts, answered inside the process.
+"""Provides boto3 clients for the cloud's own parts, which are answered inside the process.
 
-The reconciler, the metadata services and the Run Command layer ask moto through the same AWS API as everybody, but
-without a socket: botocore lets a `before-send` handler give the answer, and ours calls moto's WSGI application. Such
-calls are not counted as anybody's calls and cannot wait for a request thread.
+The reconciler, the metadata services and the Run Command layer ask moto through the same AWS API as every program, but
+without a socket: botocore lets a `before-send` handler return the answer, and this one calls moto's WSGI application.
+Such calls are not counted as a program's calls and cannot wait for a request thread.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ INTERNAL_HOST = "127.0.0.1"
 
 
 def share_descriptions() -> None:
-    """Let all sessions of this process read botocore's descriptions of the services once, for the life of the process.
+    """Make all sessions of this process share botocore's service descriptions, read once.
 
-    Every session reads its own otherwise, and moto alone opens three to ask for EC2's regions: a quarter of a second.
+    Otherwise every session reads its own, and moto alone opens three to ask for EC2's regions: a quarter of a second.
     """
     botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 class Clients:
-    """Clients by service name, made once each: making one costs 20-200 ms, and is not thread-safe."""
+    """The clients by service name, made once each: making one costs 20-200 ms and is not thread-safe."""
 
     def __init__(self, app: wsgi.App, *, region: str) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Clients:
         self._clients: dict[str, Any] = {}
 
     def get(self, service: str) -> Any:
-        """The client of a service."""
+        """Return the client of a service."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._make(service)
@@ -56,7 +56,7 @@ class Clients:
             aws_access_key_id="localcloud",
             aws_secret_access_key="localcloud",  # noqa: S106  moto takes any
             config=Config(
-                retries={"max_attempts": 1},  # moto answers 500 to what it does not know; trying again is no help
+                retries={"max_attempts": 1},  # moto answers 500 to unknown actions; a retry does not help
                 s3={"addressing_style": "path"},
                 request_checksum_calculation="when_required",
             ),
@@ -71,14 +71,14 @@ class Clients:
 
 
 class _Raw(io.BytesIO):
-    """What botocore expects of urllib3's response."""
+    """The part of urllib3's response that botocore uses."""
 
     def stream(self, **_: Any) -> Any:
         yield self.read()
 
 
 def environ_of(request: AWSPreparedRequest) -> wsgi.Environ:
-    """The WSGI environment of a request that botocore was about to send."""
+    """Return the WSGI environment of a request that botocore was about to send."""
     url = urlsplit(request.url)
     body: Any = request.body or b""  # text, bytes or a stream
     data = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()

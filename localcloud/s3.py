@@ -1,7 +1,7 @@
-"""S3 in front of moto: conditional writes one at a time, and ranges without reading the whole object.
+"""Answers S3 requests in front of moto: serializes conditional writes, and reads ranges without the whole object.
 
-moto checks a condition and writes in two steps, so two writers may both win; and it reads an object whole for each
-range of it, which makes a parallel download of a large one slow.
+moto checks a condition and writes in two steps, so two writers may both win; and it reads the whole object for each
+range, which makes a parallel download of a large object slow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class S3:
         self._writes = threading.Lock()
 
     def answer(self, call: Call, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """The answer to one request."""
+        """Return the answer to one request."""
         if call.operation in WRITES and any(name in environ for name in CONDITIONS):
             return self._conditional(environ).send(start_response)
         if call.operation == "GetObject" and "HTTP_RANGE" in environ:
@@ -42,13 +42,13 @@ class S3:
         return self._moto(environ, start_response)
 
     def _conditional(self, environ: Environ) -> Reply:
-        """One at a time. The body is read before, not within: a slow sender must not hold the others up."""
+        """Write one at a time. The body is read first, outside the lock: a slow sender must not delay the others."""
         wsgi.read_body(environ)
         with self._writes:
             return wsgi.capture(self._moto, environ)
 
     def _part(self, environ: Environ) -> Reply | None:
-        """A range, with the headers that moto gives the whole; None leaves anything unusual to moto."""
+        """Return a range, with moto's headers of the whole object; None leaves anything unusual to moto."""
         head = {**environ, "REQUEST_METHOD": "HEAD"}
         del head["HTTP_RANGE"]
         whole = wsgi.capture(self._moto, head)
@@ -60,10 +60,10 @@ class S3:
         with key.lock:
             buffer = key._value_buffer  # noqa: SLF001  the only way to the bytes without reading them all
             if buffer.closed or dict(whole.headers).get("ETag", key.etag) != key.etag:
-                return None  # overwritten since: its headers are not those of these bytes
+                return None  # overwritten since: the headers do not belong to these bytes
             buffer.seek(first)
             body = buffer.read(last - first + 1)
-        # A checksum is that of the whole object; beside a part of it a client would find it false.
+        # A checksum covers the whole object; a client would reject it for a part.
         kept = [(k, v) for k, v in whole.headers if not k.lower().startswith("x-amz-checksum")]
         return Reply(
             status=PARTIAL, body=body, headers=(*kept, ("Content-Range", f"bytes {first}-{last}/{key.contentsize}"))
@@ -76,7 +76,7 @@ class S3:
 
 
 def limits(header: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a Range header that names one range within an object of `size` bytes, else None."""
+    """Return the first and last byte of a Range header with one range within `size` bytes, else None."""
     match = RANGE.fullmatch(header.strip())
     if match is None or not size or not (match[1] or match[2]):
         return None

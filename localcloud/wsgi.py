@@ -1,7 +1,7 @@
-"""The little of WSGI and of the AWS wire protocols that the layer in front of moto needs.
+"""Implements the parts of WSGI and of the AWS protocols that the layer in front of moto needs.
 
-Names which AWS operation a request is, replays request bodies that had to be read for that, and captures moto's
-answers so that they can be put right.
+It identifies the AWS operation of a request, replays request bodies that had to be read for that, and captures moto's
+answers so that they can be corrected.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AwsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """Which operation of which service a request is; `form` holds the fields of a query-protocol body."""
+    """The service and operation of a request; `form` holds the fields of a query-protocol body."""
 
     service: str
     operation: str
@@ -65,7 +65,7 @@ class Reply:
 
 
 def identify(environ: Environ) -> Call:
-    """Which AWS operation a request is; reads a query-protocol body and puts it back."""
+    """Return the AWS operation of a request; a query-protocol body is read and put back."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     service = signed_service(environ)
     if target:
@@ -78,7 +78,7 @@ def identify(environ: Environ) -> Call:
 
 
 def signed_service(environ: Environ) -> str:
-    """The service in the scope of a request's signature, empty when it is not signed."""
+    """Return the service in the scope of a request's signature, empty when the request is not signed."""
     match = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if match:
         return match[2].lower()
@@ -87,7 +87,7 @@ def signed_service(environ: Environ) -> str:
 
 
 def s3_operation(environ: Environ) -> str:
-    """The S3 operation that a method, path and query mean; good enough to count calls by."""
+    """Return the S3 operation of a method, path and query, precise enough to count calls."""
     method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     bucket, _, key = environ.get("PATH_INFO", "/").lstrip("/").partition("/")
     multipart = _multipart_operation(method, query)
@@ -111,21 +111,21 @@ def _multipart_operation(method: str, query: dict[str, list[str]]) -> str:
 
 
 def read_body(environ: Environ) -> bytes:
-    """The request's body, which stays readable for whoever comes next."""
+    """Return the request's body, which stays readable for the next reader."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
 
 
 def replace_form(environ: Environ, form: dict[str, str]) -> None:
-    """Give a query-protocol request other fields."""
+    """Replace the fields of a query-protocol request."""
     body = urlencode(form).encode()
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
 
 
 def capture(app: App, environ: Environ) -> Reply:
-    """Run a WSGI application and hold its whole answer."""
+    """Run a WSGI application and return its whole answer."""
     seen: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
@@ -143,13 +143,13 @@ def capture(app: App, environ: Environ) -> Reply:
 
 
 def json_reply(answer: dict[str, Any], *, status: int = 200, content_type: str = "application/json") -> Reply:
-    """A JSON answer with a request id, as AWS's JSON services give."""
+    """Return a JSON answer with a request id, as AWS's JSON services send it."""
     headers = (("Content-Type", content_type), ("x-amzn-RequestId", str(uuid.uuid4())))
     return Reply(status=status, body=json.dumps(answer).encode(), headers=headers)
 
 
 def ec2_error(error: AwsError) -> Reply:
-    """An error in the shape of EC2's query protocol."""
+    """Return an error in the shape of EC2's query protocol."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error>'
         f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"

@@ -1,1 +1,1 @@
-"""The console script `runctl`, which starts the commands of its checkout or of the copy in the wheel."""
+"""Provides the console script `runctl`, which starts the commands of its checkout or of the copy in the wheel."""

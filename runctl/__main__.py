@@ -1,4 +1,4 @@
-"""`python -m runctl` is the console script."""
+"""Runs the console script for `python -m runctl`."""
 
 from runctl.launcher import main
 

@@ -1,8 +1,8 @@
-"""Starts the commands of runctl's own checkout, whatever folder it is called in and whatever PYTHONPATH says.
+"""Starts the commands of runctl's own checkout, regardless of the current folder and PYTHONPATH.
 
 The checkout's top folders have ordinary names (`commands`, `remote`, `training`), and a user's project may have the
-same. So the checkout goes to the front of `sys.path` before anything of it is imported, and what PYTHONPATH and the
-current folder contribute goes to the end: a module of the user's is imported in place of neither ours nor a library's.
+same. So the checkout goes to the front of `sys.path` before any of it is imported, and the entries of PYTHONPATH and of
+the current folder go to the end: a user's module never shadows one of runctl's or of a library's.
 An installed wheel carries the checkout as data of this package, in `runctl/checkout`.
 
 Only the standard library is imported here, and as little of it as possible: it delays every command.
@@ -23,7 +23,7 @@ def checkout() -> str:
 
 
 def import_path(root: str, path: Sequence[str], environ: Mapping[str, str], cwd: str) -> list[str]:
-    """Return `path` with `root` first, and with what PYTHONPATH and the current folder contribute last."""
+    """Return `path` with `root` first, and with the entries of PYTHONPATH and of the current folder last."""
     named = {os.path.abspath(os.path.join(cwd, entry)) for entry in environ.get("PYTHONPATH", "").split(os.pathsep)}
     users = {*named, cwd} - {root}
     places = [(entry, os.path.abspath(os.path.join(cwd, entry))) for entry in path]

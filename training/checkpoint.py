@@ -1,8 +1,8 @@
-"""Checkpoints that survive a kill at any moment, for training scripts that use numpy and no cloud.
+"""Writes and reads checkpoints that survive a kill at any moment, with numpy and without a cloud.
 
 Promises: a file under a checkpoint's name is always whole (written beside it, synced, renamed into place); reading
-never executes what the file says (no pickle); a file that cannot be read is an error of one line that names it; the
-random state travels along, so a resumed run draws the same numbers as one that was never stopped.
+never executes code from the file (no pickle); a file that cannot be read is an error of one line that names it; the
+random state is part of it, so a resumed run draws the same numbers as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[Any]]
 
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
-# What numpy and zipfile raise for a file that was cut short or changed; AttributeError and TypeError: a lone .npy.
+# numpy and zipfile raise these for a file that was cut short or changed; AttributeError and TypeError: a lone .npy.
 NOT_WHOLE = (EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -33,10 +33,10 @@ class CheckpointError(Exception):
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Let `write` fill the file `path`, which appears whole or not at all, and outlives a power cut once this returns.
+    """Let `write` fill the file `path`, which appears whole or not at all and survives a power cut after the return.
 
-    The temporary name starts with a dot, so nobody takes it for a checkpoint; what a kill leaves of it, the next save
-    of that name writes over.
+    The temporary name starts with a dot, so it is never taken for a checkpoint; the next save under that name
+    overwrites whatever a kill leaves behind.
 
     Raises:
         CheckpointError: the folder cannot be made or written, or the disk is full.
@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
     """Read every array, checked against the archive's checksums; never unpickles.
 
     Raises:
-        CheckpointError: there is no such file, or it is not whole.
+        CheckpointError: the file is missing or not whole.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -78,19 +78,19 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def step_of(path: Path) -> int:
-    """The last whole number in the name, which is how runctl numbers checkpoints too; -1 when there is none."""
+    """Return the last whole number in the name, which is how runctl numbers checkpoints too; -1 when there is none."""
     found = LAST_NUMBER.search(path.stem)
     return int(found[1]) if found else -1
 
 
 def newest_first(folder: Path, suffix: str = ".npz") -> list[Path]:
-    """The folder's checkpoints by falling step; temporary files are not among them."""
+    """Return the folder's checkpoints by descending step, without temporary files."""
     found = [path for path in folder.glob(f"*{suffix}") if not path.name.startswith(".") and step_of(path) >= 0]
     return sorted(found, key=lambda path: (step_of(path), path.name), reverse=True)
 
 
 def latest(folder: Path, readable: Callable[[Path], object] = load, suffix: str = ".npz") -> Path | None:
-    """The newest checkpoint that `readable` accepts, so that one damaged file costs one interval and not the run."""
+    """Return the newest checkpoint that `readable` accepts: a damaged file costs one interval, not the run."""
     for path in newest_first(folder, suffix):
         try:
             readable(path)
@@ -107,19 +107,19 @@ def prune(folder: Path, keep: int, suffix: str = ".npz") -> None:
 
 
 def pack_random_state(generator: np.random.Generator) -> NDArray[np.uint8]:
-    """The whole state of a `default_rng` as an array that a checkpoint can hold (its integers have 128 bits)."""
+    """Return the whole state of a `default_rng` as an array that a checkpoint can hold (its integers have 128 bits)."""
     return np.frombuffer(json.dumps(generator.bit_generator.state).encode(), dtype=np.uint8)
 
 
 def unpack_random_state(packed: NDArray[np.uint8]) -> np.random.Generator:
-    """A generator that goes on exactly where the packed one stood."""
+    """Return a generator that continues exactly where the packed one stopped."""
     generator = np.random.default_rng()
     generator.bit_generator.state = json.loads(packed.tobytes())
     return generator
 
 
 class StopSignal:
-    """Turns SIGTERM into a flag: look at `interrupted` where stopping is safe, save, then call `exit`."""
+    """Turns SIGTERM into a flag: check `interrupted` where stopping is safe, save, then call `exit`."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -128,7 +128,7 @@ class StopSignal:
     def exit(self) -> NoReturn:
         """End by the signal itself, so that the caller sees 143 (128 + 15) and `train && evaluate` stops here.
 
-        An exit of 0 would claim that training had come to its end.
+        An exit code of 0 would claim that training was complete.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

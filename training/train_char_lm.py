@@ -2,11 +2,11 @@
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=2", "torch>=2"]
 # ///
-"""Learns sums written in words, a character at a time: the PyTorch example, exact to the bit across a stop.
+"""Learns sums written in words with a character-level PyTorch model, exact to the bit across a stop.
 
-The text is made here ("seven plus eight is fifteen."), so nothing is downloaded. Unlike the digits, an epoch of a real
-language model takes hours; so this script looks at SIGTERM after every batch, numbers its checkpoints by optimizer step
-(each number names one state only) and resumes in the middle of an epoch.
+The script generates its text ("seven plus eight is fifteen."), so nothing is downloaded. Unlike the digits, an epoch of
+a real language model takes hours; so this script checks for SIGTERM after every batch, numbers its checkpoints by
+optimizer step (each number names one state only) and resumes in the middle of an epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("train_char_lm.py: needs PyTorch, which is not installed here (pip install torch)")
 
-if not __package__:  # started as a script: take the helper that lies beside this file, not an installed one
+if not __package__:  # started as a script: import the helpers beside this file, not installed ones
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from training import checkpoint
@@ -40,7 +40,7 @@ WINDOW = 64  # characters seen at a time
 EMBEDDING, HIDDEN, DROPOUT = 24, 96, 0.1
 TEST_SHARE = 0.1
 FORMAT = "char-lm-1"
-# What zipfile and torch raise for a file that was cut short or changed (NotImplementedError: a changed zip header).
+# zipfile and torch raise these for a file that was cut short or changed (NotImplementedError: a changed zip header).
 NOT_WHOLE = (
     *(OSError, EOFError, RuntimeError, KeyError, ValueError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError),
@@ -53,7 +53,7 @@ TENS = ["twenty", "thirty"]
 
 
 def words(number: int) -> str:
-    """A number below 40 as it is spoken."""
+    """Return a number below 40 as it is spoken."""
     if number < len(SMALL):
         return SMALL[number]
     tens, ones = divmod(number, 10)
@@ -61,14 +61,14 @@ def words(number: int) -> str:
 
 
 def text(seed: int) -> str:
-    """Every sum of two numbers below 20, in an order of the seed's."""
+    """Return every sum of two numbers below 20, in an order that the seed determines."""
     pairs = np.random.default_rng(seed).permutation(len(SMALL) ** 2)
     sums = (divmod(int(pair), len(SMALL)) for pair in pairs)
     return "".join(f"{words(one)} plus {words(other)} is {words(one + other)}.\n" for one, other in sums)
 
 
 class Learner:
-    """The model, its optimizer and where they stand: all that a checkpoint has to hold."""
+    """The model, its optimizer and its position: everything that a checkpoint has to hold."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.made_with = {"format": FORMAT, "seed": options.seed, "batch_size": options.batch_size}
@@ -94,7 +94,7 @@ class Learner:
         """One step of the optimizer; returns the loss in nats per character."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         size = self.made_with["batch_size"]
-        # The order hangs on seed and epoch alone, so that a stop within an epoch needs nothing remembered.
+        # The order depends on seed and epoch alone, so that a stop within an epoch needs no extra state.
         order = np.random.default_rng([self.made_with["seed"], epoch]).permutation(len(self.train))
         windows = self.train[torch.from_numpy(order[batch * size : (batch + 1) * size])]
         self.layers.train()
@@ -107,14 +107,14 @@ class Learner:
         return float(loss.item())
 
     def accuracy(self) -> float:
-        """The share of held-out characters that are guessed from those before them."""
+        """Return the share of held-out characters that the model predicts from those before them."""
         self.layers.eval()
         with torch.no_grad():
             guesses = self._scores(self.test[:, :-1]).argmax(dim=2)
         return float((guesses == self.test[:, 1:]).float().mean())
 
     def state(self) -> dict[str, Any]:
-        """Everything, in types that `torch.load(weights_only=True)` accepts."""
+        """Return everything, in types that `torch.load(weights_only=True)` accepts."""
         return self.made_with | {
             "step": self.step,
             "layers": self.layers.state_dict(),
@@ -123,14 +123,14 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave. Raises BadInput when it was made by another program or with other options."""
+        """Restore the result of `state`. Raises BadInput for another program's state or for other options."""
         made_with = {name: state.get(name) for name in self.made_with}
         if made_with != self.made_with:
             raise BadInput(f"was made with {made_with}, and this run has {self.made_with}")
         rate = self.optimizer.param_groups[0]["lr"]
         self.layers.load_state_dict(state["layers"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.optimizer.param_groups[0]["lr"] = rate  # the command line's, which may be a new one
+        self.optimizer.param_groups[0]["lr"] = rate  # from the command line, which may set a new one
         torch.set_rng_state(state["random"])
         self.step = state["step"]
 
@@ -141,10 +141,10 @@ class Learner:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything it says. Raises CheckpointError when it is missing or not whole."""
+    """Read a checkpoint without executing code from it. Raises CheckpointError when it is missing or not whole."""
     try:
         with path.open("rb") as file:
-            with zipfile.ZipFile(file) as archive:  # torch.load does not look at the checksums that torch.save wrote
+            with zipfile.ZipFile(file) as archive:  # torch.load does not verify the checksums that torch.save wrote
                 if damaged := archive.testzip():
                     raise zipfile.BadZipFile(damaged)
             file.seek(0)
@@ -159,7 +159,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def resume(learner: Learner, source: Path) -> None:
-    """Go on from a checkpoint, or from the newest readable one of a folder."""
+    """Resume from a checkpoint, or from the newest readable one in a folder."""
     path = checkpoint.latest(source, load, ".pt") if source.is_dir() else source
     if path is None:
         raise BadInput(f"no readable checkpoint in {source}")
@@ -174,7 +174,7 @@ def resume(learner: Learner, source: Path) -> None:
 
 
 def train(learner: Learner, options: argparse.Namespace, stop: StopSignal) -> bool:
-    """Learn until the last step or SIGTERM; returns whether it was the last step."""
+    """Train until the last step or SIGTERM; return whether the last step was reached."""
     steps = options.epochs * learner.steps_per_epoch
     saved = learner.step
     while learner.step < steps and not stop.interrupted:
@@ -190,7 +190,7 @@ def train(learner: Learner, options: argparse.Namespace, stop: StopSignal) -> bo
 
 
 def save(learner: Learner, options: argparse.Namespace) -> int:
-    """Write the checkpoint of the step just made; returns the step."""
+    """Write the checkpoint of the current step; return the step."""
     folder = Path(options.checkpoint_dir)
     path = folder / f"checkpoint_step_{learner.step}.pt"
     checkpoint.write_atomically(path, lambda file: torch.save(learner.state(), file))
@@ -199,14 +199,14 @@ def save(learner: Learner, options: argparse.Namespace) -> int:
 
 
 def report(learner: Learner, epoch: int, epochs: int, loss: float) -> None:
-    """One line for people, and one for the metrics file."""
+    """Write one line for people and one for the metrics file."""
     accuracy = learner.accuracy()
     print(f"epoch {epoch}/{epochs}  loss {loss:.4f}  accuracy {accuracy:.4f}", flush=True)
     append_metrics(learner.step, epochs * learner.steps_per_epoch, loss=loss, accuracy=accuracy)
 
 
 def run(options: argparse.Namespace, stop: StopSignal) -> bool:
-    """Train as the options say; returns whether all epochs are done (SIGTERM may come before)."""
+    """Train with these options; return whether all epochs are done (SIGTERM may come before)."""
     torch.use_deterministic_algorithms(mode=True)
     learner = Learner(options)
     if options.note:
@@ -220,7 +220,7 @@ def run(options: argparse.Namespace, stop: StopSignal) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program: exit 0 when every epoch is done, 2 for bad input, and by SIGTERM itself (143) when stopped early."""
+    """Exit with 0 when every epoch is done, 2 for bad input, and by SIGTERM itself (143) when stopped early."""
     stop = StopSignal()
     options = script_options("Learn sums written in words.", rate=0.01, batch_size=16).parse_args(arguments)
     try:

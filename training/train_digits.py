@@ -2,12 +2,11 @@
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=2", "scikit-learn>=1.7"]
 # ///
-"""Learns handwritten digits: a real classifier, small enough to train anywhere in a second, that survives its host.
+"""Trains a real classifier of handwritten digits, small enough to train anywhere in a second, that survives its host.
 
 The data are the 1,797 images that scikit-learn ships (nothing is downloaded); the model is a two-layer network in
-numpy, trained with Adam. It keeps every promise that `training/README.md` asks of a script: checkpoints that are whole
-or absent, a checkpoint on SIGTERM, and a resumed run that ends with the same weights, bit for bit, as one that was
-never stopped.
+numpy, trained with Adam. It meets every point of `training/README.md`: checkpoints that are whole or absent, a
+checkpoint on SIGTERM, and a resumed run that ends with the same weights, bit for bit, as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-if not __package__:  # started as a script: take the helper that lies beside this file, not an installed one
+if not __package__:  # started as a script: import the helpers beside this file, not installed ones
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from training import checkpoint
@@ -42,7 +41,7 @@ FORMAT = "digits-1"
 
 @dataclass(frozen=True, kw_only=True)
 class Digits:
-    """The images, scaled to 0..1, and what they show, cut once into what is learnt from and what is asked."""
+    """The images, scaled to 0..1, and their labels, split once into a training and a test set."""
 
     train_images: Array
     train_labels: Labels
@@ -51,7 +50,7 @@ class Digits:
 
 
 class Learner:
-    """The network, Adam's memory and the random state: all that a checkpoint has to hold."""
+    """The network, Adam's moments and the random state: everything that a checkpoint has to hold."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -69,7 +68,7 @@ class Learner:
         self.variance = {name: np.zeros_like(weight) for name, weight in self.weights.items()}
 
     def learn_epoch(self, images: Array, labels: Labels, *, rate: float, batch_size: int) -> float:
-        """Go through the data once in random order; returns the mean loss."""
+        """Train on the data once in random order; return the mean loss."""
         order = self.random.permutation(len(images))
         losses = [
             self._learn_batch(images[batch], labels[batch], rate) * len(batch)
@@ -79,12 +78,12 @@ class Learner:
         return math.fsum(losses) / len(order)
 
     def accuracy(self, images: Array, labels: Labels) -> float:
-        """The share of images that are recognised."""
+        """Return the share of images that are recognised."""
         _, scores = self._forward(images)
         return float(np.mean(scores.argmax(axis=1) == labels))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything, as named arrays."""
+        """Return everything, as named arrays."""
         arrays: dict[str, NDArray[Any]] = {
             "format": np.array(FORMAT),
             "seed": np.array(self.seed),
@@ -95,10 +94,10 @@ class Learner:
         return arrays | {name: array.copy() for name, array in self._arrays()}
 
     def restore(self, arrays: checkpoint.Arrays) -> None:
-        """Take over what `state` gave. Raises CheckpointError when these are not this program's arrays."""
+        """Restore the result of `state`. Raises CheckpointError when these are not this program's arrays."""
         if "format" not in arrays or str(arrays["format"]) != FORMAT:
             raise CheckpointError("is not one of train_digits.py")
-        if int(arrays["seed"]) != self.seed:  # another split: tested on what was learnt
+        if int(arrays["seed"]) != self.seed:  # another split would test on training data
             raise CheckpointError(f"was made with --seed {int(arrays['seed'])}, and this run has --seed {self.seed}")
         for name, array in self._arrays():
             array[...] = arrays[name]
@@ -161,7 +160,7 @@ def load_digits(seed: int) -> Digits:
 
 
 def resume(learner: Learner, source: Path) -> None:
-    """Go on from a checkpoint, or from the newest readable one of a folder."""
+    """Resume from a checkpoint, or from the newest readable one in a folder."""
     path = checkpoint.latest(source) if source.is_dir() else source
     if path is None:
         raise BadInput(f"no readable checkpoint in {source}")
@@ -176,10 +175,10 @@ def resume(learner: Learner, source: Path) -> None:
 
 
 def train(learner: Learner, digits: Digits, options: argparse.Namespace, stop: StopSignal) -> None:
-    """Learn until the last epoch or SIGTERM, with a checkpoint every interval and one at the end of either.
+    """Train until the last epoch or SIGTERM, with a checkpoint at every interval and one at the end.
 
-    SIGTERM is looked at between epochs: one takes some 10 ms, and a checkpoint's number is its epoch, so a file made
-    within an epoch would bear the number of another one. `train_char_lm.py` shows how to stop within an epoch.
+    SIGTERM is checked between epochs: one takes some 10 ms, and a checkpoint's number is its epoch, so a file written
+    within an epoch would carry the number of another. `train_char_lm.py` shows how to stop within an epoch.
     """
     saved = learner.epoch
     while learner.epoch < options.epochs and not stop.interrupted:
@@ -196,7 +195,7 @@ def train(learner: Learner, digits: Digits, options: argparse.Namespace, stop: S
 
 
 def save(learner: Learner, options: argparse.Namespace) -> int:
-    """Write the checkpoint of the epoch just ended; returns the epoch."""
+    """Write the checkpoint of the epoch just ended; return the epoch."""
     folder = Path(options.checkpoint_dir)
     checkpoint.save(folder / f"checkpoint_epoch_{learner.epoch}.npz", learner.state())
     checkpoint.prune(folder, keep=options.keep or 0)
@@ -204,7 +203,7 @@ def save(learner: Learner, options: argparse.Namespace) -> int:
 
 
 def report(learner: Learner, digits: Digits, *, epochs: int, loss: float) -> None:
-    """One line for people, and one of JSON for whoever set RUNCTL_METRICS_FILE."""
+    """Print one line for people, and write one of JSON when RUNCTL_METRICS_FILE is set."""
     accuracy = learner.accuracy(digits.test_images, digits.test_labels)
     learner.metrics = {"loss": loss, "accuracy": accuracy}
     print(f"epoch {learner.epoch}/{epochs}  loss {loss:.4f}  accuracy {accuracy:.4f}", flush=True)
@@ -212,7 +211,7 @@ def report(learner: Learner, digits: Digits, *, epochs: int, loss: float) -> Non
 
 
 def run(options: argparse.Namespace, stop: StopSignal) -> bool:
-    """Train as the options say; returns whether all epochs are done (SIGTERM may come before)."""
+    """Train with these options; return whether all epochs are done (SIGTERM may come before)."""
     digits = load_digits(options.seed)
     learner = Learner(options.seed)
     if options.note:
@@ -228,7 +227,7 @@ def run(options: argparse.Namespace, stop: StopSignal) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program: exit 0 when every epoch is done, 2 for bad input, and by SIGTERM itself (143) when stopped early."""
+    """Exit with 0 when every epoch is done, 2 for bad input, and by SIGTERM itself (143) when stopped early."""
     stop = StopSignal()
     options = script_options("Learn scikit-learn's handwritten digits.", rate=0.005, batch_size=32).parse_args(
         arguments

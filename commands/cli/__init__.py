@@ -1,1 +1,1 @@
-"""The command line itself: the task decorator, output, help, refusals; nothing of any one command."""
+"""Implements the command line itself: the task decorator, output, help and parse errors, but no single command."""

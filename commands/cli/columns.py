@@ -1,4 +1,4 @@
-"""Rows of a table on one line each: what is too long for its column is shortened, and says so by an ellipsis."""
+"""Fits each row of a table on one line and marks shortened text with an ellipsis."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ GAP = 2  # between two columns
 
 
 def room() -> int:
-    """How wide a table can be here: as the terminal, 100 columns where there is none."""
+    """Return how wide a table can be: the terminal's width, or 100 columns without a terminal."""
     return shutil.get_terminal_size((WIDTH, 1)).columns if sys.stdout.isatty() else WIDTH
 
 
 def fit(rows: Sequence[Mapping[str, str]], width: int, elastic: Collection[str]) -> list[dict[str, str]]:
-    """Rows that take one line of `width` cells each.
+    """Return rows that take one line of `width` cells each.
 
     Args:
         rows: the text of each column by its heading; the same headings in every row.
         width: the cells of a line.
-        elastic: the columns that may be made narrower, though never than their heading; the widest is first.
+        elastic: the columns that may become narrower, but never narrower than their heading; the widest goes first.
     """
     shown = [{heading: _printable(text) for heading, text in row.items()} for row in rows]
     if not shown:
@@ -38,7 +38,7 @@ def fit(rows: Sequence[Mapping[str, str]], width: int, elastic: Collection[str])
 
 
 def shorten(text: str, width: int) -> str:
-    """The beginning of a text that is too wide, with an ellipsis; of a path the end, which tells more."""
+    """Return the beginning of a text that is too wide, with an ellipsis; for a path the end, which tells more."""
     from rich.cells import set_cell_size
 
     if _cells(text) <= width:
@@ -58,5 +58,5 @@ def _cells(text: str) -> int:
 
 
 def _printable(text: str) -> str:
-    """A text without line breaks, colours and halves of characters, each of them spelled out instead."""
+    """Return a text with line breaks, colours and half characters escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,9 +1,9 @@
-"""What a shell offers when Tab is pressed: the names of commands, then the options of the one that was typed.
+"""Answers the Tab key with the names of commands, then with the options of the command that was typed.
 
 The scripts that `--print-completion-script` prints are Invoke's, and so is `--complete`, which they call. They lose the
 empty word that a user is about to type, so `train` may be a name to complete or a command that is followed by nothing:
-both are offered then, and the shell takes what begins like the word. Where nothing is offered the shell offers files,
-which is right for a script and for what `--project` wants.
+both are offered then, and the shell takes those that begin with the word. Where nothing is offered the shell offers
+files, which is right for a script and for `--project`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from commands.cli.positional import Command, flags_of, inverse_of
 
 
 def candidates(words: Sequence[str], commands: Mapping[str, Command], core: Sequence[str]) -> list[str]:
-    """Return what the last word may become.
+    """Return the completions of the last word.
 
     Args:
-        words: the line behind the program's name, as far as it was typed.
+        words: the line after the program's name, as far as it was typed.
         commands: the commands by all of their names.
-        core: the options that stand before a command.
+        core: the options that precede a command.
     """
     if "--" in words[:-1]:
         return []

@@ -1,4 +1,4 @@
-"""Names the optional packages that a command needs and that are not installed: the extras of pyproject.toml.
+"""Names the missing optional packages of a command, which are the extras of pyproject.toml.
 
 Plain runctl trains on AWS and installs little. The local cloud and the environment's program bring hundreds of
 megabytes, so they are extras, and a command that needs one names it before anything is started.
@@ -16,15 +16,15 @@ from urllib.request import url2pathname
 
 from remote.errors import ConfigError
 
-# A package of each extra's that nothing else brings.
+# For each extra, the packages that nothing else installs.
 PACKAGES = {"local": ("moto", "pulumi", "pulumi_aws", "dill", "psutil", "uv"), "infra": ("pulumi", "pulumi_aws")}
 
 
 def require_local() -> None:
-    """Insist on the packages of the local cloud.
+    """Require the packages of the local cloud.
 
     Raises:
-        ConfigError: some are not installed; says how to install them, and what works without them.
+        ConfigError: some are not installed; the message says how to install them, and what works without them.
     """
     missing = [package for package in PACKAGES["local"] if find_spec(package) is None]
     if missing:
@@ -35,7 +35,7 @@ def require_local() -> None:
 
 
 def require_program(checkout: Path) -> None:
-    """Insist on the packages that the Pulumi CLI runs the environment's program with, in the checkout's own `.venv`.
+    """Require the packages that the Pulumi CLI needs for the environment's program, in the checkout's own `.venv`.
 
     Raises:
         ConfigError: they are not installed there.
@@ -50,7 +50,7 @@ def require_program(checkout: Path) -> None:
 
 
 def _install(extra: str) -> str:
-    """Return the command that installs an extra: into the checkout's .venv, or with the installed copy anew."""
+    """Return the command that installs an extra: into the checkout's .venv, or by reinstalling the installed copy."""
     source = _source()
     return f"uv tool install --force {shlex.quote(f'{source}[{extra}]')}" if source else "make venv"
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formats sizes, durations, money and states for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THREE_DIGITS = 100
 MINUTE = 60
 DAY_HOURS = 24
 UNITS = ("B", "kB", "MB", "GB", "TB")
-# What a state means at a glance: green is good, yellow asks for patience, red for action.
+# Green is good, yellow asks for patience, red asks for action.
 COLOURS = {
     "completed": "green",
     "valid": "green",
@@ -41,7 +41,7 @@ COLOURS = {
 
 
 def size(count: int) -> str:
-    """Bytes in decimal units, as AWS bills them: `123 kB`."""
+    """Return bytes in decimal units, as AWS bills them: `123 kB`."""
     value = float(count)
     for unit in UNITS:
         if value < KILO or unit == UNITS[-1]:
@@ -51,7 +51,7 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`9.0 s`, `3 min 20 s`, `2 h 5 min`; a dash for None."""
+    """Return a duration as `9.0 s`, `3 min 20 s` or `2 h 5 min`; a dash for None."""
     if seconds is None:
         return "-"
     if seconds < MINUTE:
@@ -63,7 +63,7 @@ def duration(seconds: float | None) -> str:
 
 
 def brief_duration(seconds: float | None) -> str:
-    """The same for a narrow column: `9s`, `3m20s`, `2h05m`, `3d04h`; a dash for None."""
+    """Return a duration for a narrow column: `9s`, `3m20s`, `2h05m`, `3d04h`; a dash for None."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), MINUTE)
@@ -76,31 +76,31 @@ def brief_duration(seconds: float | None) -> str:
 
 
 def money(usd: Decimal | None) -> str:
-    """USD with as many places as matter; a dash when unknown."""
+    """Return USD with as many places as matter; a dash when unknown."""
     if usd is None:
         return "unknown"
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
 def state(word: str, detail: str = "") -> Text:
-    """A state in its colour, and what there is to say of it."""
+    """Return a state in its colour, followed by its detail."""
     from rich.text import Text
 
     return Text.assemble((word, COLOURS.get(word, "")), f": {detail}" if detail else "")
 
 
 def count(number_of: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
+    """Return a number with its noun: `1 file`, `2 files`."""
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
 
 
 def number(value: float | None) -> str:
-    """A whole number, or a dash for None."""
+    """Return a whole number, or a dash for None."""
     return "-" if value is None else str(value)
 
 
 def load(seen: Mapping[str, Any] | None) -> str:
-    """How busy a host is: `cpu 97 %, memory 12 %, gpu 0 88 % (9.2 of 23.0 GiB)`; a dash when nobody said."""
+    """Return how busy a host is: `cpu 97 %, memory 12 %, gpu 0 88 % (9.2 of 23.0 GiB)`; a dash when unknown."""
     if not seen:
         return "-"
     parts = [f"{name} {seen[f'{name}_percent']:.0f} %" for name in ("cpu", "memory") if f"{name}_percent" in seen]
@@ -113,7 +113,7 @@ def _gpu(number_of: int, one: Mapping[str, Any]) -> str:
 
 
 def progress(phase: str, seen: Mapping[str, Any] | None) -> str:
-    """Where a run is: `running step 3/10 at 12 a second, 1 min 5 s left`."""
+    """Return a run's progress: `running step 3/10 at 12 a second, 1 min 5 s left`."""
     if not seen or seen.get("step") is None:
         return phase
     of = f"/{seen['steps']}" if seen.get("steps") else ""

@@ -1,6 +1,7 @@
-"""What there is to type: the commands in groups, and one command with its options, as text and as a document.
+"""Prints the overview of the commands and the help of one command, as text or as JSON.
 
-Invoke shows its own options first and ours by the alphabet. Nothing heavy is imported here: `inv --list` is to be fast.
+Invoke shows its own options first and sorts ours alphabetically. Nothing heavy is imported here, so that `inv --list`
+stays fast.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ All take --json; most take --stack NAME (default: $RUNCTL_STACK, else local).
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A command in the overview."""
+    """A command as the overview shows it."""
 
     name: str
     aliases: list[str]
@@ -38,12 +39,12 @@ class Entry:
     summary: str
 
     def is_in(self, name: str) -> bool:
-        """Whether it is that command, or one of that collection; everything is in the one without a name."""
+        """Return whether this is that command or belongs to that collection; the nameless collection has them all."""
         return name in {"", self.name, *self.aliases} or self.name.startswith(f"{name}.")
 
 
 def entries(collection: Collection, groups: Mapping[str, Sequence[str]]) -> list[Entry]:
-    """Return every command, in the order of the groups; what is in none of them comes last."""
+    """Return every command in the order of the groups; commands without a group come last."""
     group_of = {name: group for group, names in groups.items() for name in names}
     order = {name: place for place, name in enumerate(group_of)}
     names = sorted(collection.task_names, key=lambda name: (order.get(name, len(order)), name))
@@ -59,7 +60,7 @@ def entries(collection: Collection, groups: Mapping[str, Sequence[str]]) -> list
 
 
 def print_commands(found: Sequence[Entry]) -> None:
-    """Print every command in a line of its own."""
+    """Print every command on a line of its own."""
     rows = {entry.name: (", ".join([*entry.aliases, entry.name]), entry.summary) for entry in found}
     width = max(len(name) for name, _ in rows.values())
     lines = ["Usage: inv COMMAND [OPTIONS]"]
@@ -69,7 +70,7 @@ def print_commands(found: Sequence[Entry]) -> None:
 
 
 def print_command(name: str, command: Command) -> None:
-    """Print one command: how to type it, what it does, its options, an example."""
+    """Print one command's usage, description, options and example."""
     text, _, example = (inspect.getdoc(command.body) or "").partition("Example: ")
     groups = options_of(command)
     width = max(len(_label(command, argument)) for arguments in groups.values() for argument in arguments)
@@ -82,14 +83,14 @@ def print_command(name: str, command: Command) -> None:
 
 
 def usage(name: str, command: Command) -> str:
-    """Return how a command is typed: `inv train [SCRIPT] [OPTIONS] [-- ARGS...]`."""
+    """Return a command's usage: `inv train [SCRIPT] [OPTIONS] [-- ARGS...]`."""
     words = [_noun(argument) for argument in command.declared() if argument.positional]
     optional = [f"[{command.noun.upper()}]"] if command.noun else []
     return " ".join(["inv", name, *words, *optional, "[OPTIONS]", *([command.rest.usage] if command.rest else [])])
 
 
 def options_of(command: Command) -> dict[str, list[Argument]]:
-    """Return a command's arguments under the headings of its help; those without one stand under a general heading."""
+    """Return a command's arguments under the headings of its help; the rest come under a general heading."""
     arguments = {str(argument.name): argument for argument in command.declared()}
     grouped = {name for names in command.groups.values() for name in names} | set(COMMON)
     others = [name for name in arguments if name not in grouped]
@@ -99,7 +100,7 @@ def options_of(command: Command) -> dict[str, list[Argument]]:
 
 
 def emit_commands(found: Sequence[Entry]) -> None:
-    """Print every command as a document."""
+    """Print every command as one JSON document."""
     items = [
         {"command": entry.name, "aliases": entry.aliases, "group": entry.group, "summary": entry.summary}
         for entry in found
@@ -108,7 +109,7 @@ def emit_commands(found: Sequence[Entry]) -> None:
 
 
 def emit_command(name: str, command: Command) -> None:
-    """Print one command as a document."""
+    """Print one command as one JSON document."""
     options = [
         {"names": [*flags_of(argument), *inverse_of(argument)], "group": title, "help": argument.help or ""}
         for title, arguments in options_of(command).items()
@@ -135,12 +136,12 @@ def _noun(argument: Argument) -> str:
 
 
 def _rows(pairs: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """Lines of two columns: a name, and a text that goes on below itself."""
+    """Print lines of two columns: a name, and a text that wraps within its own column."""
     indent = " " * (GAP + width + GAP)
     wrapper = textwrap.TextWrapper(max(_columns(), len(indent) + NARROWEST), subsequent_indent=indent)
     return [wrapper.fill(f"{'':{GAP}}{name:<{width + GAP}}{text}") for name, text in pairs]
 
 
 def _columns() -> int:
-    """As wide as the terminal; at most, and where there is none, a hundred."""
+    """Return the terminal's width, at most 100; 100 without a terminal."""
     return min(get_terminal_size((WIDTH, 0)).columns, WIDTH)

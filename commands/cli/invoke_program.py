@@ -1,7 +1,7 @@
-"""Invoke's program as `inv` and `runctl` speak it: our overview and help, our refusals, our completion, our exit codes.
+"""Replaces Invoke's overview, help, parse errors, completion and exit codes with runctl's, for `inv` and `runctl`.
 
-Where Invoke's own `inv` is started, it reads its options, and answers a bare `inv --help` or `inv --version`, before
-it loads anything of ours. From then on both programs go through the methods that are replaced here.
+Invoke's own `inv` reads its options, and answers a bare `inv --help` or `inv --version`, before it loads any of our
+modules. From then on both programs go through the methods that are replaced here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _parse_core_args, _parse_tasks, _parse_cleanup = Program.parse_core_args, Progra
 
 
 def speak(groups: Mapping[str, tuple[str, ...]]) -> None:
-    """Make every program of this process ours; `groups` are the headings under which the commands are shown."""
+    """Replace the methods of Invoke's Program in this process; `groups` are the headings of the overview."""
     _groups.update(groups)
     parse_errors.refuse_in_our_words()
     Program.parse_core_args = _read_core  # type: ignore[method-assign, assignment]
@@ -38,7 +38,7 @@ def _read_core(program: Program) -> None:
 
 
 def _read_commands(program: Program) -> None:
-    """`help` and `help COMMAND` are `--help` and `--help COMMAND`; `--json` may follow them and `--list`."""
+    """Rewrite `help` and `help COMMAND` to `--help` and `--help COMMAND`; `--json` may follow them and `--list`."""
     args, words = program.args, program.core.unparsed
     if words[:1] == ["help"]:
         named = [word for word in words[1:2] if not word.startswith("-")]
@@ -53,7 +53,7 @@ def _read_commands(program: Program) -> None:
 
 
 def _answer(program: Program) -> None:
-    """Do what ends a command line before any command is carried out, if there is such a thing on it."""
+    """Answer help, listing and completion, which end a command line before any command runs."""
     _do(_answer_in_our_words, program)
 
 
@@ -101,6 +101,6 @@ def _show(program: Program, commands: Mapping[str, Command], name: str) -> None:
 
 
 def _commands_of(program: Program) -> dict[str, Command]:
-    """Return the commands by their names, the short ones too."""
+    """Return the commands by their names, including the short ones."""
     names = program.collection.task_names
     return {name: program.collection[primary] for primary in names for name in [primary, *names[primary]]}

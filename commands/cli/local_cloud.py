@@ -1,4 +1,4 @@
-"""Starts and finds the local cloud of this state folder, and says what it has lost or when it takes long."""
+"""Starts and finds the local cloud of this state folder, and reports lost state and long waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def start(port: int = 0) -> tuple[Address, bool]:
-    """Start the local cloud unless it is up, and say what it has lost; the bool says whether this call started it."""
+    """Start the local cloud unless it is up, and report lost state; the bool says whether this call started it."""
     from localcloud import daemon
 
     address, started = daemon.start(paths.local_dir(), port=port, tell=partial(say, "waiting"))
@@ -23,15 +23,15 @@ def start(port: int = 0) -> tuple[Address, bool]:
 
 
 def find() -> Address | None:
-    """Where the local cloud is, None when it is not up; says so when that takes long."""
+    """Return where the local cloud is, None when it is not up; report a long wait."""
     from localcloud import daemon
 
     return daemon.find(paths.local_dir(), tell=partial(say, "waiting"))
 
 
 def lost_in_words(lost: Lost) -> str:
-    """Return what became of saved state that could not be read, and the next command."""
+    """Return what happened to saved state that could not be read, and the next command."""
     return (
         f"could not be read: {lost.reason}; it was put aside as {lost.path}; "
-        "buckets, hosts and runs start empty; inv up makes the environment again"
+        "buckets, hosts and runs start empty; inv up creates the environment again"
     )

@@ -1,4 +1,4 @@
-"""Prints results on standard output, as tables or as one JSON document; all else goes to standard error."""
+"""Prints results on standard output, as tables or as one JSON document, and everything else on standard error."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WIDTH = 100
 
 
 def as_typed(text: str) -> str:
-    """A command line in a text as it is typed here: `runctl …` for those who do not use Invoke's own `inv`."""
+    """Return a text whose command lines name the program that was started: `runctl …` instead of `inv …`."""
     program = Path(sys.argv[0])
     ours = "runctl" in {program.stem, program.parent.name if program.stem == "__main__" else ""}
     return re.sub(r"(?<![\w/.-])inv (?=[a-zA-Z-])", "runctl ", text) if ours else text
 
 
 def emit(kind: str, **data: Any) -> None:
-    """Print one JSON document in the one schema: `{"schema": 1, "kind": …, …}`."""
+    """Print one JSON document in the shared schema: `{"schema": 1, "kind": …, …}`."""
     print(jsonlib.dumps({"schema": SCHEMA, "kind": kind, **data}, indent=2, default=_as_text))
 
 
@@ -41,21 +41,21 @@ def emit_line(kind: str, **data: Any) -> None:
 
 
 def _as_text(value: Any) -> str:
-    """What JSON has no type for; times as docs/contracts.md writes them."""
+    """Return a value for which JSON has no type; times have the format of docs/contracts.md."""
     from remote.records import instant
 
     return instant(value) if isinstance(value, dt.datetime) else str(value)
 
 
 def say(topic: str, text: str) -> None:
-    """Tell a person, on standard error, what was done: a short topic and the rest of the line."""
+    """Print what was done on standard error: a short topic and the rest of the line."""
     from rich.text import Text
 
     console().print(Text.assemble((f"{topic:<12} ", "dim"), as_typed(text)), soft_wrap=True)
 
 
 def say_error(message: str, next_step: str) -> None:
-    """Tell a person what went wrong and what to type next."""
+    """Print what went wrong and the next command on standard error."""
     from rich.text import Text
 
     console().print(Text.assemble(("error ", "bold red"), as_typed(message)), soft_wrap=True)
@@ -65,7 +65,7 @@ def say_error(message: str, next_step: str) -> None:
 
 @functools.cache
 def console() -> Any:
-    """Standard error for people: colours at a terminal and where FORCE_COLOR asks for them, motion only at one."""
+    """Return standard error for people: colours at a terminal or by FORCE_COLOR, motion only at a terminal."""
     return _console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
 
 
@@ -94,7 +94,7 @@ def print_facts(facts: Mapping[str, str | Text], *, to_stderr: bool = False) -> 
 
 
 def _screen() -> Any:
-    """Standard output for people: as wide as the terminal, 100 columns where there is none."""
+    """Return standard output for people: the terminal's width, or 100 columns without a terminal."""
     return _console(width=None if sys.stdout.isatty() else WIDTH)
 
 
@@ -102,7 +102,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be undone.
 
     Raises:
-        UsageError: the answer is no, or there is nobody to ask.
+        UsageError: the answer is no, or there is no terminal to ask at.
     """
     if yes:
         return

@@ -1,7 +1,7 @@
-"""A command line that Invoke refuses ends as all failures of ours do: one line, what to type next, exit code 64.
+"""Turns the parse errors of Invoke into one line with the next command and exit code 64.
 
-Invoke ends with 1, which may be a script's own exit code, and with a traceback where an option wants a number. `inv` is
-a program of Invoke's own, so the parser is the one place that `inv` and `runctl` share.
+Invoke exits with 1, which may be a script's own exit code, and prints a traceback where an option expects a number.
+`inv` is Invoke's own program, so the parser is the one place that `inv` and `runctl` share.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from commands.cli.positional import Rest, before_dashes, flags_of
 from remote.errors import UsageError
 
 _handle, _see_value = ParseMachine.handle, ParseMachine.see_value
-LIKENESS = 0.75  # `--epoch` is like --epochs; `--batch-size` is not like --max-size, and may be the script's own
+LIKENESS = 0.75  # `--epoch` resembles --epochs; `--batch-size` not --max-size, and it may be the script's own
 
 
 class Refusal(ParseError):
     """A command line that cannot be carried out.
 
     Args:
-        message: why; empty where a word means nothing.
-        context: the command; one without a name before any.
-        word: that word.
-        names: the commands that there are.
+        message: the reason; empty for an unknown word.
+        context: the command; a nameless one before any command.
+        word: the unknown word.
+        names: the existing commands.
     """
 
     def __init__(self, message: str, context: ParserContext, word: str = "", names: Iterable[str] = ()) -> None:
@@ -40,19 +40,19 @@ class Refusal(ParseError):
 
     @property
     def command(self) -> str:
-        """The command's name; empty before any."""
+        """The command's name; empty before any command."""
         return self.context.name or ""
 
 
 def refuse_in_our_words() -> None:
-    """Put our refusals in place of those of Invoke's parser, for this process."""
+    """Replace the error handling of Invoke's parser in this process."""
     ParseMachine.error = _refuse  # type: ignore[method-assign, assignment]
     ParseMachine.handle = _see_word  # type: ignore[method-assign, assignment]
     ParseMachine.see_value = _see_value_of_its_kind  # type: ignore[method-assign, assignment]
 
 
 def asks_for_json(argv: Sequence[str]) -> bool:
-    """Whether a command line, which may be one that cannot be read, wants a document."""
+    """Return whether a command line, even one that cannot be parsed, asks for JSON."""
     return "--json" in before_dashes(argv)
 
 
@@ -97,11 +97,11 @@ def _see_value_of_its_kind(machine: ParseMachine, value: str) -> None:
 
 
 def explained(refused: Refusal, rest: Rest | None) -> UsageError:
-    """Return the failure that says what is wrong with the line and, where that can be known, the line to type.
+    """Return the failure that says what is wrong with the line and, where it can be known, the line to type.
 
     Args:
-        refused: what the parser said.
-        rest: what the command takes behind `--`.
+        refused: the parser's error.
+        rest: the arguments that the command takes after `--`.
     """
     line = sys.argv[1:]
     if not refused.word:
@@ -126,7 +126,7 @@ def _not_an_option_here(word: str, context: ParserContext, line: Sequence[str]) 
 
 
 def not_a_command(word: str, names: Sequence[str], line: Sequence[str]) -> UsageError:
-    """Return the failure of a word that stands where a command is expected."""
+    """Return the failure for a word where a command is expected."""
     at = _place_of(word, line)
     following = line[at + 1 :] if at is not None else []
     found, taken = commands_like(word, names, following)
@@ -139,7 +139,7 @@ def not_a_command(word: str, names: Sequence[str], line: Sequence[str]) -> Usage
 
 
 def commands_like(word: str, names: Iterable[str], following: Sequence[str] = ()) -> tuple[list[str], int]:
-    """Return the commands that a word may mean, and how many of the words that follow it belong to their name."""
+    """Return the commands that a word may mean, and how many of the following words belong to their name."""
     names = list(names)
     if following and f"{word}.{following[0]}" in names:
         return [f"{word}.{following[0]}"], 1
@@ -163,14 +163,14 @@ def _not_an_argument(refused: Refusal, rest: Rest | None, line: Sequence[str], a
         step = _typed(_mended(line, at, word, near[0]))
         return UsageError(f"{message}; did you mean {near[0]}?{rule and f' ({rule[2:]})'}", next_step=step)
     step = _help_of(command)
-    # A line whose script is still to come is not mended by taking everything from here on behind `--`.
+    # Where the script is still missing, moving everything from here on behind `--` does not correct the line.
     if rest and at is not None and not context.missing_positional_args:
         step = _typed([*line[:at], "--", *(each for each in line[at:] if each != "--")])
     return UsageError(message + rule, next_step=step)
 
 
 def _like(word: str, names: Iterable[str]) -> list[str]:
-    """The name that is most like a word, if there is one."""
+    """Return the name that most resembles a word, if any does."""
     from difflib import get_close_matches
 
     plain = {name.lstrip("-"): name for name in names}
@@ -178,7 +178,7 @@ def _like(word: str, names: Iterable[str]) -> list[str]:
 
 
 def _place_of(word: str, line: Sequence[str]) -> int | None:
-    """Where a word of the parser's stands in the line, alone or with a value: `--epoch=3`; None if unclear."""
+    """Return the position of the parser's word in the line, alone or as `--epoch=3`; None if it is unclear."""
     places = [at for at, each in enumerate(before_dashes(line)) if each == word or each.startswith(f"{word}=")]
     return places[0] if len(places) == 1 or (places and word.startswith("-")) else None
 

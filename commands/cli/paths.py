@@ -1,4 +1,4 @@
-"""Where things are on this machine: the checkout, the state folder, the agent that is built."""
+"""Finds runctl's folders on this machine: the checkout, the state folder, the agent's bundle."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PROJECT = "runctl"
 
 PROJECT_NAME = re.compile(
     rf"(?m)^name: {PROJECT}$"
-)  # as our own file has it, so that no command waits for a YAML parser
+)  # matches runctl's own Pulumi.yaml, so that no command waits for a YAML parser
 
 
-# A Pulumi project may have any name and any folder may be called infra, so the program itself carries a sign.
+# A Pulumi project may have any name and any folder may be called infra, so the program itself carries a marker.
 MARKER = Path("infra") / "runctl.marker"
 
 
@@ -34,7 +34,7 @@ MARK = "The Pulumi program of runctl, 5d0e2c1a-6b4f-4f0b-9a57-1f6b8f2a3c94\n"
 
 
 def state_dir() -> Path:
-    """Where runctl keeps what must outlive a command: $RUNCTL_STATE_DIR, else the XDG state folder's `runctl`.
+    """Return the folder for state that outlives a command: $RUNCTL_STATE_DIR, else `runctl` in the XDG state folder.
 
     Raises:
         ConfigError: neither is set, and the user has no home.
@@ -51,19 +51,19 @@ def state_dir() -> Path:
 
 
 def local_dir() -> Path:
-    """The local cloud's own part of the state folder."""
+    """Return the local cloud's own part of the state folder."""
     return state_dir() / LOCAL
 
 
 def is_installed() -> bool:
-    """Return whether this program is an installed copy, and not a checkout that a team can edit."""
+    """Return whether this program is an installed copy rather than a checkout that a team can edit."""
     return (HOME.parent / "launcher.py").is_file()
 
 
 def checkout() -> Path:
     """Return the folder with runctl's Pulumi project: the nearest checkout above the current folder, else runctl's own.
 
-    A Pulumi.yaml of any other project is never used, whatever it is called: its stacks are not ours to change.
+    A Pulumi.yaml of any other project is never used, whatever it is called: its stacks do not belong to runctl.
     """
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if is_own_project(folder)), HOME)

@@ -1,8 +1,8 @@
-"""The process that a command line is to its shell: how it ends by Ctrl-C or unread, and what its streams can show.
+"""Makes the process behave for its shell: how Ctrl-C and a closed pipe end it, and what its streams can show.
 
-Python prints a traceback for Ctrl-C while it imports and Invoke ends with 1 while it parses; a stream that cannot show
-a character, or that nobody reads any more, raises wherever something is printed. `prepare` settles all of it before
-anything that takes time is imported, so this module imports only what Python has loaded by then, or nearly so.
+Python prints a traceback for Ctrl-C while it imports, and Invoke exits with 1 while it parses; a stream that cannot
+show a character, or whose reader has gone, raises wherever something is printed. `prepare` settles all of this before
+any slow import, so this module imports little beyond what Python itself has already loaded.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ BROKEN_PIPE = 141
 
 
 def prepare() -> None:
-    """Make this process end quietly by Ctrl-C from now on, and its streams show every character, if need be escaped.
+    """Make Ctrl-C end this process quietly, and its streams show every character, escaped if necessary.
 
-    A job in the background ignores Ctrl-C, as its shell wants, and goes on doing so.
+    A background job ignores Ctrl-C, as its shell wants, and continues to do so.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -33,7 +33,7 @@ def prepare() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt inside, so that what is under way can be left in order."""
+    """Let Ctrl-C raise KeyboardInterrupt inside the block, so that work in progress can be cleaned up."""
     if signal.getsignal(signal.SIGINT) is not _end:
         yield
         return
@@ -46,7 +46,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def until_unread() -> Iterator[None]:
-    """End the process with 141 and no word when the reader of its output goes away (`| head`)."""
+    """End the process silently with 141 when the reader of its output goes away (`| head`)."""
     try:
         try:
             yield
@@ -59,10 +59,10 @@ def until_unread() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write out what was printed, rather than leave it to the end of Python, which can only complain.
+    """Flush the output now, because Python can only complain when flushing fails at exit.
 
     Raises:
-        OSError: a stream takes no more. It leads nowhere from now on, so it fails only once.
+        OSError: a stream takes no more output. It is redirected to nothing from now on, so it fails only once.
     """
     failures = []
     for stream in (sys.stdout, sys.stderr):
@@ -77,12 +77,12 @@ def flush() -> None:
 
 
 def _end(number: int, frame: object) -> None:
-    """End at once: nothing has begun that would have to be put in order."""
+    """End at once: nothing has begun that needs cleaning up."""
     os._exit(CTRL_C)
 
 
 def _leave() -> None:
-    """Be the last thing that Python does before it takes itself apart: nothing changes the end any more."""
+    """Run last at exit, so that nothing changes the exit code any more."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A bar with rate and remaining time on standard error while bytes move; nothing where no person looks."""
+"""Shows a progress bar with rate and remaining time on standard error, only at a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remote.progress import SILENT, Meter
 
 @contextmanager
 def bar(verb: str) -> Iterator[Meter]:
-    """A meter that is shown at a terminal and gone at the end, when the command says what was done."""
+    """Yield a meter that a terminal shows until the block ends."""
     if not console().is_interactive:
         yield SILENT
         return
@@ -30,7 +30,7 @@ def bar(verb: str) -> Iterator[Meter]:
 
 
 class Bar(Meter):
-    """A meter as a line of rich's.
+    """A meter shown as one line of a rich display.
 
     Args:
         shown: the display.
@@ -42,9 +42,9 @@ class Bar(Meter):
         self._task = task
 
     def expect(self, total: int) -> None:
-        """Show how much is to move."""
+        """Show how many bytes there are to move."""
         self._shown.update(self._task, total=total)
 
     def add(self, count: int) -> None:
-        """Show that more has moved."""
+        """Show that more bytes have moved."""
         self._shown.advance(self._task, count)

@@ -1,4 +1,4 @@
-"""Which stack a command means, and how to get at it: the local cloud's or one on AWS."""
+"""Opens the stack that a command names, on the local cloud or on AWS."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from remote.transport.access import Access
 
 
-# Where this process found the local cloud: a connection that broke does not always say whose it was.
+# Where this process found the local cloud: an error of a broken connection does not always name its address.
 _reached: list[str] = []
 
 
 def stack_name(option: str) -> str:
-    """The stack a command means: `--stack`, else $RUNCTL_STACK, else `local`."""
+    """Return the name of the stack: `--stack`, else $RUNCTL_STACK, else `local`."""
     return option or os.environ.get("RUNCTL_STACK") or LOCAL
 
 
 def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
-    """How hosts are to be reached: by `--transport`, and for SSH with `--identity`, else `ssh.identity` in invoke.yaml.
+    """Return how to reach hosts: by `--transport`, and for SSH with `--identity`, else `ssh.identity` in invoke.yaml.
 
     Raises:
-        UsageError: there is no such transport.
+        UsageError: the transport does not exist.
     """
     from remote.hosts.connect import parse_way
     from remote.transport.access import Access
@@ -68,7 +68,7 @@ def open_stack(option: str) -> Stack:
 
 
 def require_local() -> Address:
-    """The local cloud's address.
+    """Return the local cloud's address.
 
     Raises:
         Unavailable: it is not up.
@@ -83,5 +83,5 @@ def require_local() -> Address:
 
 
 def reached_local() -> str:
-    """The address of the local cloud that this process speaks to; empty when it speaks to AWS."""
+    """Return the address of the local cloud that this process uses; empty when it uses AWS."""
     return next(iter(_reached), "")

@@ -1,6 +1,6 @@
-"""What every command shares: its options' help, where results go, and how failures become exit codes.
+"""Turns a function into a command with shared options, and its failures into one line and an exit code.
 
-Invoke prints a traceback for any exception it does not know, so `command` is the outermost boundary: failures of ours
+Invoke prints a traceback for any exception it does not know, so `command` is the outermost boundary: expected failures
 become one clear line, the next command to type, and the number in `EXIT_CODES`.
 """
 
@@ -24,7 +24,7 @@ from commands.cli.output import WIDTH, as_typed, emit, say_error
 from commands.cli.positional import Command, Rest
 from remote import errors
 
-# How the system says that a file is not ours to use.
+# The errors by which the system denies a file.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 # A followed run exits with the training process's own code; everything else with one of these.
 EXIT_CODES: dict[str, int] = {
@@ -43,13 +43,13 @@ EXIT_CODES: dict[str, int] = {
 }
 HELP: dict[str, str] = {
     "stack": "The environment to use (default: $RUNCTL_STACK, else local)",
-    "json": "Print one JSON document on standard output and nothing else there",
-    "dry-run": "Print the plan and do nothing",
-    "yes": "Do not ask",
-    "host": "A host's name or instance id (default: the stack's only worker)",
-    "run": "A run's id (default: the newest)",
-    "transport": "How to reach the host: ssm, ssh or auto (default: what it offers)",
-    "identity": "Private key for SSH (default: ssh.identity in invoke.yaml, else the SSH agent and ~/.ssh)",
+    "json": "Print the result as JSON on standard output",
+    "dry-run": "Print the plan without carrying it out",
+    "yes": "Do not ask for confirmation",
+    "host": "The host's name or instance id (default: the stack's only worker)",
+    "run": "The run's id (default: the newest run)",
+    "transport": "How to reach the host: ssm, ssh or auto (default: auto)",
+    "identity": "Private key for SSH (default: ssh.identity, else the SSH agent and ~/.ssh)",
 }
 
 
@@ -64,9 +64,9 @@ def command(
 
     Args:
         noun: the parameter that may also be given as a bare word.
-        rest: what it takes behind `--`.
-        groups: the parameters under the headings of its help; those that are left out stand under a general one.
-        help_texts: help for options that `HELP` does not know, by parameter name.
+        rest: the arguments that it takes after `--`.
+        groups: the parameters under the headings of its help; the rest come under a general heading.
+        help_texts: help for options that `HELP` lacks, by parameter name.
     """
 
     def wrap(body: Callable[..., Any]) -> Command:
@@ -84,7 +84,7 @@ def command(
 
 
 def bounded(call: Callable[[], Any], *, as_json: bool) -> Any:
-    """Do what may fail, or be interrupted, or lose its reader, and end as the table of exit codes says."""
+    """Run a block that may fail, be interrupted or lose its reader, and end with an exit code of the table."""
     with process.until_unread():
         try:
             with process.interruptible():
@@ -105,7 +105,7 @@ def _written_out(call: Callable[[], Any]) -> Any:
 
 
 def explain(error: Exception, *, as_json: bool) -> int:
-    """Tell a person, and with `as_json` a program, how a command failed; the exit code to end with."""
+    """Report a failure to the user, with `as_json` also as JSON, and return the exit code."""
     known = as_known(error)
     if known is None:
         known = errors.Error(f"runctl has a bug: {type(error).__name__}: {error}", next_step=_keep_traceback(error))
@@ -116,12 +116,12 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 
 def describe(error: errors.Error) -> dict[str, str]:
-    """A failure as JSON carries it."""
+    """Return a failure as a JSON object."""
     return {"kind": error.kind, "message": as_typed(error.message), "next_step": as_typed(error.next_step)}
 
 
 def as_known(error: Exception) -> errors.Error | None:
-    """The failure in our own words, whichever room or library it came from; None for a bug."""
+    """Return the failure as one of runctl's own errors, whichever library raised it; None for a bug."""
     if isinstance(error, errors.Error):
         return error
     from commands.cli.stacks import reached_local
@@ -138,7 +138,7 @@ def as_known(error: Exception) -> errors.Error | None:
 
 
 def _of_this_machine(error: OSError) -> errors.Error | None:
-    """What the system said of a file here, where that is nobody's bug."""
+    """Return the failure for a system error about a local file that is not a bug."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         step = "make room, or set TMPDIR to a folder of another disk"
         return errors.CannotCreate(f"the disk here is full: {error}", next_step=step)
@@ -152,7 +152,7 @@ def _of_this_machine(error: OSError) -> errors.Error | None:
 
 
 def _refused(path: Path, error: OSError) -> errors.Error | None:
-    """What it means that the system did not let us at a file, which may be one of the state folder's."""
+    """Return the failure for a file that the system denies, which may belong to the state folder."""
     from commands.cli.paths import state_dir
 
     folder, reason = state_dir(), f"{error.strerror}: {path}"
@@ -167,7 +167,7 @@ def _refused(path: Path, error: OSError) -> errors.Error | None:
 
 
 def _no_access(folder: Path, reason: str) -> errors.Error:
-    """The state folder is another user's, or on a disk that is read-only."""
+    """Return the failure for a state folder that belongs to another user or is on a read-only disk."""
     step, home = "set RUNCTL_STATE_DIR to a folder of your own", os.environ.get("HOME")
     # Path.exists raises where a parent is another user's; this one says no.
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
@@ -182,7 +182,7 @@ def _not_a_folder(folder: Path, reason: str) -> errors.Error:
 
 
 def _keep_traceback(error: Exception) -> str:
-    """Write the traceback down and say where: in the state folder, else among the temporary files, else nowhere."""
+    """Save the traceback in the state folder, else among the temporary files, and return how to report it."""
     text = "".join(traceback.format_exception(error))
     for write in (_write_beside_the_state, _write_temporarily):
         with suppress(OSError, errors.Error):

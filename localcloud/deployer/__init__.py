@@ -1,6 +1,6 @@
 """Runs an unmodified Pulumi program against the local cloud, with state, preview, update and destroy, without the CLI.
 
-Light to import: Pulumi and boto3 are loaded in a process of the deployment's own.
+The package is light to import: a deployment loads Pulumi and boto3 in a process of its own.
 """
 
 from localcloud.deployer.errors import ConfigMissing, DeployError, StackBusy, StateUnreadable, UnknownType

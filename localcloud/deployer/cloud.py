@@ -21,18 +21,18 @@ FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 2.0
 # The credentials are made up and always the same: the local cloud takes any.
 ACCESS_KEY = "local"
-# One retry at most: an action that the local cloud lacks answers 500, and retrying makes that look like slowness.
+# One retry at most: the local cloud answers 500 for an action that it lacks, and retries make that look slow.
 CLIENT_CONFIG = Config(
     retries={"max_attempts": 1, "mode": "standard"},
     connect_timeout=10,
     read_timeout=60,
     s3={"addressing_style": "path"},
-    proxies={},  # loopback must not go through the proxy that the environment may name
+    proxies={},  # loopback must not go through a proxy that the environment may name
 )
 
 
 class Cloud:
-    """Clients for one endpoint and region, made once each; safe to use from several threads.
+    """The clients for one endpoint and region, made once each; safe to use from several threads.
 
     Args:
         endpoint: base URL of the local cloud.
@@ -63,7 +63,7 @@ class Cloud:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Return the client of a service; making clients is slow and not thread-safe, using them is neither."""
+        """Return the client of a service, made once: making clients is slow and not thread-safe, unlike using them."""
         with self._lock:
             if service not in self._clients:
                 self._session = self._session or boto3.Session(
@@ -83,7 +83,7 @@ class Cloud:
         if isinstance(exception, HTTPClientError | ConnectionError):
             raise CloudAway(
                 f"the local cloud at {self.endpoint} does not answer ({type(exception).__name__}); "
-                "what was done is kept in the stack's state",
+                "the stack's state keeps the completed steps",
                 next_step="inv local.up",
             ) from exception
 
@@ -108,7 +108,7 @@ class Cloud:
 
 
 def is_absence(error: ClientError) -> bool:
-    """Tell whether AWS said that the resource is not there; each service has its own words for it."""
+    """Return whether AWS said that the resource is not there; each service has its own words for it."""
     code = str(error.response["Error"]["Code"])
     return "NotFound" in code or "NoSuch" in code or code == "404"
 
@@ -129,7 +129,7 @@ class AbsenceIsFine:
 
 
 def tag_list(tags: dict[str, str] | None) -> list[dict[str, str]]:
-    """Return tags in the list form that most services take."""
+    """Return tags in the list form that most services expect."""
     return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
 
 

@@ -1,7 +1,7 @@
-"""Brings the cloud to what the program declares, one step per resource, and the state along with it.
+"""Brings the cloud and the state to what the program declares, one step per resource.
 
-The order of a step is always: decide, write down what is begun, call, write down what became of it. Nothing that was
-not declared is deleted before the whole program has run, so a program that fails half-way destroys nothing.
+A step always decides, records its beginning, calls, and records the result, in this order. Undeclared resources are
+deleted only after the whole program has run, so a program that fails half-way destroys nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Engine:
     """One deployment of one stack.
 
     Args:
-        state: what the stack consists of; a Scratch for a preview.
+        state: the stack's resources; a Scratch for a preview.
         endpoint: the local cloud's base URL.
         emit: receives every event.
         preview: decide only, change nothing.
@@ -76,7 +76,7 @@ class Engine:
         self._seen: set[str] = set()
         self._recreate: set[str] = set()
         self._clouds: dict[str, Cloud] = {}
-        # Reentrant: a signal handler calls `fail` on whatever this thread was doing.
+        # Reentrant: a signal handler calls `fail` in the middle of this thread's own work.
         self._lock = threading.RLock()
 
     def recover(self) -> None:
@@ -94,7 +94,7 @@ class Engine:
                     self._adopt(resource, made)
         for condemned in list(self.state.condemned):
             current = self.state.resources.get(condemned.urn)
-            if current is not None and current.id == condemned.id:  # its replacement was never made
+            if current is not None and current.id == condemned.id:  # its replacement was never created
                 self.state.absolve(condemned)
 
     def refresh(self) -> None:
@@ -111,7 +111,7 @@ class Engine:
         """Carry out a declaration and return the resource as it is now (in a preview: as it would be).
 
         Raises:
-            DeployError: the step failed, or another one did before it.
+            DeployError: the step failed, or an earlier one did.
         """
         with self._lock:
             if self.failure is not None:
@@ -212,7 +212,7 @@ class Engine:
         if old is not None and decision.operation is Operation.REPLACE and decision.delete_first:
             self._recreate |= self._drag(old)
         if old is None or decision.operation is Operation.REPLACE:
-            # No id and no computed properties: what depends on them is unknown to the program, as it truly is.
+            # No id and no computed properties: values that depend on them are unknown to the program.
             return _resource(declaration, "", declaration.inputs, declaration.inputs)
         return _resource(declaration, old.id, inputs, {**plain(old.outputs), **inputs})
 
@@ -254,7 +254,7 @@ class Engine:
                 self.state.remove(resource.urn)
             self._recreate |= dragged
             return self._create(kind, cloud, declaration, inputs, token)
-        self._refuse_protected([old], because=f"{', '.join(decision.changed)} changed, which means replacement")
+        self._refuse_protected([old], because=f"{', '.join(decision.changed)} changed, which requires replacement")
         return self._create(kind, cloud, declaration, inputs, token, condemned=old)
 
     def _create(
@@ -417,7 +417,7 @@ class Engine:
 
 
 class _Explained:
-    """Turns errors of AWS and of the system, inside a `with`, into a DeployError that names the resource."""
+    """Turns errors of AWS and of the system inside a `with` into a DeployError that names the resource."""
 
     def __init__(self, engine: Engine, operation: Operation, about: Declaration | Resource) -> None:
         self._engine = engine

@@ -10,7 +10,7 @@ class DeployError(LocalCloudError):
 
 
 class StackBusy(DeployError):
-    """Another deployment of the same stack is under way."""
+    """Another deployment of the same stack is in progress."""
 
 
 class ConfigMissing(DeployError):
@@ -26,4 +26,4 @@ class StateUnreadable(DeployError):
 
 
 class CloudAway(DeployError):
-    """The local cloud gave no answer: it is down, or went down in the middle of a deployment."""
+    """The local cloud did not answer: it is down, or went down in the middle of a deployment."""

@@ -19,7 +19,7 @@ class EventKind(StrEnum):
     DONE = "step-done"
     FAILED = "step-failed"
     GONE = "gone"  # it is in the state and not in the cloud; it will be created again
-    ADOPTED = "adopted"  # an interrupted deployment had made it, and the state did not know
+    ADOPTED = "adopted"  # an interrupted deployment created it, and the state did not know
     DIAGNOSTIC = "diagnostic"  # a line that the program printed or logged
 
 
@@ -36,7 +36,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing that happened to one resource, or a line of the program's own (`operation` is then empty).
+    """One event of one resource, or a line of the program's own output (`operation` is then empty).
 
     `changed` names the properties that differ; `seconds` is the duration of a finished step.
     """

@@ -8,9 +8,9 @@ from localcloud.deployer.stack.state import Resource
 
 
 def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> list[Resource]:
-    """Order those of `resources` whose urn is doomed so that each comes after all that depend on it.
+    """Return those of `resources` whose urn is doomed, each after all of its dependents.
 
-    Among equals the younger goes first: the state holds resources in the order in which they were made.
+    Otherwise the younger goes first: the state holds resources in the order of their creation.
     """
     chosen = {resource.urn: resource for resource in resources if resource.urn in doomed}
     dependents = dependents_of(chosen)
@@ -30,7 +30,7 @@ def deletion_order(resources: Iterable[Resource], doomed: Collection[str]) -> li
 
 
 def dependents_of(resources: Mapping[str, Resource]) -> dict[str, list[str]]:
-    """Return for each urn the urns of those that name it as a dependency, the youngest first."""
+    """Return the urns of the dependents of each urn, the youngest first."""
     found: dict[str, list[str]] = {}
     for resource in reversed([*resources.values()]):
         for dependency in resource.dependencies:

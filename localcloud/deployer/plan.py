@@ -48,7 +48,7 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The step that a declaration asks for; `delete_first` matters to a replacement only."""
+    """The step of a declaration; `delete_first` matters only for a replacement."""
 
     operation: Operation
     changed: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The caller's side of a deployment: start its process, hand events on as they come, give the result or raise."""
+"""Starts the process of a deployment, passes its events on as they come, and returns its result or raises."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def up(
     preview: bool = False,
     on_event: Listener = ignore,
 ) -> Result:
-    """Bring the local cloud to what the program in `project_dir` declares.
+    """Bring the local cloud to the declarations of the program in `project_dir`.
 
     Args:
         project_dir: the folder with Pulumi.yaml.
         stack: name of the stack; its values are in Pulumi.<stack>.yaml.
         endpoint: base URL of the local cloud.
         state_dir: where the state of stacks is kept.
-        config: values that go before the files', as text (JSON for lists and mappings).
-        preview: say what would be done, and do nothing.
-        on_event: is told each event as it happens, on the calling thread.
+        config: values that override the files', as text (JSON for lists and mappings).
+        preview: report the steps without carrying them out.
+        on_event: receives each event as it happens, on the calling thread.
 
     Raises:
-        DeployError: names the resource or setting, what was said, and what to do; what was made is kept in the state.
+        DeployError: names the resource or setting, the reason and the remedy; the state keeps the completed steps.
     """
     return _perform(
         {
@@ -66,10 +66,10 @@ def up(
 
 
 def destroy(stack: str, *, endpoint: str, state_dir: Path, on_event: Listener = ignore) -> Result:
-    """Delete everything that the stack's state knows, dependents first; afterwards the stack has no state.
+    """Delete everything in the stack's state, dependents first; afterwards the stack has no state.
 
     Raises:
-        DeployError: something is protected (then nothing was deleted) or could not be deleted (it is kept).
+        DeployError: a resource is protected (then nothing was deleted) or could not be deleted (it is kept).
     """
     job = {
         "action": "destroy",
@@ -82,7 +82,7 @@ def destroy(stack: str, *, endpoint: str, state_dir: Path, on_event: Listener = 
 
 
 def outputs(stack: str, *, state_dir: Path) -> dict[str, Any] | None:
-    """Give the stack's outputs as of its last complete deployment, secrets hidden; None if there is no such stack."""
+    """Return the stack's outputs as of its last complete deployment, secrets hidden; None without such a stack."""
     state = StackState.load(state_path(state_dir, stack), stack)
     if not state.outputs:
         return None
@@ -91,7 +91,7 @@ def outputs(stack: str, *, state_dir: Path) -> dict[str, Any] | None:
 
 
 def owner(stack: str, *, state_dir: Path) -> str:
-    """Return the Pulumi project that the stack belongs to, empty when there is no such stack."""
+    """Return the Pulumi project that the stack belongs to, empty when the stack does not exist."""
     return StackState.load(state_path(state_dir, stack), stack).project
 
 
@@ -120,7 +120,7 @@ def _perform(job: Mapping[str, Any], on_event: Listener) -> Result:
     with _ended(process):
         for reader in readers:
             reader.start()
-        with suppress(BrokenPipeError):  # it ended before it took its job; what it printed says why
+        with suppress(BrokenPipeError):  # it ended before it took its job; its output says why
             json.dump(job, process.stdin)
             process.stdin.close()
         return _follow(messages, len(readers), on_event)
@@ -145,7 +145,7 @@ def _follow(messages: SimpleQueue[Mapping[str, Any] | None], sources: int, on_ev
         raise _failure(answer["error"])
     raise DeployError(
         "the deployer's process ended without an answer: " + "\n".join(said[-LAST_WORDS:]),
-        next_step="deploy again; it goes on from what the state has",
+        next_step="deploy again; it continues from the stack's state",
     )
 
 
@@ -157,7 +157,7 @@ def _failure(error: Mapping[str, Any]) -> LocalCloudError:
 
 @contextmanager
 def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """See the process to its end. An interrupted caller lets it finish the step it is in, and write it down."""
+    """Wait for the process to end. An interrupted caller lets it finish and record its current step."""
     try:
         yield
     except BaseException:
@@ -187,5 +187,5 @@ def _read_prints(pipe: IO[str], messages: SimpleQueue[Mapping[str, Any] | None])
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    # This program's own path and order, which need not be what PYTHONPATH and the working directory would make of it.
+    # This program's own sys.path, which may differ from what PYTHONPATH and the working directory would produce.
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), *sys.path)))}

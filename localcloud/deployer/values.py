@@ -20,7 +20,7 @@ HIDDEN = "[secret]"
 
 
 def plain(value: Any) -> Any:
-    """Take secret marks and resource references off, make whole floats ints, and give a file asset its digest."""
+    """Remove secret marks and resource references, turn whole floats into ints, and add a file asset's digest."""
     if isinstance(value, Mapping):
         return _plain_mapping(value)
     if isinstance(value, list):
@@ -38,14 +38,14 @@ def secret(value: Any) -> dict[str, Any]:
 
 
 def has_secret(value: Any) -> bool:
-    """Tell whether a secret is anywhere inside `value`."""
+    """Return whether a secret is anywhere inside `value`."""
     if isinstance(value, Mapping):
         return value.get(SIGNATURE) == SECRET or any(map(has_secret, value.values()))
     return isinstance(value, list) and any(map(has_secret, value))
 
 
 def has_unknown(value: Any) -> bool:
-    """Tell whether something inside `value` is not known before the deployment."""
+    """Return whether something inside `value` is not known before the deployment."""
     if isinstance(value, Mapping):
         return any(map(has_unknown, value.values()))
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def _plain_mapping(value: Mapping[str, Any]) -> Any:
 
 
 def _asset(value: Mapping[str, Any]) -> dict[str, str]:
-    # The path tells where to read, the digest whether it changed; only the digest of a text is compared, as of a file.
+    # The path says where to read, the digest whether it changed; of a text, as of a file, only the digest is compared.
     if "path" in value:
         path = Path(value["path"])
         return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -1,8 +1,8 @@
-"""The deployer's own process: the program runs here, and the state changes here, under the stack's lock.
+"""Runs the program and changes the state in the deployer's own process, under the stack's lock.
 
-A process of its own because a Pulumi program changes interpreter-wide settings and imports what it likes, and because
-the caller stays light. It takes its job as JSON on standard input and answers on a pipe of its own, one JSON value per
-line, so nothing that the program prints can be mistaken for an answer.
+The process is separate because a Pulumi program changes interpreter-wide settings and imports arbitrary modules, and
+because the caller stays light. It takes its job as JSON on standard input and answers on a separate pipe, one JSON
+value per line, so the program's output cannot be mistaken for an answer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRACE_LINES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the caller wants done."""
+    """The caller's job."""
 
     action: str
     stack: str
@@ -50,14 +50,14 @@ class Job:
 
 
 class Reporter:
-    """Writes events and the final answer to the caller's pipe; a caller that has gone does not stop a deployment."""
+    """Writes events and the final answer to the caller's pipe; a deployment survives the end of its caller."""
 
     def __init__(self, pipe: IO[str]) -> None:
         self._pipe = pipe
         self._lock = threading.Lock()
 
     def event(self, event: Event) -> None:
-        """Tell one event."""
+        """Write one event."""
         self.send({"event": event.to_mapping()})
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Reporter:
 
 
 def main(pipe_fd: int) -> int:
-    """Do the job on standard input; exit code 0 unless it failed."""
+    """Do the job on standard input; return exit code 0 unless it failed."""
     job = Job(**json.load(sys.stdin))
     with os.fdopen(pipe_fd, "w") as pipe:
         reporter = Reporter(pipe)
@@ -107,7 +107,7 @@ def perform(job: Job, reporter: Reporter) -> Result:
 
 
 def _repair(path: Path, stack: str, reporter: Reporter) -> None:
-    """Make a damaged state one that can be deployed on, and say so."""
+    """Repair a damaged state so that a deployment can continue, and report it."""
     done = repair(path, stack)
     if done is not None:
         reporter.event(Event(kind=EventKind.DIAGNOSTIC, detail=done.in_words()))
@@ -143,7 +143,7 @@ def _destroy(job: Job, engine: Engine) -> Result:
     if failures:
         raise DeployError(
             "; ".join(failure.message for failure in failures),
-            next_step="mend the cause and destroy again; what could not be deleted is still in the stack's state",
+            next_step="fix the cause and destroy again; the stack's state keeps what could not be deleted",
         )
     engine.state.discard()
     return _result(engine, {})

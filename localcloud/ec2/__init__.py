@@ -1,1 +1,1 @@
-"""What moto's EC2 lacks or gets wrong: launches, spot requests, prices."""
+"""Corrects and completes moto's EC2: launches, spot requests, prices."""

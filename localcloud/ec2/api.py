@@ -1,4 +1,4 @@
-"""EC2 in front of moto: refuses what AWS refuses, puts right what moto gets wrong, and tells the hosts of changes.
+"""Answers EC2 requests in front of moto: refuses as AWS does, corrects moto's errors, and informs the hosts.
 
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Welcome.html
 """
@@ -24,7 +24,7 @@ from localcloud.state.moto_models import MotoState
 from localcloud.wsgi import AwsError, Call, Environ, Reply
 
 SETTLE_SECONDS = 1.0
-"""How long a call that changed instances waits for the hosts to follow; what takes longer shows as in between."""
+"""How long a call that changed instances waits for the hosts; a longer change shows as a transitional state."""
 OK = 200
 CONSOLE_BYTES = 65_536
 INSTANCE_ID = re.compile(r"\bi-(?:[0-9a-f]{17}|[0-9a-f]{8})\b")
@@ -45,11 +45,11 @@ BETWEEN = {
 
 
 class Ec2:
-    """Answers EC2 requests by asking moto and mending its answer.
+    """Answers EC2 requests by asking moto and correcting its answer.
 
     Args:
-        delayed: states in between are to last, so a call does not wait for the hosts.
-        tokens: client tokens that an earlier server has seen; part of what is kept.
+        delayed: transitional states are to last, so a call does not wait for the hosts.
+        tokens: client tokens that an earlier server has seen; part of the saved state.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Ec2:
         }
 
     def answer(self, call: Call, environ: Environ) -> Reply:
-        """The answer to one request."""
+        """Return the answer to one request."""
         token = call.form.get("ClientToken", "") if call.operation == "RunInstances" else ""
         try:
             with self._token_lock if token else nullcontext():
@@ -94,7 +94,7 @@ class Ec2:
         return reply
 
     def _repeated(self, token: str, call: Call) -> Reply | None:
-        """The answer that a client token got before."""
+        """Return the earlier answer to a client token."""
         if token not in self.tokens:
             return None
         fingerprint, body = self.tokens[token]
@@ -118,14 +118,14 @@ class Ec2:
         return reply
 
     def _amend(self, call: Call, environ: Environ) -> None:
-        """Say to moto what AWS would infer."""
+        """Add the parameters that AWS would infer."""
         if call.operation == "DetachVolume" and "InstanceId" not in call.form:
             wsgi.replace_form(environ, {**call.form, "InstanceId": self._holder(call.form.get("VolumeId", ""))})
-        if call.operation == "RunInstances" and "MaxCount" in call.form:  # capacity is never short; moto makes MinCount
+        if call.operation == "RunInstances" and "MaxCount" in call.form:  # moto launches only MinCount
             wsgi.replace_form(environ, {**call.form, "MinCount": call.form["MaxCount"]})
 
     def _follow(self, call: Call, reply: Reply, previous: dict[str, str]) -> None:
-        """Put instances that moto moved at once into the state in between; the hosts move them on."""
+        """Put instances that moto moved at once into the transitional state; the hosts move them on."""
         to, only_from = BETWEEN[call.operation]
         for instance_id in instance_ids(reply.body):
             if call.operation in LAUNCHES:
@@ -138,11 +138,11 @@ class Ec2:
         return "" if instance is None else instance.state
 
     def _check_attach(self, call: Call) -> None:
-        """A volume goes to one instance at a time, and only to one in its own zone."""
+        """Check that a volume is attached to one instance at a time, and only in its own zone."""
         volume_id, instance_id = call.form.get("VolumeId", ""), call.form.get("InstanceId", "")
         volume, instance = self._volume(volume_id), self._state.instance(instance_id)
         if volume is None or instance is None:
-            return  # moto has the right words for what is not there
+            return  # moto answers correctly for a missing volume or instance
         if volume["Attachments"]:
             raise AwsError("VolumeInUse", f"{volume_id} is already attached to an instance")
         if volume["AvailabilityZone"] != instance.placement.availability_zone:
@@ -157,7 +157,7 @@ class Ec2:
         return found[0] if found else None
 
     def _holder(self, volume_id: str) -> str:
-        """The instance that has a volume: AWS infers it when a detachment does not name it, moto fails."""
+        """Return the instance of a volume, which AWS infers when a detachment does not name it, while moto fails."""
         volume = self._volume(volume_id)
         if volume is None:
             raise AwsError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
@@ -167,7 +167,7 @@ class Ec2:
         return holder
 
     def _check_start(self, call: Call) -> None:
-        """Only an instance that has stopped can be started."""
+        """Check that an instance has stopped, since only then it can be started."""
         for instance_id in _numbered(call, "InstanceId"):
             if self._state_of(instance_id) in ("stopping", "shutting-down", "terminated"):
                 raise AwsError(
@@ -176,7 +176,7 @@ class Ec2:
                 )
 
     def _check_stop(self, call: Call) -> None:
-        """An instance that is going away cannot be stopped, nor can a spot instance of a one-time request."""
+        """Check that no instance is terminating and none is a one-time spot instance, which cannot be stopped."""
         for instance_id in _numbered(call, "InstanceId"):
             if self._state_of(instance_id) in ("shutting-down", "terminated"):
                 raise AwsError(
@@ -229,12 +229,12 @@ class Ec2:
 
 
 def instance_ids(body: bytes) -> list[str]:
-    """Every instance id in an answer, whatever its shape (a fleet's is not like that of RunInstances)."""
+    """Return every instance id in an answer, whatever its shape (a fleet's is not like that of RunInstances)."""
     return list(dict.fromkeys(INSTANCE_ID.findall(body.decode())))
 
 
 def _numbered(call: Call, name: str) -> list[str]:
-    """The values of a list parameter: InstanceId.1, InstanceId.2, ..."""
+    """Return the values of a list parameter: InstanceId.1, InstanceId.2, ..."""
     return [value for key, value in call.form.items() if key.rpartition(".")[0] == name]
 
 

@@ -1,4 +1,4 @@
-"""Completes instances that moto has just made with what it left out of the request or of the launch template.
+"""Completes newly launched instances with the parameters of request and launch template that moto ignores.
 
 moto gives an instance profile only to the first instance of several, ignores the profile and the market of a launch
 template, and makes no spot request ids.
@@ -24,7 +24,7 @@ class Launches:
         self._state = state
 
     def complete(self, instance_id: str, form: Mapping[str, str]) -> None:
-        """Give an instance the profile, the market and the spot request id that its launch asked for."""
+        """Set the profile, the market and the spot request id that the launch of an instance requested."""
         instance = self._state.instance(instance_id)
         if instance is None:
             return
@@ -49,9 +49,9 @@ class Launches:
             ec2.associate_iam_instance_profile(InstanceId=instance_id, IamInstanceProfile=profile)
 
     def _template(self, instance_id: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """The data of the launch template that an instance came from, empty when there was none.
+        """Return the data of the launch template that an instance came from, empty when there was none.
 
-        moto tags an instance with its template, but not one of a fleet; of a fleet the first template counts.
+        moto tags an instance with its template, except in a fleet; for a fleet the first template counts.
         """
         ec2 = self._clients.get("ec2")
         described = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
@@ -70,5 +70,5 @@ class Launches:
 
 
 def _ending(form: Mapping[str, str], name: str) -> str:
-    """The first field of a request whose last part is `name`, wherever it stands."""
+    """Return the first field of a request whose last part is `name`, wherever it stands."""
     return next((value for key, value in sorted(form.items()) if key.rpartition(".")[2] == name and "." in key), "")

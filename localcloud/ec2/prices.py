@@ -1,8 +1,8 @@
-"""Prices of the local cloud: made up, but plausible, and not constant.
+"""Provides the prices of the local cloud, which are made up, but plausible and not constant.
 
-On-demand prices are a small table of us-east-1 list prices; a type that is not in it is priced by its size. A spot
-price is about 30 % of that and differs by zone and by hour, in the same way at each call, so that code which looks for
-the cheapest zone, or for a price that moves, has something to find. Never use them to plan a budget.
+On-demand prices are a small table of us-east-1 list prices; the price of any other type follows from its size. A spot
+price is about 30 % of that and differs by zone and by hour, in the same way at each call, so that code that searches
+for the cheapest zone, or for a changing price, has something to find. Never use them to plan a budget.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_HOURS = 24 * 7
 
 
 def on_demand(instance_type: str) -> Decimal:
-    """USD per hour."""
+    """Return the on-demand price in USD per hour."""
     if instance_type in ON_DEMAND_USD:
         return ON_DEMAND_USD[instance_type]
     size = instance_type.rpartition(".")[2]
@@ -38,7 +38,7 @@ def on_demand(instance_type: str) -> Decimal:
 
 
 def spot(instance_type: str, zone: str, hour: datetime) -> Decimal:
-    """USD per hour in a zone during an hour: 27 % to 33 % of the on-demand price."""
+    """Return the spot price in USD per hour, for one zone and hour: 27 % to 33 % of the on-demand price."""
     seed = hashlib.sha256(f"{instance_type} {zone} {hour:%Y%m%d%H}".encode()).digest()
     swing = (Decimal(seed[0]) / 255 * 2 - 1) * SPREAD
     return (on_demand(instance_type) * SPOT_SHARE * (1 + swing)).quantize(Decimal("0.0001"))
@@ -47,7 +47,7 @@ def spot(instance_type: str, zone: str, hour: datetime) -> Decimal:
 def history(
     types: list[str], zones: list[str], *, start: datetime | None, end: datetime | None, now: datetime
 ) -> list[tuple[str, str, Decimal, datetime]]:
-    """Rows (type, zone, price, since), newest first: the price in force at `start`, and each change until `end`."""
+    """Return rows (type, zone, price, since), newest first: the price at `start`, and each change until `end`."""
     last = min(end or now, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     first = (start or now).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     hours = min(MAX_HOURS, max(0, int((last - first).total_seconds() // 3600)))

@@ -1,4 +1,4 @@
-"""Spot interruptions, as EC2 does them: a notice in the host's metadata, and at the deadline the host is gone.
+"""Interrupts spot hosts as EC2 does: a notice in the host's metadata, and at the deadline the end of the host.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 """
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Interruption:
-    """What was announced to a host, and when (UTC) it takes effect."""
+    """The announced action for a host, and the time (UTC) at which it takes effect."""
 
     instance_id: str
     action: str
@@ -36,7 +36,7 @@ class Interruption:
 
 
 class Interruptions:
-    """Announces interruptions and carries them out; one that is pending when the server ends is forgotten."""
+    """Announces interruptions and carries them out; the end of the server cancels pending ones."""
 
     def __init__(self, *, clients: Clients, hosts: Hosts, state: MotoState) -> None:
         self._clients = clients
@@ -44,7 +44,7 @@ class Interruptions:
         self._state = state
 
     def announce(self, instance_id: str, *, notice_seconds: float, action: str) -> Interruption:
-        """Tell a spot host that it will be taken; Refused when it is none, is not up, or has been told already."""
+        """Announce an interruption to a spot host; Refused unless it is one, is up, and has no notice yet."""
         host = self._hosts.get(instance_id)
         _check(instance_id, host, action, notice_seconds)
         assert host is not None  # noqa: S101  _check refuses it
@@ -68,7 +68,7 @@ class Interruptions:
             (ec2.terminate_instances if action == "terminate" else ec2.stop_instances)(InstanceIds=[instance_id])
             code, message = REASONS[action]
             self._state.explain(instance_id, code=code, message=message)
-        except Exception:  # a timer is a boundary: nobody catches for it
+        except Exception:  # a timer is a boundary: no caller catches its errors
             log.exception("%s could not be interrupted", instance_id)
         self._hosts.kick()
 

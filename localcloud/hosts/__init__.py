@@ -1,1 +1,1 @@
-"""Makes real hosts match what EC2 describes, and gives them metadata and credentials."""
+"""Keeps real hosts in line with EC2's instances, and provides their metadata and credentials."""

@@ -1,8 +1,8 @@
-"""Which certificates the laptop trusts, for the programs on its local hosts.
+"""Passes the laptop's trusted certificates on to the programs on its local hosts.
 
 A host of the local cloud shares the laptop's network, so it meets the same company proxy with the same company CA.
-Every start of the cloud, also one that finds it up, writes the caller's settings down; every program that starts on a
-host reads them. So whoever sets SSL_CERT_FILE need not stop the cloud. They are paths and switches, never keys.
+Every start of the cloud, even one that finds it up, saves the caller's settings; every program that starts on a host
+reads them. So a change of SSL_CERT_FILE does not require a restart. They are paths and switches, never keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SWITCHES = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
 
 
 def keep(state_dir: Path, environment: Mapping[str, str]) -> None:
-    """Write down what this environment trusts; nothing is written when that is what the file says."""
+    """Save the certificate settings of this environment, unless the file already has them."""
     settings = {name: _absolute(environment[name]) for name in PATHS if environment.get(name)}
     settings |= {name: environment[name] for name in SWITCHES if environment.get(name)}
     if settings == read(state_dir):
@@ -38,7 +38,7 @@ def keep(state_dir: Path, environment: Mapping[str, str]) -> None:
 
 
 def read(state_dir: Path) -> dict[str, str]:
-    """The settings that were last written down; none when there is no such file, or not one of ours."""
+    """Return the settings saved last; none when the file is missing or not valid."""
     try:
         settings = json.loads((state_dir / FILE).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -49,5 +49,5 @@ def read(state_dir: Path) -> dict[str, str]:
 
 
 def _absolute(value: str) -> str:
-    """A path, or several, as it is meant here: a host's programs run in other folders."""
+    """Return a path, or several, made absolute here, because a host's programs run in other folders."""
     return os.pathsep.join(str(Path(part).absolute()) for part in value.split(os.pathsep) if part)

@@ -1,4 +1,4 @@
-"""Makes the credentials of a role that a host finds at its metadata address, and renews them."""
+"""Issues and renews the credentials of a role that a host finds at its metadata address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CREDENTIALS_SECONDS = 3_000.0
 
 
 class RoleCredentials:
-    """What the metadata service says at iam/security-credentials/<role>; the keys are kept until they grow old."""
+    """The answer of the metadata service at iam/security-credentials/<role>; keys are kept until they grow old."""
 
     def __init__(self, clients: Clients, role: dict[str, Any], instance_id: str) -> None:
         self._clients = clients
@@ -25,7 +25,7 @@ class RoleCredentials:
         self._until = 0.0
 
     def __call__(self) -> str:
-        """The JSON text."""
+        """Return the JSON text."""
         with self._lock:
             if time.monotonic() >= self._until:
                 self._text = self._assume()
@@ -49,5 +49,5 @@ class RoleCredentials:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as the metadata service writes it: UTC, whole seconds."""
+    """Return a time in the metadata service's format: UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,8 @@
-"""Where a host's commands really run.
+"""Runs the commands of a host for real, as processes of this machine.
 
 `Executor` is the seam between the cloud's bookkeeping and the machine underneath. `ProcessExecutor` needs no root and
 no particular system: a host is a folder and the processes that carry its marker. It shares the machine's file system
-and network; `HOST_ROOT` tells programs that care where the host's own tree is.
+and network; `HOST_ROOT` names the host's own tree for programs that need it.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ BOOTED = "booted"
 
 
 class Executor(Protocol):
-    """Makes hosts, runs programs on them, ends them. Every method is safe to call again."""
+    """Boots hosts, runs programs on them and ends them. Every method is safe to call again."""
 
     def boot(self, instance_id: str, *, metadata_url: str) -> bool:
-        """Bring the host up; True when it never booted before."""
+        """Boot the host; return True on its first boot."""
 
     def spawn(
         self, instance_id: str, argv: list[str], *, directory: str, stdout: int | IO[bytes], stderr: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
-        """Start a program on the host in a session of its own; OSError when that cannot be done."""
+        """Start a program on the host in its own session; OSError when that fails."""
 
     def place(self, instance_id: str, name: str, text: str) -> Path:
-        """Write a file of the cloud's own agent (a script) onto the host; its path as the host sees it."""
+        """Write a script of the cloud's own agent onto the host; return its path as the host sees it."""
 
     def console(self, instance_id: str) -> Path:
-        """Where the host's console log is kept; the file may not exist yet."""
+        """Return the path of the host's console log, which may not exist yet."""
 
     def end(self, instance_id: str, *, grace_seconds: float) -> None:
-        """End all that runs on the host; 0 seconds of grace is a power cut."""
+        """End all processes of the host; 0 seconds of grace is a power cut."""
 
     def delete(self, instance_id: str) -> None:
         """Forget the host and its files."""
 
     def known(self) -> list[str]:
-        """Ids of the hosts that have files here, running or not."""
+        """Return the ids of the hosts that have files here, running or not."""
 
 
 class ProcessExecutor:
-    """Hosts as folders and processes under the user who runs the cloud.
+    """Runs hosts as folders and processes of the user who runs the cloud.
 
     Args:
         root: the folder of the hosts' folders.
         token: marks their processes.
         cloud_url: where they find AWS.
         region: the cloud's region.
-        trusted: gives the settings of the certificates that the laptop trusts, anew for each program.
+        trusted: returns the laptop's current certificate settings, for each program.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ProcessExecutor:
         self._metadata_urls: dict[str, str] = {}
 
     def boot(self, instance_id: str, *, metadata_url: str) -> bool:
-        """Make the host's tree (a no-op when it is there) and remember where its metadata service is."""
+        """Make the host's tree (a no-op when it exists) and remember the address of its metadata service."""
         home = self._root / instance_id
         for part in TREE:
             (home / "root" / part).mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class ProcessExecutor:
         return first
 
     def environment(self, instance_id: str) -> dict[str, str]:
-        """All that a program on the host finds in its environment; there are no keys, so boto3 asks the IMDS."""
+        """Return the environment of a program on the host; it has no keys, so boto3 asks the IMDS."""
         root = self._root / instance_id / "root"
         return {
             **self._trusted(),
@@ -120,13 +120,13 @@ class ProcessExecutor:
         )
 
     def place(self, instance_id: str, name: str, text: str) -> Path:
-        """Write a script beside the host's tree, not in it: jobs must not trip over it."""
+        """Write a script beside the host's tree, not in it, so that jobs do not meet it."""
         path = self._root / instance_id / "agent" / name
         path.write_text(text, encoding="utf-8")
         return path
 
     def console(self, instance_id: str) -> Path:
-        """`console.log` beside the host's tree."""
+        """Return the path of `console.log` beside the host's tree."""
         return self._root / instance_id / "console.log"
 
     def end(self, instance_id: str, *, grace_seconds: float) -> None:
@@ -139,5 +139,5 @@ class ProcessExecutor:
         shutil.rmtree(self._root / instance_id, ignore_errors=True)
 
     def known(self) -> list[str]:
-        """The folders under the hosts' folder."""
+        """Return the names of the folders under the hosts' folder."""
         return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []

@@ -1,7 +1,7 @@
-"""The instance metadata service (IMDSv2) of one host, on a loopback port of its own.
+"""Serves the instance metadata (IMDSv2) of one host on a loopback port of its own.
 
-A session token is required always: IMDSv1 is never answered, whatever the instance's HttpTokens says. What is
-answered is decided by pure functions over `Metadata`; the server only moves bytes.
+A session token is always required: IMDSv1 is never answered, regardless of the instance's HttpTokens. Pure functions
+over `Metadata` decide the answers; the server only moves bytes.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 """
 
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Notices:
-    """What EC2 has announced to the host; None while there is nothing to announce."""
+    """EC2's announcements to the host; None while there are none."""
 
     instance_action: str | None = None
     termination_time: str | None = None
@@ -45,7 +45,7 @@ class Notices:
 
 
 class Tokens:
-    """Session tokens and when they end."""
+    """Session tokens and their expiry."""
 
     def __init__(self, clock: Clock = Clock()) -> None:  # noqa: B008  it has no state
         self._clock = clock
@@ -65,7 +65,7 @@ class Tokens:
 
 
 def put(path: str, headers: Mapping[str, str], tokens: Tokens) -> Answer:
-    """Answer a PUT: only the token path takes one, never through a proxy, and with a lifetime of 1 s to 6 h.
+    """Answer a PUT: only the token path accepts one, never through a proxy, and with a lifetime of 1 s to 6 h.
 
     Header names are in lower case, here and in `get`.
     """
@@ -80,7 +80,7 @@ def put(path: str, headers: Mapping[str, str], tokens: Tokens) -> Answer:
 
 
 def get(path: str, headers: Mapping[str, str], tokens: Tokens, tree: Mapping[str, Leaf]) -> Answer:
-    """Answer a GET: a leaf's text, a folder's listing, 404 for what is not there, 401 without a valid token."""
+    """Answer a GET: a leaf's text, a folder's listing, 404 for a missing path, 401 without a valid token."""
     if not tokens.valid(headers.get(TOKEN_HEADER)):
         return Answer(status=401)
     name = path.partition("?")[0].removeprefix("/latest/").strip("/")
@@ -93,14 +93,14 @@ def get(path: str, headers: Mapping[str, str], tokens: Tokens, tree: Mapping[str
 
 
 def list_folder(name: str, tree: Mapping[str, Leaf]) -> str:
-    """The names under a folder, one a line; folders end with a slash; empty leaves are left out."""
+    """Return the names under a folder, one per line; folders end with a slash, empty leaves are left out."""
     prefix = f"{name}/" if name else ""
     below = [path.removeprefix(prefix) for path, leaf in tree.items() if path.startswith(prefix) and present(leaf)]
     return "\n".join(sorted({part.partition("/")[0] + ("/" if "/" in part else "") for part in below}))
 
 
 def present(leaf: Leaf) -> bool:
-    """Whether a leaf has something to say now."""
+    """Return whether a leaf currently has a value."""
     return isinstance(leaf, str) or leaf() is not None
 
 
@@ -108,7 +108,7 @@ def build_tree(
     facts: Mapping[str, Any], *, region: str, role: str, credentials: Callable[[], str], notices: Notices,
     user_data: str,
 ) -> dict[str, Leaf]:  # fmt: skip
-    """Every path of the service (below /latest/) for an instance as describe_instances shows it."""
+    """Return every path of the service (below /latest/) for an instance as describe_instances shows it."""
     zone = facts["Placement"]["AvailabilityZone"]
     tree: dict[str, Leaf] = {
         "meta-data/instance-id": facts["InstanceId"],
@@ -133,7 +133,7 @@ def build_tree(
 
 
 def identity_document(facts: Mapping[str, Any], region: str) -> str:
-    """The instance identity document (unsigned: nobody here could check a signature)."""
+    """Return the instance identity document, unsigned, since no program here could verify a signature."""
     document = {
         "accountId": facts.get("OwnerId", "123456789012"),
         "architecture": facts.get("Architecture", "x86_64"),
@@ -160,7 +160,7 @@ class MetadataServer:
 
     @property
     def tree(self) -> Mapping[str, Leaf]:
-        """What is served."""
+        """The metadata that is served."""
         return self._http.tree
 
     @tree.setter
@@ -209,4 +209,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
-        """Say nothing: a log of metadata requests would fill the disk."""
+        """Log nothing, because a log of metadata requests would fill the disk."""

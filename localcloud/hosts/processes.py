@@ -24,24 +24,24 @@ SAME_START_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """Which processes are meant: those of one cloud, or of one host of it."""
+    """The mark of the processes of one cloud, or of one of its hosts."""
 
     token: str
     host: str | None = None
 
     def matches(self, environment: dict[str, str]) -> bool:
-        """Whether a process with this environment belongs to the marker."""
+        """Return whether a process with this environment belongs to the marker."""
         return environment.get(TOKEN) == self.token and self.host in (None, environment.get(HOST))
 
 
 def marked(marker: Marker) -> list[psutil.Process]:
-    """The live processes that carry the marker; this one and its parents never count."""
+    """Return the live processes that carry the marker, except this one and its parents."""
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [p for p in psutil.process_iter() if p.pid not in spared and marker.matches(_environment(p))]
 
 
 def end(marker: Marker, *, grace_seconds: float) -> int:
-    """SIGTERM, up to `grace_seconds` of waiting, then SIGKILL until none is left; how many there were at first.
+    """Send SIGTERM, wait up to `grace_seconds`, then SIGKILL until none is left; return the initial number.
 
     A grace of 0 kills at once, as a power cut would.
     """
@@ -61,7 +61,7 @@ def _kill(marker: Marker) -> bool:
 
 
 def is_server(pid: int, created: float, state_dir: Path) -> bool:
-    """Whether `pid` is the server of `state_dir` that started at `created` (epoch seconds), not a reused id."""
+    """Return whether `pid` is the server of `state_dir` that started at `created` (epoch seconds), not a reused id."""
     try:
         process = psutil.Process(pid)
         argv = process.cmdline()
@@ -72,13 +72,13 @@ def is_server(pid: int, created: float, state_dir: Path) -> bool:
 
 
 def servers_of(state_dir: Path) -> list[int]:
-    """The processes that are a server of `state_dir` by their command line."""
+    """Return the processes whose command line is that of a server of `state_dir`."""
     found = psutil.process_iter(["cmdline"])
     return [p.pid for p in found if {"localcloud", str(state_dir)} <= set(p.info["cmdline"] or ())]
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped by a signal (SIGSTOP, Ctrl-Z): SIGCONT, and nothing else, makes it go on."""
+    """Return whether a signal (SIGSTOP, Ctrl-Z) has stopped the process, which only SIGCONT resumes."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     except psutil.Error:

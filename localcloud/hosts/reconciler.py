@@ -1,9 +1,9 @@
-"""Makes real hosts match what EC2 says should exist.
+"""Reconciles the real hosts with the instances of EC2.
 
-Level-triggered: each pass reads describe_instances and moves every host towards it, so that it does not matter which
-API call (RunInstances, a fleet, a restored snapshot) made an instance, or whether a pass was missed. Calls that change
-EC2 only kick the next pass. An instance is `running` only when its host really is up, `stopped` or `terminated` only
-when its processes have ended.
+It is level-triggered: each pass reads describe_instances and moves every host towards it, so that it does not matter
+which API call (RunInstances, a fleet, a restored snapshot) created an instance, or whether a pass was missed. Calls
+that change EC2 only trigger the next pass. An instance is `running` only when its host really is up, `stopped` or
+`terminated` only when its processes have ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Delays:
-    """Seconds that EC2's in-between states last at least, and that an operating system waits for its programs."""
+    """The minimum seconds of EC2's transitional states, and how long an operating system waits for its programs."""
 
     pending_seconds: float = 0.0
     stopping_seconds: float = 0.0
@@ -53,12 +53,12 @@ class Delays:
 
     @property
     def any(self) -> bool:
-        """Whether states in between last longer than the work does."""
+        """Whether transitional states last longer than the work does."""
         return self.pending_seconds > 0 or self.stopping_seconds > 0
 
 
 class Hosts:
-    """The hosts of the cloud, and the thread that keeps them right."""
+    """The hosts of the cloud, and the thread that reconciles them."""
 
     def __init__(
         self,
@@ -89,14 +89,14 @@ class Hosts:
         self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
 
     def start(self) -> None:
-        """Begin to reconcile, in a thread of its own."""
+        """Start the reconciler's thread."""
         self._thread.start()
 
     def kick(self, *, wait_seconds: float = 0.0, instance_ids: Collection[str] = ()) -> None:
-        """Ask for a pass now.
+        """Request a pass now.
 
-        Waits up to `wait_seconds` until one that began after this call has ended, and until none of `instance_ids` is
-        still being taken down.
+        Waits up to `wait_seconds` until a pass that began after this call has ended, and until none of `instance_ids`
+        is still shutting down.
         """
         with self._wake:
             self._asked += 1
@@ -105,7 +105,7 @@ class Hosts:
             self._wake.wait_for(lambda: self._closing or self._settled(ticket, instance_ids), timeout=wait_seconds)
 
     def close(self) -> None:
-        """Stop reconciling and shut every host down, as the machine underneath going away would."""
+        """Stop reconciling and shut down every host, as the loss of the machine underneath would."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -118,22 +118,22 @@ class Hosts:
         self._workers.shutdown()
 
     def online(self, instance_id: str) -> bool:
-        """Whether the host is up and its agent, which needs an instance profile, can be reached."""
+        """Return whether the host is up and its agent, which needs an instance profile, is reachable."""
         with self._lock:
             return instance_id in self._hosts and instance_id in self._agents
 
     def registered(self) -> list[dict[str, Any]]:
-        """Instances whose agent has registered and that are not terminated."""
+        """Return the instances whose agent has registered and that are not terminated."""
         with self._lock:
             return list(self._agents.values())
 
     def get(self, instance_id: str) -> Host | None:
-        """The host of an instance, None while it is not up."""
+        """Return the host of an instance, None while it is not up."""
         with self._lock:
             return self._hosts.get(instance_id)
 
     def summaries(self) -> list[dict[str, Any]]:
-        """Each host that is up, for people and tests: id, metadata address, agent, interruption."""
+        """Return each host that is up, for people and tests: id, metadata address, agent, interruption."""
         with self._lock:
             return [
                 {
@@ -148,16 +148,16 @@ class Hosts:
             ]
 
     def console(self, instance_id: str) -> bytes:
-        """What a host has written to its console: the output of its user data."""
+        """Return a host's console output, which is the output of its user data."""
         path = self._executor.console(instance_id)
         return path.read_bytes() if path.exists() else b""
 
     def cut(self, instance_id: str) -> None:
-        """Kill all that runs on a host at once, as a power cut does."""
+        """Kill all processes of a host at once, as a power cut does."""
         self._take_down(instance_id, 0)
 
     def reconcile(self) -> None:
-        """One pass."""
+        """Run one pass."""
         present = self._instances()
         for facts in present:
             self._move(facts)
@@ -193,7 +193,7 @@ class Hosts:
         return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
     def _move(self, facts: dict[str, Any]) -> None:
-        """One step of one instance towards what its state asks for."""
+        """Move one instance one step towards its desired state."""
         instance_id, state = facts["InstanceId"], facts["State"]["Name"]
         if instance_id in self._leaving:
             return
@@ -203,7 +203,7 @@ class Hosts:
                 self._state.move(instance_id, to="running", only_from=("pending",))
         elif state in LEAVING:
             self._leave(instance_id, state)
-        elif self.get(instance_id):  # seen in the instant between moto's change and the state in between
+        elif self.get(instance_id):  # seen in the instant between moto's change and the transitional state
             self._leave(instance_id, "stopping" if state == "stopped" else "shutting-down")
 
     def _lasted(self, instance_id: str, state: str, seconds: float) -> bool:
@@ -295,7 +295,7 @@ class Hosts:
         return base64.b64decode(encoded).decode("utf-8", "replace") if encoded else ""
 
     def _run_user_data(self, instance_id: str, text: str) -> None:
-        """Once per instance, beside the agent and not before it: cloud-init and the SSM agent race on EC2 as well."""
+        """Run user data once per instance, beside the agent: cloud-init and the SSM agent race on EC2 too."""
         script = self._executor.place(instance_id, "user-data", text)
         script.chmod(0o700)
         with self._executor.console(instance_id).open("ab") as console:
@@ -303,5 +303,5 @@ class Hosts:
                 self._executor.spawn(
                     instance_id, [str(script)], directory="", stdout=console, stderr=subprocess.STDOUT
                 ).wait()
-            except OSError as error:  # no such interpreter; or the host went away meanwhile
+            except OSError as error:  # the interpreter is missing, or the host went away meanwhile
                 console.write(f"user data could not be run: {error}\n".encode())

@@ -1,1 +1,1 @@
-"""The cloud's process: it serves, dispatches, and is controlled from outside."""
+"""Runs the cloud's process: serves and dispatches requests, and answers the control API."""

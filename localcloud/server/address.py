@@ -1,8 +1,8 @@
-"""Where a running local cloud says that it is, and how the laptop's side reads that.
+"""Records the address of a running local cloud, and reads it on the laptop's side.
 
 The server writes one record twice: into `server.lock`, which it holds for its life, and into `address.json`, which
-people and programs read. What the lock holds counts more: only the server that lives can have written it, so a broken
-`address.json` does not hide a cloud. A record that is not whole, of the right types and all, counts as none.
+people and programs read. The lock's record takes precedence: only the living server can have written it, so a broken
+`address.json` does not hide a cloud. A record that is not whole and correctly typed counts as missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOCK = "server.lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """A saved state that could not be used: why not, and the folder that it was put into."""
+    """A saved state that could not be used: the reason, and the folder into which it was moved."""
 
     reason: str
     path: str
@@ -39,10 +39,9 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What the server writes down: its address, and how to tell it and its hosts' processes from others.
+    """The server's record: its address, and how to tell it and its hosts' processes from others.
 
-    `token` is what a shutdown names, `state_id` marks the hosts' processes, `created` is the server's start in epoch
-    seconds.
+    A shutdown names `token`, `state_id` marks the hosts' processes, `created` is the server's start in epoch seconds.
     """
 
     address: Address
@@ -51,14 +50,14 @@ class Record:
     created: float
 
     def to_json(self) -> bytes:
-        """The record as its files have it: flat."""
+        """Return the record as the flat object of its files."""
         whole = {**asdict(self), **asdict(self.address), "state_dir": str(self.address.state_dir)}
         del whole["address"]
         return json.dumps(whole, indent=2).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Record | None:
-        """Read what `to_json` gave; None for anything else."""
+        """Read the result of `to_json`; return None for anything else."""
         try:
             values = json.loads(data)
         except (ValueError, RecursionError):
@@ -80,13 +79,13 @@ ADDRESS_KEYS = ("url", "pid", "port", "started_at")
 
 
 def read_record(state_dir: Path) -> Record | None:
-    """The record of the cloud that lives, or of the last one that did not end in order; None when there is none."""
+    """Return the record of the living cloud, or of the last one that did not end cleanly; None without either."""
     records = (Record.from_json(_bytes(state_dir / name)) for name in (LOCK, ADDRESS))
     return next(filter(None, records), None)
 
 
 def write_lock(file: int, record: Record | None) -> None:
-    """Write the record into the lock file that is open as `file`, or take it out."""
+    """Write the record into the open lock file, or remove it from there."""
     data = record.to_json() if record else b""
     os.pwrite(file, data, 0)
     os.ftruncate(file, len(data))

@@ -1,6 +1,6 @@
-"""The cloud's own endpoints, `/_local/...`: health, counts of calls, hosts, interruptions, shutdown.
+"""Answers the cloud's own endpoints, `/_local/...`: health, counts of calls, hosts, interruptions, shutdown.
 
-For the laptop only; the dispatch refuses what a web page may have sent.
+They are for the laptop only; the dispatch refuses requests that a web page may have sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOTICE_SECONDS = 120.0
 
 
 class CallCounter:
-    """How often each operation was asked for since the server started, without the cloud's own calls."""
+    """The number of calls of each operation since the server started, without the cloud's own calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class CallCounter:
             self._counts[f"{service}.{operation}"] += 1
 
     def counts(self) -> dict[str, int]:
-        """Counts by `service.Operation`, sorted."""
+        """Return the counts by `service.Operation`, sorted."""
         with self._lock:
             return dict(sorted(self._counts.items()))
 
@@ -45,8 +45,8 @@ class Control:
     """Answers the control API.
 
     Args:
-        health: what health answers; `token` in it is what a shutdown must name.
-        shut_down: called, in a thread of its own, when a shutdown was asked for.
+        health: returns the answer of the health endpoint; a shutdown must name its `token`.
+        shut_down: called in a thread of its own on a shutdown request.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Control:
         self._shut_down = shut_down
 
     def answer(self, environ: Environ) -> Reply:
-        """The answer to one request."""
+        """Return the answer to one request."""
         try:
             return self._route(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ)
         except Refused as error:

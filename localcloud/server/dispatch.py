@@ -1,7 +1,7 @@
-"""The WSGI application in front of moto: decides who answers a request.
+"""Dispatches each request to the control API, to a layer of this package, or to moto.
 
-Ours are the control API, Run Command, what moto gets wrong in EC2, and the order of conditional writes to S3. All else
-goes to moto untouched.
+This package answers the control API, Run Command, the EC2 operations that moto gets wrong, and conditional writes to
+S3. Every other request goes to moto unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OF_BROWSERS = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE")
 
 
 class Dispatch:
-    """One per server."""
+    """The server's WSGI application in front of moto."""
 
     def __init__(
         self, *, moto: wsgi.App, ec2: Ec2, ssm: RunCommand, control_api: control.Control, calls: control.CallCounter

@@ -1,8 +1,8 @@
-"""The background process: puts the parts together, serves them on 127.0.0.1, and ends them in order.
+"""Assembles the parts of the background process, serves them on 127.0.0.1, and ends them in order.
 
-Everything that the cloud keeps is in its state folder: `identity.json` (who it is, which port it had), `server.lock`
-(held while it lives) and `address.json` (both say where it is now), `server.log`, `snapshot` and `objects/` (what it
-knows), and `hosts/`, `ssm/` beneath.
+The cloud keeps everything in its state folder: `identity.json` (its identity and last port), `server.lock` (held while
+it lives) and `address.json` (both with its current address), `server.log`, `snapshot` and `objects/` (its saved state),
+and below it `hosts/` and `ssm/`.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Server:
 
     Args:
         settings: the command line.
-        token: what a shutdown must name.
-        lock: the lock file, open and held, in which the server says where it is.
+        token: the token that a shutdown must name.
+        lock: the lock file, open and held, in which the server records its address.
     """
 
     def __init__(self, settings: Settings, *, token: str, lock: int) -> None:
@@ -76,7 +76,7 @@ class Server:
         self._assemble(extra)
 
     def run(self) -> None:
-        """Serve until told to stop; returns when every host's processes have ended."""
+        """Serve until told to stop; return when every host's processes have ended."""
         arguments = {"poll_interval": POLL_SECONDS}
         thread = threading.Thread(target=self._http.serve_forever, kwargs=arguments, name="http", daemon=True)
         thread.start()
@@ -86,7 +86,7 @@ class Server:
         self._hosts.start()
         self._saver.start()
         self._announce()
-        gc.freeze()  # what is there now stays to the end, and is not looked through again and again
+        gc.freeze()  # the objects of the start live to the end, and need not be scanned again and again
         gc.enable()
         self._stopping.wait()
         log.info("stopping")
@@ -104,7 +104,7 @@ class Server:
         self._stopping.set()
 
     def health(self) -> dict[str, Any]:
-        """Who and what answers here."""
+        """Return the identity, version and generation of this server."""
         return {
             "pid": os.getpid(),
             "state_dir": str(self._folder),
@@ -115,7 +115,7 @@ class Server:
         }
 
     def _restore(self) -> tuple[str, dict[str, Any]]:
-        """What an earlier server knew, or the beginning of something new."""
+        """Return the saved state of an earlier server, or start a new one."""
         try:
             restored = self._memory.load()
         except UnusableError as error:
@@ -126,7 +126,7 @@ class Server:
         return restored or (secrets.token_hex(8), {})
 
     def _assemble(self, extra: dict[str, Any]) -> None:
-        """Make the parts and join them; `extra` is what an earlier server kept beside moto's state."""
+        """Make the parts and connect them; `extra` is an earlier server's saved state beside moto's."""
         settings, state_id = self._settings, self._identity["state_id"]
         moto = self._gate = Gate(DomainDispatcherApplication(create_backend_app))
         clients = Clients(moto, region=settings.region)
@@ -165,7 +165,7 @@ class Server:
         )
 
     def _announce(self) -> None:
-        """Write the address, now that it answers."""
+        """Publish the address, now that the server answers."""
         address = Address(
             url=self.url,
             pid=os.getpid(),
@@ -183,7 +183,7 @@ class Server:
 
 
 def serve(settings: Settings, environment: dict[str, str]) -> None:
-    """Run a server to its end. Holds the state folder's lock; SIGTERM and SIGINT end it in order."""
+    """Run a server to its end while holding the state folder's lock; SIGTERM and SIGINT end it cleanly."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.state_dir.chmod(0o700)  # a snapshot is as trusted as a program
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -198,9 +198,9 @@ def serve(settings: Settings, environment: dict[str, str]) -> None:
 
 
 def _hold(path: Path) -> int:
-    """Take the lock for life, and take out what an earlier server wrote; the open file.
+    """Take the lock for life, clear an earlier server's record, and return the open file.
 
-    Waits a little: a `find` holds it for an instant when it looks.
+    Waits a little, because a `find` holds the lock for an instant.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # never closed: the kernel does, at the end
     if not wait_until(lambda: _is_taken(file), seconds=LOCK_SECONDS, every=POLL_SECONDS):
@@ -219,7 +219,7 @@ def _is_taken(file: int) -> bool:
 
 
 def _listen(port: int, *, fall_back: bool) -> BaseWSGIServer:
-    """Listen on a port of 127.0.0.1, on any when it is taken and `fall_back` allows that."""
+    """Listen on a port of 127.0.0.1, or on any when it is taken and `fall_back` allows that."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -243,7 +243,7 @@ def _not_yet(_environ: Any, start_response: Any) -> list[bytes]:
 
 
 def _identity(folder: Path) -> dict[str, Any]:
-    """Who this cloud is: made once, kept for the life of the state folder."""
+    """Return this cloud's identity, created once and kept for the life of the state folder."""
     try:
         identity: dict[str, Any] = json.loads((folder / "identity.json").read_bytes())
     except FileNotFoundError:

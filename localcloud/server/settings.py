@@ -1,4 +1,4 @@
-"""What the background process is told when it is started."""
+"""Parses the command line of the background process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localcloud.hosts.reconciler import Delays
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Command line of `python -m localcloud`; port 0 means that of last time if it is free, else any."""
+    """The command line of `python -m localcloud`; port 0 means the previous one if it is free, else any."""
 
     state_dir: Path
     port: int
@@ -21,10 +21,10 @@ class Settings:
 
 
 def parse(argv: Sequence[str], environment: dict[str, str]) -> Settings:
-    """Read the command line; LOCALCLOUD_PENDING_SECONDS and its like give the defaults of the delays."""
+    """Parse the command line; LOCALCLOUD_PENDING_SECONDS and the like set the defaults of the delays."""
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder that holds everything the cloud keeps")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: that of last time, else any")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: the previous one if free, else any")
     parser.add_argument("--region", default="us-east-1", help="the only region whose instances get hosts")
     for name, default in (("pending", 0.0), ("stopping", 0.0), ("shutdown-grace", 5.0)):
         given = environment.get(f"LOCALCLOUD_{name.replace('-', '_').upper()}_SECONDS", default)

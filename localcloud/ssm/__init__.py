@@ -1,1 +1,1 @@
-"""Run Command: documents, invocations and what runs them on a host."""
+"""Implements Run Command: its API, documents and invocations."""

@@ -1,6 +1,6 @@
-"""The Run Command API of SSM, executed for real: moto accepts anything and runs nothing.
+"""Implements SSM's Run Command API with real execution, because moto accepts anything and runs nothing.
 
-Each handler is a method named as the operation; it takes the decoded request and returns the answer, or raises
+Each handler is a method named after the operation; it takes the decoded request and returns the answer, or raises
 AwsError with AWS's own code. Statuses, limits and the S3 layout are AWS's.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
 """
@@ -32,13 +32,13 @@ Request = dict[str, Any]
 
 
 class Fleet(Protocol):
-    """What the API needs to know about hosts."""
+    """The hosts as the API sees them."""
 
     def online(self, instance_id: str) -> bool:
-        """Whether the host's agent can be reached now."""
+        """Return whether the host's agent is currently reachable."""
 
     def registered(self) -> list[dict[str, Any]]:
-        """Instances whose agent has registered and that still exist, as describe_instances shows them."""
+        """Return the existing instances whose agent has registered, as describe_instances shows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Command:
 
     @property
     def status(self) -> Status:
-        """The status of the whole: unfinished before failed before successful."""
+        """The command's status: unfinished takes precedence over failed, failed over successful."""
         present = {invocation.status for invocation in self.invocations.values()}
         order = (
             Status.PENDING,
@@ -66,7 +66,7 @@ class Command:
 
 
 class RunCommand:
-    """Holds the commands of this server's life and answers the API about them."""
+    """Keeps the commands of this server's life and answers the API about them."""
 
     def __init__(self, *, clients: Clients, executor: Executor, fleet: Fleet, folder: Path) -> None:
         self._clients = clients
@@ -84,7 +84,7 @@ class RunCommand:
         }
 
     def handler(self, operation: str) -> Callable[[Request], dict[str, Any]] | None:
-        """The method that answers an operation; None for what is moto's."""
+        """Return the method that answers an operation; None when moto answers it."""
         return self._handlers.get(operation)
 
     def send_command(self, request: Request) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class RunCommand:
         return answer
 
     def get_command_invocation(self, request: Request) -> dict[str, Any]:
-        """One invocation, with the first 24,000 and 8,000 characters of its outputs once it has ended."""
+        """Return one invocation, with the first 24,000 and 8,000 characters of its outputs once it has ended."""
         command = self._commands.get(request["CommandId"])
         invocation = command.invocations.get(request["InstanceId"]) if command else None
         if command is None or invocation is None:
@@ -115,13 +115,13 @@ class RunCommand:
         return _invocation_detail(command, invocation)
 
     def list_commands(self, request: Request) -> dict[str, Any]:
-        """Commands, newest first; by id or by host."""
+        """Return commands by id or by host, newest first."""
         commands = [c for c in self._newest_first(request) if request.get("InstanceId", "") in {"", *c.invocations}]
         views, token = _page([_command_view(command) for command in commands], request)
         return {"Commands": views, **token}
 
     def list_command_invocations(self, request: Request) -> dict[str, Any]:
-        """Invocations, newest first; with Details also each plugin's first 2,500 characters of output."""
+        """Return invocations, newest first; with Details also each plugin's first 2,500 characters of output."""
         wanted = request.get("InstanceId")
         views = [
             _invocation_view(command, invocation, details=bool(request.get("Details")))
@@ -133,7 +133,7 @@ class RunCommand:
         return {"CommandInvocations": page, **token}
 
     def cancel_command(self, request: Request) -> dict[str, Any]:
-        """Kill what still runs of a command, on all of its hosts or on those named."""
+        """Kill the running processes of a command, on all of its hosts or on those named."""
         command = self._commands.get(request["CommandId"])
         if command is None:
             raise AwsError("InvalidCommandId", "The specified command ID isn't valid.")
@@ -144,7 +144,7 @@ class RunCommand:
         return {}
 
     def describe_instance_information(self, request: Request) -> dict[str, Any]:
-        """Hosts whose agent has registered: Online while they run, ConnectionLost while they are stopped."""
+        """Return hosts whose agent has registered: Online while they run, ConnectionLost while they are stopped."""
         wanted = _wanted_ids(request)
         views = [
             self._information(facts)
@@ -221,14 +221,14 @@ def _wanted_ids(request: Request) -> set[str] | None:
 
 
 def _filter_values(request: Request, key: str) -> list[str]:
-    """Values of a filter in either of the API's two styles."""
+    """Return the values of a filter in either of the API's two styles."""
     new = [f["Values"] for f in request.get("Filters") or [] if f["Key"] == key]
     old = [f["valueSet"] for f in request.get("InstanceInformationFilterList") or [] if f["key"] == key]
     return [value for values in (*new, *old) for value in values]
 
 
 def _page(items: list[dict[str, Any]], request: Request) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """One page of a listing and, when there is more, the token of the next."""
+    """Return one page of a listing and, when there is more, the token of the next."""
     try:
         start = int(request.get("NextToken") or 0)
     except ValueError:

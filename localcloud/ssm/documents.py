@@ -1,4 +1,4 @@
-"""AWS-RunShellScript: what its parameters are and which script they make.
+"""Turns the parameters of AWS-RunShellScript into a script.
 
 https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-command-ssm-plugin-reference.html
 """
@@ -17,7 +17,7 @@ MAX_TIMEOUT_SECONDS = 172_800
 
 
 def script_of(document: str, parameters: Mapping[str, Sequence[str]]) -> Script:
-    """The script that a document makes of its parameters; AwsError when AWS would refuse them."""
+    """Return the script of a document and its parameters; AwsError when AWS would refuse them."""
     if document.removeprefix("arn:aws:ssm:us-east-1::document/") != RUN_SHELL_SCRIPT:
         raise AwsError("InvalidDocument", f"Document with name {document} does not exist.")
     unknown = sorted(set(parameters) - set(PARAMETERS))

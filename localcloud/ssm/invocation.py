@@ -1,8 +1,8 @@
-"""One command on one host: runs a script as the real SSM agent does, and keeps what it said.
+"""Runs one command on one host as the real SSM agent does, and keeps its output.
 
-The agent reads the script's output through pipes and calls the invocation finished only when the process has exited
-and both pipes are closed; so a background child that keeps standard output open keeps the invocation InProgress, and
-one that redirected its output and left the session lives on. A timeout or a cancel kills the process group.
+The agent reads the script's output through pipes and considers the invocation finished only when the process has
+exited and both pipes are closed; so a background child that keeps standard output open keeps the invocation InProgress,
+and one that redirected its output and left the session lives on. A timeout or a cancel kills the process group.
 https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/executers/executers.go
 """
 
@@ -21,7 +21,7 @@ from typing import IO
 from localcloud.hosts.executor import Executor
 
 KILLED = 137
-"""Response code of a script that a signal ended (CommandStoppedPreemptivelyExitCode in the agent)."""
+"""The response code of a script ended by a signal (CommandStoppedPreemptivelyExitCode in the agent)."""
 NOT_STARTED = 1
 DRAIN_SECONDS = 1.0
 CHUNK_BYTES = 65_536
@@ -29,7 +29,7 @@ TRUNCATED = "\n---Output truncated---"
 
 
 class Status(StrEnum):
-    """Where an invocation is; the values are those of the API."""
+    """The status of an invocation, with the values of the API."""
 
     PENDING = "Pending"
     IN_PROGRESS = "InProgress"
@@ -41,13 +41,13 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the status is final."""
         return self not in (Status.PENDING, Status.IN_PROGRESS, Status.CANCELLING)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What a document asks to be run."""
+    """The script of a document, and how to run it."""
 
     text: str
     directory: str = ""
@@ -77,7 +77,7 @@ class Invocation:
         self.stderr.touch()
 
     def run(self) -> None:
-        """Run the script to its end; returns when the status may be made final by `finish`."""
+        """Run the script to its end; return when `finish` may make the status final."""
         self.started = time.time()
         self.status, self.details = Status.IN_PROGRESS, Status.IN_PROGRESS
         try:
@@ -90,13 +90,13 @@ class Invocation:
         self._judge(timed_out=timed_out)
 
     def finish(self) -> None:
-        """Make the status final: the output is complete, and stored wherever it was to be stored."""
+        """Make the status final: the output is complete and stored at its destination."""
         self.ended = time.time()
         by_details = {"ExecutionTimedOut": Status.TIMED_OUT, "Cancelled": Status.CANCELLED, "Success": Status.SUCCESS}
         self.status = by_details.get(self.details, Status.FAILED)
 
     def cancel(self) -> None:
-        """Kill the script's process group, now or as soon as there is one; nothing when it has ended."""
+        """Kill the script's process group, now or as soon as it exists; do nothing when it has ended."""
         with self._lock:
             if self.status.final:
                 return
@@ -106,7 +106,7 @@ class Invocation:
                 _kill_group(self._process)
 
     def text(self, path: Path, limit: int) -> str:
-        """The first `limit` characters of an output, empty until the invocation has ended."""
+        """Return the first `limit` characters of an output, empty until the invocation has ended."""
         if not self.status.final:
             return ""
         with path.open("rb") as file:
@@ -126,7 +126,7 @@ class Invocation:
                 _kill_group(self._process)
 
     def _wait(self) -> bool:
-        """Wait for the process and for its pipes; True when the time was up first."""
+        """Wait for the process and its pipes; return True when the time ran out first."""
         process = self._process
         assert process is not None  # noqa: S101  _start made it
         pumps = [self._pump(process.stdout, self.stdout), self._pump(process.stderr, self.stderr)]
@@ -143,7 +143,7 @@ class Invocation:
         return timed_out and not self._cancelled
 
     def _drain(self, pumps: list[threading.Thread], deadline: float) -> bool:
-        """Wait for the pipes to close; a cancel shortens the wait. False when they are still open at the deadline."""
+        """Wait for the pipes to close, less after a cancel; return False when they are open at the deadline."""
         for pump in pumps:
             while pump.is_alive() and time.monotonic() < deadline and not self._cancelled:
                 pump.join(min(DRAIN_SECONDS, max(0.0, deadline - time.monotonic())))

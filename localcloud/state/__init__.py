@@ -1,1 +1,1 @@
-"""moto's models, the lock around them, and what is kept over a restart."""
+"""Guards moto's models with a lock and keeps them across a restart."""

@@ -1,7 +1,7 @@
-"""The few places where the cloud reaches into moto's objects, because no AWS call can say it.
+"""Changes moto's objects directly where no AWS call can.
 
-EC2's in-between states (pending, stopping, shutting-down), the reason of a spot interruption and the fields that moto
-leaves out are set here and nowhere else, so that a new version of moto can break only this module.
+EC2's transitional states (pending, stopping, shutting-down), the reason of a spot interruption and the fields that
+moto leaves out are set here and nowhere else, so that a new version of moto can break only this module.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "st
 
 
 class MotoState:
-    """moto's EC2 model of one region."""
+    """Sets states and fields in moto's EC2 model of one region."""
 
     def __init__(self, *, region: str) -> None:
         self._region = region
 
     @staticmethod
     def prepare() -> None:
-        """Load moto's EC2 (about a second), and teach it the filters that it lacks."""
+        """Load moto's EC2 (about a second), and add the filters that it lacks."""
         from moto.ec2.utils import filter_dict_attribute_mapping  # noqa: PLC0415  not before the server answers
 
         filter_dict_attribute_mapping["instance-lifecycle"] = "lifecycle"
         filter_dict_attribute_mapping["spot-instance-request-id"] = "spot_instance_request_id"
 
     def move(self, instance_id: str, *, to: str, only_from: tuple[str, ...]) -> bool:
-        """Change an instance's state if it is in one of `only_from`; whether it was changed."""
+        """Change an instance's state if it is in one of `only_from`; return whether it changed."""
         instance = self.instance(instance_id)
         if instance is None or instance.state not in only_from:
             return False
@@ -44,9 +44,9 @@ class MotoState:
             instance.state_reason.code, instance.state_reason.message = code, message
 
     def instance(self, instance_id: str) -> Any:
-        """The model object of an instance, None when there is none."""
+        """Return the model object of an instance, None when there is none."""
         return self.backend().get_instance_by_id(instance_id)
 
     def backend(self) -> Any:
-        """The EC2 backend of the region."""
+        """Return the EC2 backend of the region."""
         return get_backend("ec2")[DEFAULT_ACCOUNT_ID][self._region]

@@ -1,7 +1,7 @@
-"""Lets many requests into moto at once, or one snapshot and no request.
+"""Locks moto for readers and writers: requests share it, a snapshot takes it exclusively.
 
-moto's objects must not change while they are being written down. The gate wraps moto's WSGI application, so requests
-from outside and the cloud's own calls pass it alike, and it remembers when something may have changed.
+moto's objects must not change while they are being saved. The lock wraps moto's WSGI application, so requests from
+outside and the cloud's own calls pass it alike, and it records when something may have changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ READS = ("Describe", "Get", "List", "Head")
 
 
 class Gate:
-    """A WSGI application around moto's."""
+    """The lock, as a WSGI application around moto's."""
 
     def __init__(self, app: wsgi.App) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class Gate:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Hold moto still against snapshots. A thread that holds it may enter again."""
+        """Hold the lock against snapshots. A thread that holds it may enter again."""
         depth = getattr(self._mine, "depth", 0)
         if depth == 0:
             with self._condition:
@@ -63,7 +63,7 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold moto still against everybody; waits for those inside to leave."""
+        """Hold the lock exclusively, once those inside have left."""
         with self._condition:
             self._condition.wait_for(lambda: not self._closed)
             self._closed = True

@@ -1,11 +1,12 @@
-"""What the cloud knows, kept over a stop, and mostly over a crash.
+"""Saves the cloud's state across a stop, and mostly across a crash.
 
 moto has no persistence, so its backends are pickled as they are: quick (EC2 takes some 15 ms) and exact, but bound to
-the versions that wrote it. It is a memory, not a format: one that was written by other versions, or is not readable,
-is put aside whole, and the cloud starts empty under a new generation and says so.
+the versions that wrote them. It is a memory, not a format: a snapshot that other versions wrote, or that is not
+readable, is put aside whole, and the cloud starts empty under a new generation and reports it.
 
-The bytes of S3 objects lie beside it, a file each, written once: a snapshot costs what changed, not what is stored.
-The folder is as trusted as the program itself (a pickle can run code), so only its owner may write there.
+The bytes of S3 objects are beside it, one file each, written once: the cost of a snapshot depends on the changes, not
+on the stored bytes. The folder is as trusted as the program itself (a pickle can run code), so only its owner may
+write there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ QUIET_SECONDS = 2.0
 LONGEST_SECONDS = 15.0
 POLL_SECONDS = 0.25
 PACE = 20
-"""A snapshot that took t is followed by at least PACE * t without one."""
+"""After a snapshot that took t, at least PACE * t passes before the next one."""
 
-# State that an earlier version saved names its functions by the modules of that time.
+# Older saved states name their functions by the modules of their time.
 RENAMED = {"localcloud.snapshot": __name__}
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ Backends = dict[tuple[str, str, str], Any]
 
 
 class UnusableError(Exception):
-    """What was saved cannot be restored; the text says why."""
+    """The saved state cannot be restored; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class Memory:
     folder: Path
 
     def save(self, generation: str, extra: dict[str, Any]) -> None:
-        """Write everything; the caller sees to it that nothing changes meanwhile."""
+        """Write everything; the caller ensures that nothing changes meanwhile."""
         blobs = self.folder / "objects"
         blobs.mkdir(parents=True, exist_ok=True)
         unfinished = self.folder / "snapshot.partial"
@@ -86,7 +87,7 @@ class Memory:
                 blob.unlink()
 
     def load(self) -> tuple[str, dict[str, Any]] | None:
-        """Put what was saved back into moto: the generation and the extra; None when there is nothing to restore.
+        """Restore the saved state into moto; return the generation and the extra, or None when nothing is saved.
 
         Raises:
             UnusableError: other versions wrote it, or it is damaged.
@@ -110,7 +111,7 @@ class Memory:
         return found
 
     def put_aside(self) -> Path:
-        """Move what was saved, the objects' bytes too, into a folder of its own beside it, which is returned."""
+        """Move the saved state, with the objects' bytes, into a folder of its own beside it, and return that folder."""
         kept = unused(self.folder / "state")
         kept.mkdir()
         for name in ("snapshot", "objects"):
@@ -123,7 +124,7 @@ class Saver:
     """Saves some seconds after the last change, and when asked.
 
     Args:
-        extra: gives what the cloud's own layer wants kept.
+        extra: returns the state of the cloud's own layer, which is saved too.
     """
 
     def __init__(self, memory: Memory, gate: Gate, *, generation: str, extra: Any) -> None:
@@ -137,17 +138,17 @@ class Saver:
         self._thread = threading.Thread(target=self._loop, name="saver", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch for changes."""
+        """Start watching for changes."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching, and save a last time."""
+        """Stop watching, and save one last time."""
         self._closing.set()
         self._thread.join()
         self.save()
 
     def save(self) -> None:
-        """Save now; a failure is logged and tried again after the next change."""
+        """Save now; log a failure and try again after the next change."""
         began = time.monotonic()
         try:
             with self._gate.alone():
@@ -178,7 +179,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _readable(header: Any) -> dict[str, Any]:
-    """The header of a snapshot that these versions wrote.
+    """Return the header of a snapshot that these versions wrote.
 
     Raises:
         UnusableError: other versions did.
@@ -198,7 +199,7 @@ def _in_words(versions: dict[str, Any]) -> str:
 
 
 def _loaded() -> Backends:
-    """Every backend that has been used; one dictionary, so that what they share stays shared.
+    """Return every backend in use, in one dictionary, so that shared objects stay shared.
 
     moto makes IAM for all of AWS's partitions at once, each with all managed policies; this cloud is in one of them.
     """
@@ -212,7 +213,7 @@ def _loaded() -> Backends:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles what pickle alone cannot: locks, local functions, ParameterDict; and S3 objects' bytes as files."""
+    """Also pickles locks, local functions and ParameterDict, and writes S3 objects' bytes as files."""
 
     def __init__(self, file: IO[bytes], folder: Path) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -229,7 +230,7 @@ class _Pickler(pickle.Pickler):
         }
 
     def reducer_override(self, value: Any) -> Any:
-        """The hook that pickle asks first."""
+        """Return the reduced form of a special object; pickle asks this hook first."""
         reduce = self._reducers.get(type(value))
         if reduce is None and isinstance(value, RSAPrivateKey | EllipticCurvePrivateKey):
             reduce = _reduce_key
@@ -242,7 +243,7 @@ class _Pickler(pickle.Pickler):
         return ParameterDict, (value.account_id, value.region_name), value.__dict__, None, iter(value.items())
 
     def _versions(self, value: _VersionedKeyStore) -> Any:
-        """Its items() shows only the newest version of each key, so they are taken past it, and put back past it."""
+        """Reduce without items(), which shows only the newest version of each key; restoring bypasses it too."""
         versions = {key: dict.__getitem__(value, key) for key in dict.keys(value)}
         return _VersionedKeyStore, (), versions, None, None, dict.update
 
@@ -254,7 +255,7 @@ class _Pickler(pickle.Pickler):
         return {**state, "blob": self._store(key)}
 
     def _store(self, key: FakeKey) -> str:
-        """The name of the file with the object's bytes; written when this buffer has none yet."""
+        """Return the name of the file with the object's bytes, which is written first if it does not exist."""
         buffer: Any = key._value_buffer  # noqa: SLF001  the only way to the bytes without a copy in memory
         name: str = getattr(buffer, "localcloud_blob", "")
         if not name or not (self._folder / name).exists():
@@ -269,13 +270,13 @@ class _Pickler(pickle.Pickler):
 
 
 def _reduce_key(key: RSAPrivateKey | EllipticCurvePrivateKey) -> Any:
-    """KMS makes keys when a volume is to be encrypted; they guard nothing here, so they are kept in the clear."""
+    """Reduce a KMS key to plain bytes: it exists for an encrypted volume and protects nothing here."""
     plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return load_key, (plain,)
 
 
 def load_key(plain: bytes) -> Any:
-    """Give a key of KMS back; a function of ours, because pickle cannot name cryptography's own."""
+    """Return a KMS key from its bytes; this wrapper exists because pickle cannot name cryptography's own function."""
     return load_der_private_key(plain, password=None)
 
 
@@ -285,7 +286,7 @@ class _Unpickler(pickle.Unpickler):
         self._folder = folder
 
     def find_class(self, module: str, name: str) -> Any:
-        """The hook for names: where the objects' bytes are is known only now."""
+        """Return the object of a name; only now the folder with the objects' bytes is known."""
         module = RENAMED.get(module, module)
         if (module, name) == (restore_key.__module__, restore_key.__qualname__):
             return partial(restore_key, folder=self._folder)
@@ -293,7 +294,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def restore_key(key: FakeKey, state: dict[str, Any], *, folder: Path) -> None:
-    """Give an S3 object its fields and its bytes back."""
+    """Restore the fields and the bytes of an S3 object."""
     blob = state.pop("blob")
     key.__dict__.update(state)
     key.lock = threading.Lock()

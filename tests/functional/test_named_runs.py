@@ -121,7 +121,7 @@ def test_a_filter_that_lets_nothing_through_says_how_many_were_looked_at(project
     done = project("runs", "--script", "nosuch.py")
 
     assert done.out.split() == ["RUN", "PROJECT", "SCRIPT", "ARGUMENTS", "USER", "STATE", "TIME", "STEP"]
-    assert re.search(r"no such run; looked at \d+ runs", done.err)
+    assert re.search(r"no such run; searched \d+ runs", done.err)
 
 
 def test_an_unknown_state_is_answered_with_all_of_them(project: Cli) -> None:

@@ -170,7 +170,7 @@ def test_a_file_goes_and_comes_back(stack: Cli, box: Box, identity: list[str], t
         (("exec", "trainer", "--transport", "pigeon", "--", "true"), 64, "pigeon"),
         (("push", "nosuch", "trainer:/tmp/x"), 66, "nosuch"),
         (("push", "README.md/x", "trainer:/tmp/x"), 66, "no file README.md/x"),
-        (("push", "README.md", "trainer"), 64, "no HOST:PATH"),
+        (("push", "README.md", "trainer"), 64, "not of the form HOST:PATH"),
         (("push", "docs", "trainer:/tmp/"), 64, "is a folder"),
         (("push", "README.md", "trainer:/nosuch/x"), 66, "/nosuch"),
         (("pull", "trainer:/nosuch", "."), 66, "/nosuch"),

@@ -141,7 +141,7 @@ def test_state_that_was_lost_is_said_by_the_command_that_starts_the_cloud_and_th
         assert "buckets, hosts and runs start empty" in done.err
         shown = own("local.status").out
         assert lost["path"] in shown
-        assert "runctl up makes the environment again" in shown
+        assert "runctl up creates the environment again" in shown
     assert len(set(kept)) == 2
     assert all((Path(folder) / "snapshot").read_bytes() == b"{" for folder in kept)
     assert any((Path(kept[0]) / "objects").iterdir()), "the objects' bytes are kept with it"
@@ -197,7 +197,7 @@ def test_a_damaged_stack_without_a_backup_names_what_it_made_and_what_removes_it
     done = own("up", code=69)
 
     assert "there is no backup" in done.err
-    assert "is still in the local cloud: instance i-" in first_line(done.err)
+    assert "are still in the local cloud: instance i-" in first_line(done.err)
     assert "next: runctl down" in done.err
     assert "nothing left" in own("down").err
     own("up")

@@ -214,7 +214,7 @@ def test_terminating_a_worker_saves_first_and_up_makes_it_anew(project: Cli) -> 
     assert "no terminal" in project("terminate", "trainer", code=64).err
     done = project("terminate", "trainer", "--yes", "--wait")
     assert newest(project)["state"] == "stopped"
-    assert "runctl up makes it anew" in done.err
+    assert "runctl up creates it again" in done.err
     assert "saved and leaving" in project("monitor", run).out, "a log outlives its host"
     assert project("checkpoint.list", "--host", before, "--json").json["run"] == run
     assert "terminated" in project("train", "ok.py", code=69).err

@@ -63,7 +63,7 @@ def test_mistakes_do_not_end_the_watch_and_the_next_save_mends_them(project: Cli
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        expect(r"detached +run .* goes on; runctl monitor .* --follow comes back to it")
+        expect(r"detached +run .* continues; runctl monitor .* --follow follows it again")
     runs = project("runs", "--limit", "3", "--json").json["items"]
 
     assert [run["cause"] for run in runs] == [None, "failed", "stopped"]

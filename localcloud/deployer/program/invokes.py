@@ -16,8 +16,8 @@ def call(cloud: Cloud, token: str, arguments: Values) -> dict[str, Any]:
     """Answer one call.
 
     Raises:
-        UnknownType: the function is not known here.
-        DeployError: it found nothing, or too much.
+        UnknownType: the function is not supported.
+        DeployError: it found nothing, or more than one.
     """
     function = FUNCTIONS.get(token)
     if function is None:

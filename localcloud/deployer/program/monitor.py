@@ -52,7 +52,7 @@ class Monitor:
         return resource_pb2.RegisterPackageResponse(ref=str(request.name))
 
     def SignalAndWaitForShutdown(self, _request: object) -> empty_pb2.Empty:
-        """Let the program end at once: there are no hooks to wait for."""
+        """Let the program end at once, because there are no hooks to wait for."""
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> resource_pb2.ResourceInvokeResponse:
@@ -141,7 +141,7 @@ class Console:
         return engine_pb2.SetRootResourceResponse()
 
     def RequirePulumiVersion(self, _request: object) -> engine_pb2.RequirePulumiVersionResponse:
-        """Accept any version that a program asks for."""
+        """Accept any version that a program requires."""
         return engine_pb2.RequirePulumiVersionResponse()
 
 

@@ -1,4 +1,4 @@
-"""Runs a Pulumi program, unmodified, the way the CLI's language host does, against a monitor in this process."""
+"""Runs an unmodified Pulumi program against a monitor in this process, as the CLI's language host does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(
     )
     pulumi.runtime.set_all_config(dict(config), [])
     os.chdir(project.main)
-    # The CLI runs the program in its project's virtual environment, in which the project's own packages are installed.
+    # The CLI runs the program in the project's virtual environment, which has the project's own packages.
     sys.path[:0] = [str(project.main), str(project.root)]
     sys.argv = [str(project.main)]
     loop = asyncio.new_event_loop()

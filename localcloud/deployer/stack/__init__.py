@@ -1,1 +1,1 @@
-"""What a stack consists of, on disk and in the cloud, and how either is repaired."""
+"""Keeps, repairs and clears the state of a stack."""

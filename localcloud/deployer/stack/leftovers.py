@@ -22,8 +22,8 @@ class Leftover:
 
 
 def leftovers(stack: str, endpoint: str, region: str = "us-east-1") -> list[Leftover]:
-    """List everything that carries the stack's tag, of every kind that a stack or its hosts can make."""
-    # boto3 takes a quarter of a second to import; who only imports this module does not pay it.
+    """Return everything that carries the stack's tag, of every kind that a stack or its hosts can create."""
+    # boto3 takes a quarter of a second to import, which a mere import of this module does not pay.
     from localcloud.deployer.cloud import Cloud  # noqa: PLC0415
 
     cloud = Cloud(endpoint, region)
@@ -51,7 +51,7 @@ def _buckets(cloud: Cloud, stack: str) -> Iterator[str]:
     for bucket in s3.list_buckets()["Buckets"]:
         try:
             tags = s3.get_bucket_tagging(Bucket=bucket["Name"])["TagSet"]
-        except ClientError:  # no tags at all, or gone in the meantime
+        except ClientError:  # untagged, or deleted in the meantime
             continue
         if _has(tags, stack):
             yield bucket["Name"]

@@ -1,7 +1,7 @@
-"""Goes back to a stack's backup where its state is damaged, so that a deployment can go on, and says what it did.
+"""Replaces a stack's damaged state by its backup, so that a deployment can continue, and reports it.
 
-What the backup does not know any more, and what it knows and is gone, the refresh in front of every deployment finds
-out. Where there is no backup, nothing in the cloud belongs to the stack any more; `refuse_orphans` names what it was.
+The refresh before every deployment finds the differences between the backup and the cloud. Without a backup the stack
+owns nothing in the cloud any more; `refuse_orphans` names what it owned.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ NAMED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """What was wrong with a state, where it is kept (None: it was missing), and whether a backup stands in for it."""
+    """The damage of a state, where the file is kept (None: it was missing), and whether a backup replaces it."""
 
     reason: str
     kept: Path | None
     from_backup: bool
 
     def in_words(self) -> str:
-        """One line for a person."""
+        """One line for the user."""
         kept = f"; it is kept as {self.kept}" if self.kept else ""
-        then = "going on from the backup of the last complete deployment" if self.from_backup else "there is no backup"
+        backup = "continuing from the backup of the last complete deployment"
+        then = backup if self.from_backup else "there is no backup"
         return f"{self.reason}{kept}; {then}"
 
 
 def repair(path: Path, stack: str) -> Repair | None:
-    """Put a damaged state aside and its backup in its place; None when the state is sound.
+    """Put a damaged state aside and its backup in its place; return None when the state is sound.
 
-    Without a backup that can be read the stack has no state afterwards. The caller holds the stack's lock.
+    Without a readable backup the stack has no state afterwards. The caller holds the stack's lock.
 
     Raises:
         DeployError: a newer version wrote the state.
@@ -50,10 +51,10 @@ def repair(path: Path, stack: str) -> Repair | None:
 
 
 def refuse_orphans(state: StackState, endpoint: str) -> None:
-    """See to it that a stack that has lost its state does not meet its own things, whose names it would use again.
+    """Refuse to deploy a stack without state while its old resources exist, whose names it would use again.
 
     Raises:
-        DeployError: the cloud has some, which another command removes.
+        DeployError: the cloud has such resources; the message names the command that removes them.
     """
     has_lost = state.is_empty and any(state.path.parent.glob(f"{state.path.name}.unusable-*"))
     left = leftovers(state.stack, endpoint) if has_lost else []
@@ -62,7 +63,7 @@ def refuse_orphans(state: StackState, endpoint: str) -> None:
     names = ", ".join(f"{found.kind} {found.id}" for found in left[:NAMED])
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
     raise DeployError(
-        f"stack {state.stack!r} has no state, and what it made is still in the local cloud: {names}{more}",
+        f"stack {state.stack!r} has no state, but its resources are still in the local cloud: {names}{more}",
         next_step="inv down, which removes it with its runs and checkpoints; then inv up",
     )
 

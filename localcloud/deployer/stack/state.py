@@ -1,11 +1,11 @@
-"""What a stack consists of, on disk: one JSON file, replaced after every step, a lock and a backup beside it.
+"""Keeps a stack's resources on disk in one JSON file, replaced after every step, with a lock and a backup beside it.
 
-A step is written down twice: before the call that makes something ("pending", with the name or token that the thing
-will carry) and after it. A deployment killed in between leaves a pending entry, by which the next one finds what was
-made; without it a volume or an instance would be nobody's.
+A step is recorded twice: before the call that creates a resource ("pending", with the name or token that it will
+carry) and after it. A deployment killed in between leaves a pending entry, by which the next one finds the resource;
+without the entry a volume or an instance would have no owner.
 
-A file that is not whole, of the right types and all, is never worked from. The backup is that of the last complete
-deployment, which `repair` goes back to; a backup alone means that the file was lost.
+A file that is not whole and correctly typed is never used. The backup is that of the last complete deployment, which
+`repair` restores; a backup alone means that the file was lost.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ STATE_MODE = 0o600  # inputs and outputs may hold secrets of the program
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One registered resource: how it was declared, and what the cloud made of it.
+    """One registered resource: its declaration, and its properties in the cloud.
 
-    `declared` is what the program sent (marks and all), `inputs` what the type worked from (plain, with default tags
-    and generated names), `outputs` inputs and computed properties. Components have no id.
+    `declared` holds the values that the program sent, with their marks; `inputs` the plain values of the resource type,
+    with default tags and generated names; `outputs` inputs and computed properties. Components have no id.
     """
 
     urn: str
@@ -52,7 +52,7 @@ class Resource:
 
     @classmethod
     def from_mapping(cls, values: Any) -> Self:
-        """Read a resource as the file has it.
+        """Read a resource from its JSON object in the file.
 
         Raises:
             ValueError: a field is missing or of the wrong type.
@@ -67,7 +67,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Pending:
-    """A creation that was begun: `token` and the inputs are how to recognise what it made."""
+    """A creation that was begun: `token` and the inputs identify the resource that it created."""
 
     resource: Resource
     token: str
@@ -95,7 +95,7 @@ class StackState:
 
     @classmethod
     def load(cls, path: Path, stack: str) -> Self:
-        """Read the state at `path`; a stack that was never deployed has an empty one.
+        """Read the state at `path`; a stack that was never deployed has an empty state.
 
         Raises:
             StateUnreadable: the file is damaged.
@@ -119,10 +119,10 @@ class StackState:
         return state
 
     def claim(self, project: str) -> None:
-        """Make the stack `project`'s; it is written down with the first step.
+        """Assign the stack to `project`; the first step records it.
 
         Raises:
-            DeployError: the stack is another project's, whose resources this deployment would delete.
+            DeployError: the stack belongs to another project, whose resources this deployment would delete.
         """
         if self.project not in {"", project}:
             raise DeployError(
@@ -134,36 +134,36 @@ class StackState:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the stack has nothing, and nothing is under way."""
+        """Whether the stack has no resources, not even pending ones."""
         return not (self.resources or self.pending or self.condemned)
 
     def begin(self, pending: Pending) -> None:
-        """Write down that a creation is about to be asked for."""
+        """Record that a creation is about to be requested."""
         with self._lock:
             self.pending[pending.resource.urn] = pending
             self._save()
 
     def put(self, resource: Resource) -> None:
-        """Write down a resource as it is now; ends its pending creation."""
+        """Record a resource as it is now; this ends its pending creation."""
         with self._lock:
             self.pending.pop(resource.urn, None)
             self.resources[resource.urn] = resource
             self._save()
 
     def remove(self, urn: str) -> None:
-        """Forget a resource that is no more."""
+        """Forget a resource that no longer exists."""
         with self._lock:
             self.resources.pop(urn, None)
             self._save()
 
     def forget_pending(self, urn: str) -> None:
-        """Forget a creation that turned out to have made nothing."""
+        """Forget a creation that turned out to have created nothing."""
         with self._lock:
             self.pending.pop(urn, None)
             self._save()
 
     def condemn(self, resource: Resource) -> None:
-        """Write down that a replaced resource still has to be deleted; its urn now belongs to the new one."""
+        """Record that a replaced resource still has to be deleted; its urn now belongs to the new one."""
         with self._lock:
             self.condemned.append(resource)
             self._save()
@@ -175,7 +175,7 @@ class StackState:
             self._save()
 
     def finish(self, outputs: Mapping[str, Any]) -> None:
-        """Write down the stack's outputs."""
+        """Record the stack's outputs."""
         with self._lock:
             self.outputs = dict(outputs)
             self._save()
@@ -186,13 +186,13 @@ class StackState:
             self._write(backup_path(self.path))
 
     def discard(self) -> None:
-        """Remove the state and its backup: the stack is no more."""
+        """Remove the state and its backup, because the stack no longer exists."""
         for path in (backup_path(self.path), self.path):
             path.unlink(missing_ok=True)
 
     def _fill(self, values: Any) -> None:
         if _typed(values, "schema", int) != SCHEMA:
-            raise ValueError(f"there is no schema {values['schema']}")
+            raise ValueError(f"schema {values['schema']} is not known")
         self.resources = {found.urn: found for found in map(Resource.from_mapping, _typed(values, "resources", list))}
         self.condemned = [Resource.from_mapping(entry) for entry in _typed(values, "condemned", list)]
         self.outputs = _typed(values, "outputs", dict)
@@ -201,7 +201,7 @@ class StackState:
             for entry in _typed(values, "pending", list)
         ]
         self.pending = {entry.resource.urn: entry for entry in pending}
-        # A state from before it held the project has it in the names of its resources.
+        # An older state, without the project, has it in the names of its resources.
         known = _typed(values, "project", str) if "project" in values else ""
         self.project = known or _project_of([*self.resources, *self.pending])
 
@@ -223,14 +223,14 @@ class StackState:
 
 
 class Scratch(StackState):
-    """A copy of a state that a preview may change: nothing of it reaches the disk."""
+    """A copy of a state that a preview may change without writing to disk."""
 
     def _write(self, _path: Path) -> None:
         return
 
 
 def _project_of(urns: Iterable[str]) -> str:
-    """Return the project by the resources' names, for states written before they held it.
+    """Return the project from the resources' names, for states written before they held it.
 
     A URN is `urn:pulumi:<stack>::<project>::<type>::<name>`: https://www.pulumi.com/docs/iac/concepts/resources/names/
     """
@@ -238,24 +238,24 @@ def _project_of(urns: Iterable[str]) -> str:
 
 
 def backup_path(path: Path) -> Path:
-    """The file that holds the state of the last complete deployment."""
+    """Return the file that holds the state of the last complete deployment."""
     return path.with_name(f"{path.name}.bak")
 
 
 def state_path(state_dir: Path, stack: str) -> Path:
-    """Give the file that holds the state of `stack`.
+    """Return the file that holds the state of `stack`.
 
     Raises:
-        DeployError: the stack's name is no plain word.
+        DeployError: the stack's name is not a plain word.
     """
     if not stack.replace("-", "").replace("_", "").isalnum():
-        raise DeployError(f"{stack!r} is no name for a stack", next_step="use letters, digits, - and _")
+        raise DeployError(f"{stack!r} is not a valid stack name", next_step="use letters, digits, - and _")
     return state_dir / "stacks" / f"{stack}.json"
 
 
 @contextmanager
 def locked(path: Path, stack: str) -> Iterator[None]:
-    """Hold the stack's lock; the system lets go of it when the process ends, however it ends.
+    """Hold the stack's lock, which the system releases when the process ends, however it ends.
 
     Raises:
         StackBusy: another process has it.
@@ -290,10 +290,10 @@ def _refuse_newer(values: Any, path: Path, stack: str) -> None:
 
 
 def _typed(values: Any, name: str, kind: type) -> Any:
-    """One field of a JSON object, which must be there and of this type.
+    """Return one field of a JSON object, which must exist and be of this type.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is missing or of another type.
     """
     if not isinstance(values, dict):
         raise ValueError("an object is expected")  # noqa: TRY004  a bad file, not a bug

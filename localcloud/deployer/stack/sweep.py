@@ -1,6 +1,6 @@
-"""Removes what carries a stack's tag when the stack has no state any more that could tell what to remove.
+"""Removes everything that carries a stack's tag when the stack has lost the state that lists its resources.
 
-The tag is all there is to go by, so things are taken in an order in which nothing that is removed is still in use.
+Only the tag identifies the resources, so they are removed in an order in which none of them is still in use.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ REGION = "us-east-1"
 
 
 def sweep(stack: str, endpoint: str, region: str = REGION) -> list[Leftover]:
-    """Remove everything that carries the stack's tag, runs and checkpoints included; what it was.
+    """Remove everything that carries the stack's tag, runs and checkpoints included; return what it was.
 
     Raises:
-        DeployError, ClientError: something could not be removed; what came before it is gone.
+        DeployError, ClientError: a resource could not be removed; those before it are gone.
     """
     cloud = Cloud(endpoint, region)
     found = leftovers(stack, endpoint, region)
@@ -62,4 +62,4 @@ REMOVALS: dict[str, Callable[[Cloud, str], None]] = {
     "bucket": lambda cloud, found: s3.Bucket().delete(cloud, found, {"bucket": found, "forceDestroy": True}),
     "repository": lambda cloud, found: ecr.Repository().delete(cloud, found, {"name": found, "forceDelete": True}),
 }
-"""A network interface goes with its instance."""
+"""A network interface is deleted with its instance."""

@@ -33,5 +33,5 @@ def test_host_and_path_are_told_apart_at_the_first_colon(text: str, parts: tuple
 
 @pytest.mark.parametrize("text", ["", "trainer", ":/tmp/x", "/tmp/x"])
 def test_what_names_no_host_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no HOST:PATH"):
+    with pytest.raises(UsageError, match="is not of the form HOST:PATH"):
         parse_remote(text)

@@ -28,10 +28,10 @@ def test_a_worker_gets_the_zone_that_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("zone", "offered", "message"),
     [
-        ("z", ["a"], "availabilityZone 'z' is none of a, b, c"),
-        ("a", ["b"], "g5.xlarge is not offered in a; it is in b"),
+        ("z", ["a"], "availabilityZone 'z' is not one of a, b, c"),
+        ("a", ["b"], "g5.xlarge is not offered in a; it is offered in b"),
         (None, [], r"g5.xlarge is not offered in a, b, c$"),
-        (None, ["z"], "g5.xlarge is not offered in a, b, c; it is in z"),
+        (None, ["z"], "g5.xlarge is not offered in a, b, c; it is offered in z"),
     ],
 )
 def test_a_zone_that_cannot_be_is_refused_and_others_are_named(

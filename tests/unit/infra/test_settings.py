@@ -101,7 +101,7 @@ def test_a_worker_needs_no_more_than_a_name_and_a_type() -> None:
         ({"name": "Trainer"}, "a name is"),
         ({"name": "a" * 32}, "a name is"),
         ({"name": ""}, "a name is"),
-        ({"instanceType": ""}, "instanceType '' is none"),
+        ({"instanceType": ""}, "instanceType '' is not a valid type"),
         ({"market": "cheap"}, "market 'cheap' is neither on-demand nor spot"),
         ({"volumeGib": -1}, "volumeGib is -1"),
         ({"volumeGib": 1.5}, "volumeGib is 1.5"),

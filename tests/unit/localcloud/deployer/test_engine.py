@@ -144,7 +144,7 @@ def test_what_is_protected_is_not_deleted_and_nothing_else_is_either(bench: Benc
 
 def test_what_is_protected_is_not_replaced_and_the_reason_is_named(bench: Bench) -> None:
     bench.deploy(declare("a", zone="x", protect=True))
-    with pytest.raises(DeployError, match="zone changed, which means replacement"):
+    with pytest.raises(DeployError, match="zone changed, which requires replacement"):
         bench.deploy(declare("a", zone="y", protect=True))
 
 

@@ -190,7 +190,7 @@ def test_a_state_with_anything_anywhere_is_refused_or_can_be_written_again(
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "."])
 def test_a_stack_name_is_a_plain_word(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DeployError, match="is no name for a stack"):
+    with pytest.raises(DeployError, match="is not a valid stack name"):
         state_path(tmp_path, name)
 
 

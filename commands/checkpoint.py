@@ -30,14 +30,14 @@ def list_(c: Any, run: str = "", host: str = "", stack: str = "", json: bool = F
 
     Example: inv checkpoint.list
     """
-    from remote import records
+    from contract.keys import RunKeys
 
     opened, chosen, found = _open(stack, run, host)
     now = dt.datetime.now(dt.UTC)
     if json:
         emit("checkpoints", run=chosen.id, bucket=opened.bucket.name, items=[_item(one, now) for one in found])
         return
-    print_facts({"run": chosen.id, "where": f"s3://{opened.bucket.name}/{records.checkpoints_prefix(chosen.id)}"})
+    print_facts({"run": chosen.id, "where": f"s3://{opened.bucket.name}/{RunKeys(run=chosen.id).checkpoints}"})
     print_table(["STEP", "SIZE", "AGE", "METRICS", "FILES"], [_row(one, now) for one in found])
 
 

@@ -12,8 +12,8 @@ from commands.cli.task import command
 from commands.run import choose_run
 
 if TYPE_CHECKING:
+    from contract.records import RunSpec
     from remote.code.diff import Change
-    from remote.records import RunSpec
 
 SHOWN = 100
 

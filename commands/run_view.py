@@ -18,7 +18,7 @@ from remote.errors import Unavailable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.records import Outcome
+    from contract.records import Outcome
     from remote.runs.follow import Event
     from remote.runs.log import Selection
     from remote.runs.run import Run
@@ -52,7 +52,7 @@ def finish_with(stack: Stack, run: Run, *, as_json: bool) -> None:
 
 def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> int:
     """Print JSON lines while the run lasts: `log` and `status` events, then one `outcome`."""
-    from remote.records import Outcome, Status
+    from contract.records import Outcome, Status
     from remote.runs.follow import LogChunk
 
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -69,7 +69,7 @@ def stream_run(stack: Stack, run: Run, selection: Selection | None = None) -> in
 
 
 def _watch(stack: Stack, run: Run, show: Callable[[Event], None], selection: Selection | None) -> int:
-    from remote.records import Outcome
+    from contract.records import Outcome
     from remote.runs.follow import Silence, follow
     from remote.runs.log import ALL
     from remote.runs.run import exit_code

@@ -19,8 +19,8 @@ from contract.clock import Clock
 from remote.errors import UsageError
 
 if TYPE_CHECKING:
+    from contract.records import RunSpec
     from remote.code.project import Script
-    from remote.records import RunSpec
     from remote.runs.launch import Prepared
     from remote.runs.request import RunRequest
     from remote.stack import Stack

@@ -12,9 +12,9 @@ from contract.clock import Clock
 from remote.errors import Error, InputMissing, Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from contract.records import RunSpec
     from remote.code.saves import Saves
     from remote.code.tree import Tree
-    from remote.records import RunSpec
     from remote.runs.follow import Follower
     from remote.stack import Stack
 
@@ -85,7 +85,7 @@ class Watch:
         return saved
 
     def _show(self, follower: Follower) -> None:
-        from remote.records import Outcome
+        from contract.records import Outcome
         from remote.runs.follow import LogChunk
 
         if self._run is None:

@@ -39,6 +39,10 @@ class RecordError(ValueError):
     """A record is not what it must be; the message names the field."""
 
 
+class SchemaError(RecordError):
+    """A record has a schema that this version does not read."""
+
+
 class Cause(Enum):
     """Why a run ended."""
 
@@ -78,7 +82,7 @@ class Record:
             raise RecordError("it is not an object")
         schema = data.get("schema")
         if isinstance(schema, bool) or schema != SCHEMA:
-            raise RecordError(f"it has schema {_shown(schema)}, and this version reads schema {SCHEMA}")
+            raise SchemaError(f"it has schema {_shown(schema)}, and this version reads schema {SCHEMA}")
         return cls.from_fields(data)
 
     @classmethod
@@ -320,12 +324,20 @@ class Outcome(Record):
     log_chunks: int = _from_zero(default=0)
     cost_usd: str | None = _amount(default=None)
 
+    @property
+    def cost(self) -> Decimal | None:
+        """What the run cost, None when the price was not known."""
+        return None if self.cost_usd is None else read_usd(self.cost_usd)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFile(Record):
-    """One file of a checkpoint: its path in the checkpoint folder, the object that holds it, and what it must be."""
+    """One file of a checkpoint: its path, the object that holds it, and what it must be.
 
-    path: str = limited(_is_inside, ", which is not a path inside the checkpoint folder")
+    Whoever writes the file checks that the path stays in its folder; the other files of a manifest remain readable.
+    """
+
+    path: str
     key: str
     size: int = _from_zero()
     sha256: str = limited(DIGEST.fullmatch)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from contract.records import Record, RecordError, SchemaError
 from remote.aws import error_code, is_already_there, is_missing, is_undecided
-from remote.errors import Unavailable
+from remote.errors import ConfigError, Unavailable
 from remote.progress import SILENT, Meter
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import DeleteTypeDef, ListObjectsV2OutputTypeDef
+
+R = TypeVar("R", bound=Record)
 
 UNDECIDED_TRIES = 5
 DELETE_KEYS = 1000  # what one DeleteObjects call takes
@@ -116,6 +120,29 @@ class Bucket:
                 raise self._explain(error) from error
             if failed:
                 raise Unavailable(f"{failed[0]['Key']} was not deleted: {failed[0]['Message']}", next_step="inv status")
+
+    def get_record(self, kind: type[R], key: str) -> R | None:
+        """Read a record; None when there is none.
+
+        Raises:
+            ConfigError: it is damaged, or of a schema that this version does not read; the message names the field.
+        """
+        body = self.get(key)
+        if body is None:
+            return None
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"s3://{self.name}/{key} is damaged: {error}", next_step="inv runs") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"s3://{self.name}/{key} is damaged: it is not an object", next_step="inv runs")
+        try:
+            return kind.from_mapping(data)
+        except RecordError as error:
+            run = re.match(r"runs/([^/]+)/", key)
+            where = f"of run {run[1]}" if run else f"at s3://{self.name}/{key}"
+            step = "update runctl" if isinstance(error, SchemaError) else "inv runs"
+            raise ConfigError(f"the {kind.__name__} {where} is damaged: {error}", next_step=step) from error
 
     def put_json_once(self, key: str, data: dict[str, Any]) -> bool:
         """Write a record unless the key exists; True when this call wrote it."""

@@ -8,7 +8,7 @@ https://aws.amazon.com/ec2/pricing/on-demand/
 
 from __future__ import annotations
 
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from remote.hosts.host import Host
@@ -44,7 +44,6 @@ ON_DEMAND_USD_PER_HOUR = {
     "g5.24xlarge": Decimal("8.144"),
     "g5.48xlarge": Decimal("16.288"),
 }
-MICRO = Decimal("0.000001")
 
 
 def usd_per_hour(stack: Stack, host: Host) -> Decimal | None:
@@ -66,15 +65,3 @@ def _spot_price(stack: Stack, host: Host) -> Decimal | None:
     )
     history = reply["SpotPriceHistory"]
     return Decimal(history[0]["SpotPrice"]) if history else None
-
-
-def cost(price_per_hour: Decimal | None, seconds: float) -> Decimal | None:
-    """USD for `seconds` at a price, rounded up to a millionth; None when the price is unknown."""
-    if price_per_hour is None:
-        return None
-    return (price_per_hour * Decimal(str(seconds)) / 3600).quantize(MICRO, rounding=ROUND_UP)
-
-
-def read_price(text: str | None) -> Decimal | None:
-    """A price as the records write it."""
-    return None if text is None else Decimal(text)

@@ -42,9 +42,9 @@ def emit_line(kind: str, **data: Any) -> None:
 
 def _as_text(value: Any) -> str:
     """Return a value for which JSON has no type; times have the format of docs/contracts.md."""
-    from remote.records import instant
+    from contract.clock import stamp
 
-    return instant(value) if isinstance(value, dt.datetime) else str(value)
+    return stamp(value) if isinstance(value, dt.datetime) else str(value)
 
 
 def say(topic: str, text: str) -> None:

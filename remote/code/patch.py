@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from contract.records import CodeRef
 from remote.bucket import Bucket
 from remote.code.selection import NotGit, git
 from remote.errors import ConfigError, PermissionDenied
-from remote.records import SnapshotRef
 
 LARGEST_BYTES = 1_000_000
 # What `git apply` understands, whatever the user's configuration makes of `git diff`.
@@ -18,7 +18,7 @@ PLAIN = (
 )
 
 
-def patch_key(snapshot: SnapshotRef) -> str | None:
+def patch_key(snapshot: CodeRef) -> str | None:
     """Where the patch of a snapshot lies, if it has one; the same tree may stand on several commits."""
     if not (snapshot.dirty and snapshot.commit):
         return None
@@ -34,7 +34,7 @@ def patch_of(root: Path) -> bytes | None:
     return found if 0 < len(found) <= LARGEST_BYTES else None
 
 
-def keep_patch(bucket: Bucket, snapshot: SnapshotRef, root: Path) -> int:
+def keep_patch(bucket: Bucket, snapshot: CodeRef, root: Path) -> int:
     """Put the patch beside the snapshot, once; returns its bytes, 0 where there is none."""
     key = patch_key(snapshot)
     patch = patch_of(root) if key else None

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from contract.checkpoint_format import Structure, step_of, structure
-from remote import records
+from contract.clock import stamp
+from contract.keys import RunKeys
+from contract.records import CheckpointManifest
 from remote.bucket import Bucket, Entry
 from remote.errors import CannotCreate, InputMissing, UsageError
 from remote.progress import SILENT, Meter
-from remote.records import Manifest
 
 MANIFEST = "/manifest.json"
 READERS = 16
@@ -32,7 +33,7 @@ PUSHED_ATTEMPT = 0  # the attempt of files that a person pushed; real attempts c
 class Checkpoint:
     """One committed step of a run and the key of its manifest."""
 
-    manifest: Manifest
+    manifest: CheckpointManifest
     key: str
     committed_at: dt.datetime
 
@@ -57,17 +58,15 @@ class Verdict:
 
 def list_checkpoints(bucket: Bucket, run: str) -> list[Checkpoint]:
     """Return the committed checkpoints, oldest step first; one listing, then the manifests in parallel."""
-    entries = [entry for entry in bucket.keys(records.checkpoints_prefix(run)) if entry.key.endswith(MANIFEST)]
+    entries = [entry for entry in bucket.keys(RunKeys(run=run).checkpoints) if entry.key.endswith(MANIFEST)]
     with ThreadPoolExecutor(READERS) as readers:
         found = readers.map(lambda entry: _read(bucket, entry), entries)
     return sorted((item for item in found if item), key=lambda item: item.step)
 
 
 def _read(bucket: Bucket, entry: Entry) -> Checkpoint | None:
-    data = bucket.get_json(entry.key)
-    if data is None:
-        return None
-    return Checkpoint(manifest=Manifest.from_mapping(data), key=entry.key, committed_at=entry.modified_at)
+    manifest = bucket.get_record(CheckpointManifest, entry.key)
+    return Checkpoint(manifest=manifest, key=entry.key, committed_at=entry.modified_at) if manifest else None
 
 
 def choose(found: Sequence[Checkpoint], run: str, step: int | None) -> Checkpoint:
@@ -164,7 +163,9 @@ def is_safe(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def push(bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime, meter: Meter = SILENT) -> Manifest:
+def push(
+    bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime, meter: Meter = SILENT
+) -> CheckpointManifest:
     """Commit a local file or folder as a checkpoint of `run`; the step is the last number in its name if not given.
 
     Raises:
@@ -177,11 +178,11 @@ def push(bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datet
     number = step_of(source.name) if step is None else step
     if number is None:
         raise UsageError(f"{source.name} has no number in its name", next_step="inv checkpoint.push RUN PATH --step N")
-    prefix = f"{records.checkpoints_prefix(run)}{number:012d}/"
+    prefix = f"{RunKeys(run=run).checkpoints}{number:012d}/"
     paths = _files(source)
     meter.expect(sum(path.stat().st_size for path in paths))
     files = [_put(bucket, prefix, path, source, meter) for path in paths]
-    manifest = Manifest(run=run, attempt=PUSHED_ATTEMPT, step=number, committed_at=records.instant(now), files=files)
+    manifest = CheckpointManifest(run=run, attempt=PUSHED_ATTEMPT, step=number, committed_at=stamp(now), files=files)
     if not bucket.put_json_once(f"{prefix}manifest.json", manifest.to_mapping()):
         raise CannotCreate(f"run {run} has a checkpoint of step {number} already", next_step="inv checkpoint.list")
     return manifest

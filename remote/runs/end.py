@@ -7,11 +7,11 @@ EC2 is asked for nothing before the outcome is in the bucket.
 from __future__ import annotations
 
 from contract.clock import Clock, wait_until
-from remote import records
+from contract.keys import host_key
+from contract.records import HostRecord, Outcome
 from remote.errors import Error, Interrupted, UsageError
 from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host
-from remote.records import HostRecord, Outcome
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
 from remote.transport.access import Access
@@ -25,8 +25,7 @@ def run_on(stack: Stack, host: Host) -> Run | None:
     """Return the run that has a host and has not ended, or None when the host is free or does not run."""
     if not host.running:
         return None
-    found = stack.bucket.get_json(records.host_key(host.instance_id))
-    record = HostRecord.from_mapping(found) if found else None
+    record = stack.bucket.get_record(HostRecord, host_key(host.instance_id))
     if record is None or record.run is None:
         return None
     run = read_run(stack.bucket, record.run)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from contract.clock import Clock
-from remote import records
+from contract.keys import RunKeys
+from contract.records import SILENT_SECONDS, Outcome, Status
 from remote.bucket import Bucket, Entry
-from remote.records import Outcome, Status
 from remote.runs.log import ALL, Lines, Selection, begin
 
 POLL_SECONDS = 0.5
 # The agent writes its status at least every 5 s; after six missed ones something is wrong.
-SILENT_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ class Follower:
         self._run = run
         self._attempt = attempt
         self._clock = clock
-        self._last_key = after or records.log_prefix(run)
+        self._last_key = after or RunKeys(run=run).logs
         self._status_etag = ""
         self._heard_at = clock.monotonic()
 
@@ -70,12 +69,12 @@ class Follower:
         """Yield what is new since the last poll, without waiting."""
         status: Entry | None = None
         ended = False
-        for entry in self._bucket.keys(records.run_prefix(self._run), after=self._last_key):
-            if entry.key.startswith(records.log_prefix(self._run)):
+        for entry in self._bucket.keys(RunKeys(run=self._run).prefix, after=self._last_key):
+            if entry.key.startswith(RunKeys(run=self._run).logs):
                 yield from self._chunk(entry)
-            elif entry.key == records.outcome_key(self._run, self._attempt):
+            elif entry.key == RunKeys(run=self._run, number=self._attempt).outcome:
                 ended = True
-            elif entry.key == records.status_key(self._run):
+            elif entry.key == RunKeys(run=self._run).status:
                 status = entry
         if status and status.etag != self._status_etag:
             self._status_etag = status.etag
@@ -104,17 +103,17 @@ class Follower:
             yield LogChunk(key=entry.key, data=data)
 
     def _status(self) -> Iterator[Status]:
-        found = self._bucket.get_json(records.status_key(self._run))
+        found = self._bucket.get_record(Status, RunKeys(run=self._run).status)
         if found is not None:
-            yield Status.from_mapping(found)
+            yield found
 
     def _outcome(self) -> Iterator[Event]:
         """Yield the outcome after the chunks that came between the listing and it: it is written last of all."""
-        for entry in self._bucket.keys(records.log_prefix(self._run), after=self._last_key):
+        for entry in self._bucket.keys(RunKeys(run=self._run).logs, after=self._last_key):
             yield from self._chunk(entry)
-        found = self._bucket.get_json(records.outcome_key(self._run, self._attempt))
+        found = self._bucket.get_record(Outcome, RunKeys(run=self._run, number=self._attempt).outcome)
         if found is not None:
-            yield Outcome.from_mapping(found)
+            yield found
 
 
 def follow(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from remote import records
+from contract.keys import LATEST, RUN_ID
+from contract.records import is_run_name
 from remote.errors import UsageError
 
 TAG_KEY = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
@@ -28,10 +29,10 @@ def read_name(text: str) -> str | None:
     """
     if not text:
         return None
-    if records.RUN_ID.fullmatch(text) or text.lower() == records.LATEST:
-        meaning = "the newest run" if text.lower() == records.LATEST else "a run's id"
+    if RUN_ID.fullmatch(text) or text.lower() == LATEST:
+        meaning = "the newest run" if text.lower() == LATEST else "a run's id"
         raise UsageError(f"--name: {text!r} always means {meaning}, so it cannot be a name", next_step=NEXT_NAME)
-    if not records.is_run_name(text):
+    if not is_run_name(text):
         raise UsageError(
             f"--name: {text!r} is not a name: it has 1 to 63 letters, digits, '.', '_' or '-', "
             "and begins with a letter or a digit",

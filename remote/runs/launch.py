@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.clock import Clock
-from remote import records
+from contract.clock import Clock, parse_stamp, stamp
+from contract.code_manifest import manifest_key
+from contract.keys import RunKeys, host_key, new_run_id
+from contract.records import SILENT_SECONDS, CodeRef, HostRecord, HostRef, Resume, RunSpec
 from remote.code.patch import keep_patch
 from remote.code.project import Script, project_name
 from remote.code.provenance import provenance
@@ -27,15 +29,13 @@ from remote.hosts.connect import Choice
 from remote.hosts.host import Host, find_host, only_worker, require_running
 from remote.prices import usd_per_hour
 from remote.progress import SILENT, Meter
-from remote.records import HostRecord, HostRef, RunSpec, SnapshotRef
 from remote.runs.request import RunRequest, Source, find_source
-from remote.runs.run import Run
+from remote.runs.run import Run, check_run_id
 from remote.stack import Stack
 from remote.transport.access import Access
 from remote.transport.base import Way
 
 # A host record older than this is a dead agent's; the lock on the host has the last word.
-STALE_SECONDS = 30
 QUEUE_SECONDS = 2.0
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
@@ -95,7 +95,7 @@ def prepare(
     host = wait_for_host(stack, request.host or only_worker(stack), queue=request.queue, clock=clock, on_wait=on_wait)
     tree = read_tree(script, request, cache_dir)
     spec = plan(stack, host, request, script, tree, clock.now())
-    resume = {"run": source.run or spec.run, "checkpoint": None} if source else None
+    resume = Resume(run=source.run or spec.run) if source else None
     return Prepared(spec=replace(spec, resume=resume), tree=tree, source=source)
 
 
@@ -140,8 +140,7 @@ def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
     """
     host = find_host(stack, host_name)
     require_running(host)
-    found = stack.bucket.get_json(records.host_key(host.instance_id))
-    record = HostRecord.from_mapping(found) if found else None
+    record = stack.bucket.get_record(HostRecord, host_key(host.instance_id))
     if record and record.run and _fresh(record, now):
         raise HostBusy(
             f"host {host.name} ({host.instance_id}) is busy with run {record.run}",
@@ -152,7 +151,7 @@ def preflight(stack: Stack, host_name: str, now: dt.datetime) -> Host:
 
 
 def _fresh(record: HostRecord, now: dt.datetime) -> bool:
-    return (now - records.parse_instant(record.heartbeat_at)).total_seconds() < STALE_SECONDS
+    return (now - parse_stamp(record.heartbeat_at)).total_seconds() < SILENT_SECONDS
 
 
 def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tree, now: dt.datetime) -> RunSpec:
@@ -165,15 +164,15 @@ def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tr
             next_step="inv train --timeout 2h",
         )
     return RunSpec(
-        run=records.new_run_id(now),
+        run=new_run_id(now),
         stack=stack.name,
-        created_at=records.instant(now),
+        created_at=stamp(now),
         created_by=getpass.getuser(),
         script=script.path,
         arguments=list(request.arguments),
-        snapshot=SnapshotRef(
+        snapshot=CodeRef(
             digest=tree.digest,
-            key=records.snapshot_key(tree.digest),
+            key=manifest_key(tree.digest),
             files=len(tree.entries),
             bytes=tree.bytes,
             commit=origin.commit,
@@ -198,7 +197,7 @@ def place(stack: Stack, host: Host) -> tuple[HostRef, str | None]:
     return ref, None if price is None else f"{price:f}"
 
 
-def upload(stack: Stack, snapshot: SnapshotRef, tree: Tree, copies: Path | None = None, meter: Meter = SILENT) -> int:
+def upload(stack: Stack, snapshot: CodeRef, tree: Tree, copies: Path | None = None, meter: Meter = SILENT) -> int:
     """Send the contents that the bucket lacks, and return the number of bytes sent.
 
     Args:
@@ -248,7 +247,7 @@ def start(stack: Stack, spec: RunSpec, access: Access, clock: Clock, attempt: in
     finally:
         if unheard:
             # No host has received it: without its spec, no run is left behind that would wait for ever.
-            stack.bucket.delete([records.spec_key(spec.run, attempt)])
+            stack.bucket.delete([RunKeys(run=spec.run, number=attempt).spec])
     return sent
 
 
@@ -258,14 +257,14 @@ def _made(stack: Stack, spec: RunSpec, attempt: int) -> bool:
     Only this command makes the run's first attempt, so an equal one is its own: S3 may have taken a request whose
     answer was lost.
     """
-    key, record = records.spec_key(spec.run, attempt), spec.to_mapping()
+    key, record = RunKeys(run=spec.run, number=attempt).spec, spec.to_mapping()
     return stack.bucket.put_json_once(key, record) or (attempt == 1 and stack.bucket.get_json(key) == record)
 
 
 def start_words(stack: Stack, run: str, attempt: int) -> list[str]:
     """Return the agent's command line for an attempt."""
     where = ["--bucket", stack.outputs.bucket, "--region", stack.outputs.region]
-    return ["start", "--run", records.check_run_id(run), "--attempt", str(attempt), *where]
+    return ["start", "--run", check_run_id(run), "--attempt", str(attempt), *where]
 
 
 def _require_started(sent: Sent) -> None:
@@ -312,5 +311,5 @@ def wait_until_taken(
 
 def _taken(stack: Stack, run: str, attempt: int) -> bool:
     """Return whether the agent has claimed the attempt, or refused it by an outcome."""
-    claimed = stack.bucket.exists(records.attempt_key(run, attempt))
-    return claimed or stack.bucket.exists(records.outcome_key(run, attempt))
+    claimed = stack.bucket.exists(RunKeys(run=run).attempt(attempt))
+    return claimed or stack.bucket.exists(RunKeys(run=run, number=attempt).outcome)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 
-from remote import records
+from contract.keys import RunKeys
 from remote.bucket import Bucket, Entry
 from remote.errors import UsageError
 from remote.units import parse_duration
@@ -119,7 +119,7 @@ class Lines:
 
 def _chunks(bucket: Bucket, run: str, since: dt.datetime | None) -> tuple[str, list[Entry]]:
     """Return the key of the last chunk from before `since`, and the chunks from then on."""
-    entries = list(bucket.keys(records.log_prefix(run)))
+    entries = list(bucket.keys(RunKeys(run=run).logs))
     older = list(takewhile(lambda entry: since is not None and entry.modified_at < since, entries))
     return older[-1].key if older else "", entries[len(older) :]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from contract.records import Limits
 from remote.code.tree import MAX_BYTES
 from remote.errors import InputMissing, UsageError
-from remote.records import Limits
 from remote.runs.search import find_run, names_one_run
 from remote.stack import Stack
 from remote.units import parse_duration

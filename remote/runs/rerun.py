@@ -11,19 +11,18 @@ import getpass
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
-from contract.clock import Clock
-from remote import records
+from contract.clock import Clock, stamp
+from contract.keys import RunKeys, new_run_id
+from contract.records import Resume, RunSpec
 from remote.code.sent_manifests import missing_parts
 from remote.errors import InputMissing
 from remote.hosts.host import Host
-from remote.records import RunSpec
 from remote.runs.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.runs.labels import require_few
 from remote.runs.launch import Prepared, place, wait_for_host
 from remote.runs.request import RunRequest
-from remote.runs.run import read_run
+from remote.runs.run import read_run, read_spec
 from remote.runs.search import find_run
 from remote.stack import Stack
 
@@ -67,8 +66,8 @@ def plan_rerun(
     ref, price = place(stack, host)
     return replace(
         spec,
-        run=records.new_run_id(now),
-        created_at=records.instant(now),
+        run=new_run_id(now),
+        created_at=stamp(now),
         created_by=getpass.getuser(),
         host=ref,
         usd_per_hour=price,
@@ -78,16 +77,15 @@ def plan_rerun(
     )
 
 
-def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
+def _beginning(stack: Stack, run: str) -> Resume | None:
     """Return the exact checkpoint that the run's first attempt began with, or None when it began from nothing."""
-    first = stack.bucket.get_json(records.spec_key(run)) or {}
-    resume = first.get("resume")
-    if resume is None:
+    first = read_spec(stack.bucket, run)
+    if first is None or first.resume is None:
         return None
-    source = resume["run"]
+    source, checkpoint = first.resume.run, first.resume.checkpoint
     found = list_checkpoints(stack.bucket, source)
-    if resume["checkpoint"]:
-        usable = [one for one in found if one.key == resume["checkpoint"]]
+    if checkpoint:
+        usable = [one for one in found if one.key == checkpoint]
     else:
         began = _claimed_at(stack, run)
         usable = [one for one in found if began is None or one.committed_at <= began]
@@ -98,10 +96,10 @@ def _beginning(stack: Stack, run: str) -> dict[str, Any] | None:
             f"the checkpoint of run {source} that run {run} began with is no longer in the bucket",
             next_step=f"inv checkpoint.list {source}",
         )
-    return {"run": source, "checkpoint": usable[-1].key}
+    return Resume(run=source, checkpoint=usable[-1].key)
 
 
 def _claimed_at(stack: Stack, run: str) -> dt.datetime | None:
     """Return when the host took the first attempt, by the bucket's clock, which dates the checkpoints too."""
-    key = records.attempt_key(run, 1)
+    key = RunKeys(run=run).attempt(1)
     return next((entry.modified_at for entry in stack.bucket.keys(key) if entry.key == key), None)

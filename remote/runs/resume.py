@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import replace
 
 from contract.clock import Clock, wait_until
+from contract.records import Resume, RunSpec
 from remote.errors import HostBusy, UsageError
 from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host, find_host
-from remote.records import RunSpec
 from remote.runs.launch import Prepared, place, preflight
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
@@ -66,4 +66,4 @@ def prepare(stack: Stack, run: Run, host_name: str, now: dt.datetime) -> Prepare
 def plan_resume(stack: Stack, run: Run, host: Host) -> RunSpec:
     """Return the spec of the next attempt: the same code and arguments, perhaps on another host at another price."""
     ref, price = place(stack, host)
-    return replace(run.spec, host=ref, usd_per_hour=price, resume={"run": run.id, "checkpoint": None})
+    return replace(run.spec, host=ref, usd_per_hour=price, resume=Resume(run=run.id))

@@ -8,19 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
-from typing import Any
 
-from remote import records
+from contract.clock import parse_stamp
+from contract.keys import RUN_ID, RunKeys, attempt_of
+from contract.money import cost_usd
+from contract.records import SILENT_SECONDS, Outcome, RunSpec, Status
 from remote.bucket import Bucket
-from remote.errors import ConfigError, InputMissing, Interrupted, Unavailable
-from remote.prices import cost, read_price
-from remote.records import Outcome, RunSpec, Status
+from remote.errors import InputMissing, Interrupted, Unavailable
 
 RECENT_DAYS = 14
 LOOK_BACK = 50
 READERS = 16
 WITHDRAWN_AT_MOST = 20  # so many of the newest ids may be without a run behind them
-SILENT_SECONDS = 30
 ID_TIME = "%Y%m%d-%H%M%S"
 # The values of `Run.state`: before the agent's first status, the agent's phases, silence, and the causes of an end.
 STATES = (
@@ -60,7 +59,7 @@ class Run:
             return self.outcome.cause
         if self.status is None:
             return "sent"
-        heard = records.parse_instant(self.status.heartbeat_at)
+        heard = parse_stamp(self.status.heartbeat_at)
         return "silent" if (now - heard).total_seconds() > SILENT_SECONDS else self.status.phase
 
     def duration_seconds(self, now: dt.datetime) -> float | None:
@@ -69,13 +68,13 @@ class Run:
             return self.outcome.duration_seconds
         if self.status is None or self.status.started_at is None:
             return None
-        return max(0.0, (now - records.parse_instant(self.status.started_at)).total_seconds())
+        return max(0.0, (now - parse_stamp(self.status.started_at)).total_seconds())
 
     def cost_usd(self, now: dt.datetime) -> Decimal | None:
         """Return the cost of the run so far, None when the price of its host is unknown."""
         if self.outcome:
-            return read_price(self.outcome.cost_usd)
-        return cost(read_price(self.spec.usd_per_hour), self.duration_seconds(now) or 0)
+            return self.outcome.cost
+        return None if self.spec.price is None else cost_usd(self.spec.price, self.duration_seconds(now) or 0)
 
 
 def newest_ids(bucket: Bucket, now: dt.datetime, since: dt.datetime | None = None) -> Iterator[str]:
@@ -95,6 +94,17 @@ def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:
     return list(islice(newest_ids(bucket, now), limit))
 
 
+def check_run_id(text: str) -> str:
+    """Return `text` if it can be a run id; it becomes part of keys and of a command, so nothing else gets through.
+
+    Raises:
+        InputMissing: it is not a run id.
+    """
+    if RUN_ID.fullmatch(text):
+        return text
+    raise InputMissing(f"{text!r} is not a run id (YYYYMMDD-HHMMSS-xxxxxx)", next_step="inv runs")
+
+
 def read_run(bucket: Bucket, run: str) -> Run:
     """Read everything known about a run in its last attempt: one listing, then only the records that exist.
 
@@ -102,19 +112,16 @@ def read_run(bucket: Bucket, run: str) -> Run:
         InputMissing: the stack has no such run.
         ConfigError: one of its records is damaged.
     """
-    keys = bucket.level(records.run_prefix(records.check_run_id(run)))
-    attempt = max((records.attempt_of(key, "spec") or 0 for key in keys), default=0)
-    spec = _read(bucket, records.spec_key(run, attempt)) if attempt else None
+    keys = bucket.level(RunKeys(run=check_run_id(run)).prefix)
+    attempt = max((attempt_of(key, "spec") or 0 for key in keys), default=0)
+    own = RunKeys(run=run, number=attempt)
+    spec = bucket.get_record(RunSpec, own.spec) if attempt else None
     if spec is None:
         raise InputMissing(f"there is no run {run} in bucket {bucket.name}", next_step="inv runs")
-    status = _read(bucket, records.status_key(run)) if records.status_key(run) in keys else None
-    ended = records.outcome_key(run, attempt)
-    outcome = _read(bucket, ended) if ended in keys else None
+    status = bucket.get_record(Status, own.status) if own.status in keys else None
+    outcome = bucket.get_record(Outcome, own.outcome) if own.outcome in keys else None
     return Run(
-        spec=RunSpec.from_mapping(spec),
-        attempt=attempt,
-        status=Status.from_mapping(status) if status and status.get("attempt") == attempt else None,
-        outcome=Outcome.from_mapping(outcome) if outcome else None,
+        spec=spec, attempt=attempt, status=status if status and status.attempt == attempt else None, outcome=outcome
     )
 
 
@@ -124,15 +131,7 @@ def read_spec(bucket: Bucket, run: str) -> RunSpec | None:
     Raises:
         ConfigError: it is damaged.
     """
-    found = _read(bucket, records.spec_key(run))
-    return RunSpec.from_mapping(found) if found is not None else None
-
-
-def _read(bucket: Bucket, key: str) -> dict[str, Any] | None:
-    try:
-        return bucket.get_json(key)
-    except (ValueError, TypeError) as error:  # not JSON, or not an object
-        raise ConfigError(f"s3://{bucket.name}/{key} is damaged: {error}", next_step="inv runs") from error
+    return bucket.get_record(RunSpec, RunKeys(run=run).spec)
 
 
 def read_runs(bucket: Bucket, ids: Sequence[str]) -> list[Run]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from remote import records
+from contract.keys import LATEST, RUN_ID
+from contract.records import RunSpec, is_run_name
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing, UsageError
-from remote.records import RunSpec
 from remote.runs.labels import read_tags
 from remote.runs.run import READERS, STATES, WITHDRAWN_AT_MOST, Run, latest_run, newest_ids, read_run, read_spec
 from remote.units import parse_duration
@@ -26,7 +26,7 @@ BATCH = 2 * READERS
 LOOK_AT_MOST = 500
 SHOWN_NAMES = 5
 ME = "me"
-NEWEST = ("", records.LATEST)
+NEWEST = ("", LATEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def _look(bucket: Bucket, run: str, filters: Filters, now: dt.datetime) -> Run |
 
 def names_one_run(word: str) -> bool:
     """Return whether a word can only mean a run: it is an id, `latest` or empty."""
-    return word in NEWEST or bool(records.RUN_ID.fullmatch(word))
+    return word in NEWEST or bool(RUN_ID.fullmatch(word))
 
 
 def find_run(bucket: Bucket, word: str, now: dt.datetime) -> Run:
@@ -168,10 +168,10 @@ def find_run(bucket: Bucket, word: str, now: dt.datetime) -> Run:
     """
     if word in NEWEST:
         return latest_run(bucket, now)
-    if records.RUN_ID.fullmatch(word):
+    if RUN_ID.fullmatch(word):
         return read_run(bucket, word)
     names: list[str] = []
-    if records.is_run_name(word):
+    if is_run_name(word):
         for spec in _newest_specs(bucket, now):
             if spec.name == word:
                 return read_run(bucket, spec.run)
@@ -198,5 +198,5 @@ def _no_such_run(bucket: Bucket, word: str, names: list[str]) -> str:
     shown = ", ".join(known[:SHOWN_NAMES]) + (", …" if len(known) > SHOWN_NAMES else "")
     return (
         f"there is no run {word!r} in bucket {bucket.name}: a run goes by its id (YYYYMMDD-HHMMSS-xxxxxx), "
-        f"by its name ({shown or f'none of the newest {LOOK_AT_MOST} has one'}), or by {records.LATEST}"
+        f"by its name ({shown or f'none of the newest {LOOK_AT_MOST} has one'}), or by {LATEST}"
     )

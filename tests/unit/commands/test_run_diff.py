@@ -8,8 +8,8 @@ import pytest
 
 from commands.run_diff import SHOWN, _show
 from contract.code_manifest import NOWHERE, Head, Manifest
+from contract.records import RunSpec
 from remote.code.diff import compare
-from remote.records import RunSpec
 from tests.support.code import entry_of
 from tests.support.golden import golden
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from commands.train_watch import Watch
+from contract.keys import RunKeys
 from contract.outputs import StackOutputs
-from remote import records
+from contract.records import RunSpec
 from remote.bucket import Bucket
 from remote.code.tree import Tree, plan
 from remote.errors import Unavailable, UsageError
-from remote.records import RunSpec
 from remote.stack import Stack
 from tests.support.clock import ManualClock
 from tests.support.golden import golden
@@ -45,11 +45,11 @@ class Desk(ManualClock):
         (self.root / "a.py").write_text(text)
 
     def write_log(self, text: str, number: int = 1) -> None:
-        self.bucket.put_once(f"{records.log_prefix(self.started[-1])}001/{number:08d}", text.encode())
+        self.bucket.put_once(f"{RunKeys(run=self.started[-1]).logs}001/{number:08d}", text.encode())
 
     def finish(self) -> None:
         run = self.started[-1]
-        self.bucket.put_json_once(records.outcome_key(run), {**golden("outcome"), "run": run})
+        self.bucket.put_json_once(RunKeys(run=run).outcome, {**golden("outcome"), "run": run})
 
     def _look(self) -> Tree:
         return plan(self.root)

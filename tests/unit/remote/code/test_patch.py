@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from contract.records import CodeRef
 from remote.bucket import Bucket
 from remote.code import patch
 from remote.code.patch import keep_patch, patch_key, patch_of
 from remote.code.provenance import provenance
 from remote.code.tree import plan
-from remote.records import SnapshotRef
 from tests.support.cli import git, make_project
 
 
@@ -23,9 +23,9 @@ def git_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 
 
-def reference(root: Path) -> SnapshotRef:
+def reference(root: Path) -> CodeRef:
     tree, origin = plan(root), provenance(root)
-    return SnapshotRef(
+    return CodeRef(
         digest=tree.digest, key="", files=1, bytes=1, commit=origin.commit, branch=origin.branch, dirty=origin.dirty
     )
 

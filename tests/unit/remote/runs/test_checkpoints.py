@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote import records
+from contract.keys import RunKeys
+from contract.records import CheckpointManifest
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, UsageError
-from remote.records import Manifest
 from remote.runs.checkpoints import (
     Checkpoint,
     choose,
@@ -44,7 +44,7 @@ def commit(bucket: Bucket, step: int, body: bytes | None = None, name: str = "",
     """Put a checkpoint of one file; `stored` is what lies in the bucket when that is not what was committed."""
     body = npz(step) if body is None else body
     name = name or f"checkpoint_epoch_{step}.npz"
-    prefix = f"{records.checkpoints_prefix(RUN)}{step:012d}/"
+    prefix = f"{RunKeys(run=RUN).checkpoints}{step:012d}/"
     key = f"{prefix}001/{hashlib.sha256(name.encode()).hexdigest()}"
     bucket.put_once(key, body if stored is None else stored)
     file = {"path": name, "key": key, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
@@ -54,7 +54,7 @@ def commit(bucket: Bucket, step: int, body: bytes | None = None, name: str = "",
 def test_checkpoints_are_those_with_a_manifest_in_the_order_of_their_steps(bucket: Bucket) -> None:
     commit(bucket, 10)
     commit(bucket, 9)
-    bucket.put_once(f"{records.checkpoints_prefix(RUN)}{11:012d}/001/checkpoint_epoch_11.npz", b"no manifest yet")
+    bucket.put_once(f"{RunKeys(run=RUN).checkpoints}{11:012d}/001/checkpoint_epoch_11.npz", b"no manifest yet")
 
     assert [one.step for one in list_checkpoints(bucket, RUN)] == [9, 10]
 
@@ -100,9 +100,7 @@ def test_what_is_not_what_was_committed_is_named(bucket: Bucket, committed: byte
 
 
 def test_a_manifest_without_files_is_not_valid(bucket: Bucket) -> None:
-    bucket.put_json_once(
-        f"{records.checkpoints_prefix(RUN)}{1:012d}/manifest.json", {**MANIFEST, "step": 1, "files": []}
-    )
+    bucket.put_json_once(f"{RunKeys(run=RUN).checkpoints}{1:012d}/manifest.json", {**MANIFEST, "step": 1, "files": []})
 
     assert verify(bucket, list_checkpoints(bucket, RUN)[0]).problems == ("the manifest names no file",)
 
@@ -173,7 +171,9 @@ def test_what_is_torn_or_has_no_step_is_not_pushed(bucket: Bucket, tmp_path: Pat
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(manifest=Manifest.from_mapping({**MANIFEST, "step": step}), key=str(step), committed_at=NOW)
+    return Checkpoint(
+        manifest=CheckpointManifest.from_mapping({**MANIFEST, "step": step}), key=str(step), committed_at=NOW
+    )
 
 
 @given(valid=st.lists(st.booleans(), max_size=9), keep=st.integers(1, 9))
@@ -200,4 +200,4 @@ def test_pruning_removes_manifests_and_files(bucket: Bucket) -> None:
     prune(bucket, plan_prune(list_checkpoints(bucket, RUN), 1, lambda one: True))
 
     assert [one.step for one in list_checkpoints(bucket, RUN)] == [3]
-    assert len(list(bucket.keys(records.checkpoints_prefix(RUN)))) == 2
+    assert len(list(bucket.keys(RunKeys(run=RUN).checkpoints))) == 2

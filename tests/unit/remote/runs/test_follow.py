@@ -7,9 +7,9 @@ import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote import records
+from contract.keys import RunKeys
+from contract.records import Outcome, Status
 from remote.bucket import Bucket
-from remote.records import Outcome, Status
 from remote.runs.follow import Follower, LogChunk, Silence, follow
 from remote.runs.log import Selection
 from tests.support.clock import ManualClock
@@ -19,11 +19,11 @@ RUN = "20261122-160000-7f3a9c"
 
 
 def put_chunk(bucket: Bucket, seq: int, data: bytes, attempt: int = 1) -> None:
-    bucket.put_once(f"{records.log_prefix(RUN)}{attempt:03d}/{seq:08d}", data)
+    bucket.put_once(f"{RunKeys(run=RUN).logs}{attempt:03d}/{seq:08d}", data)
 
 
 def put_outcome(bucket: Bucket) -> None:
-    bucket.put_json_once(records.outcome_key(RUN), golden("outcome"))
+    bucket.put_json_once(RunKeys(run=RUN).outcome, golden("outcome"))
 
 
 class Stage(ManualClock):
@@ -46,7 +46,7 @@ def test_a_follower_shows_what_comes_in_its_order_and_ends_with_the_outcome(buck
     put_chunk(bucket, 1, b"one\n")
     stage = Stage(
         lambda: put_chunk(bucket, 2, b"two\n"),
-        lambda: bucket.put_json_once(records.status_key(RUN), golden("status")),
+        lambda: bucket.put_json_once(RunKeys(run=RUN).status, golden("status")),
         lambda: put_outcome(bucket),
     )
 
@@ -99,7 +99,7 @@ def test_an_agent_that_is_not_heard_of_is_silence(bucket: Bucket) -> None:
 def test_however_the_looks_fall_between_the_chunks_the_log_is_whole(
     bucket: Bucket, data: list[bytes], looks: list[bool]
 ) -> None:
-    for entry in list(bucket.keys(records.log_prefix(RUN))):
+    for entry in list(bucket.keys(RunKeys(run=RUN).logs)):
         bucket._s3.delete_object(Bucket=bucket.name, Key=entry.key)
     follower = Stage().follow(bucket)
     seen = b""
@@ -122,7 +122,7 @@ def test_however_the_looks_fall_between_the_chunks_the_log_is_whole(
 def test_newcomer_m13_a_followed_tail_is_the_log_from_there_on(
     bucket: Bucket, before: list[bytes], after: list[bytes], tail: int, wanted: bytes | None
 ) -> None:
-    bucket.delete([entry.key for entry in bucket.keys(records.run_prefix(RUN))])
+    bucket.delete([entry.key for entry in bucket.keys(RunKeys(run=RUN).prefix)])
     for seq, data in enumerate(before, start=1):
         put_chunk(bucket, seq, data)
     comes = [lambda seq=seq, data=data: put_chunk(bucket, seq, data) for seq, data in enumerate(after, len(before) + 1)]

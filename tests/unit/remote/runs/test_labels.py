@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote import records
+from contract.keys import RUN_ID
+from contract.records import is_run_name
 from remote.errors import UsageError
 from remote.runs.labels import read_name, read_tags
 
@@ -30,14 +31,14 @@ def test_what_is_not_a_name_or_could_be_another_thing_is_refused(text: str) -> N
     assert caught.value.next_step.startswith("inv train --name ")
 
 
-@given(st.text(max_size=70) | st.from_regex(records.RUN_ID, fullmatch=True))
+@given(st.text(max_size=70) | st.from_regex(RUN_ID, fullmatch=True))
 def test_a_name_is_never_a_run_id_nor_latest(text: str) -> None:
     try:
         name = read_name(text)
     except UsageError:
         return
 
-    assert name is None or (records.is_run_name(name) and not records.RUN_ID.fullmatch(name) and name != "latest")
+    assert name is None or (is_run_name(name) and not RUN_ID.fullmatch(name) and name != "latest")
 
 
 def test_tags_are_keys_with_values() -> None:

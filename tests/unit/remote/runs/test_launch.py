@@ -10,14 +10,14 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError
 
+from contract.keys import RunKeys, host_key
 from contract.outputs import StackOutputs
-from remote import records
+from contract.records import HostRecord, RunSpec
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import HostBusy, InputMissing, Unavailable
 from remote.hosts.agent_client import Sent
 from remote.hosts.connect import Choice
-from remote.records import RunSpec
 from remote.runs import launch
 from remote.stack import Stack
 from remote.transport.access import Access
@@ -41,7 +41,7 @@ def test_what_is_no_run_id_never_reaches_a_shell(stack: Stack) -> None:
 
 
 def test_a_host_whose_record_is_fresh_is_busy_and_one_whose_record_is_stale_is_not() -> None:
-    record = records.HostRecord.from_mapping(golden("host"))
+    record = HostRecord.from_mapping(golden("host"))
 
     assert launch._fresh(record, NOW)
     assert not launch._fresh(record, NOW + dt.timedelta(minutes=1))
@@ -54,7 +54,7 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
     )  # fmt: skip
     instance_id = reply["Instances"][0]["InstanceId"]
     assert launch.preflight(stack, instance_id, NOW).instance_id == instance_id
-    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+    stack.bucket.put_json_once(host_key(instance_id), {**golden("host"), "host": instance_id})
 
     with pytest.raises(HostBusy, match=f"busy with run {RUN}") as caught:
         launch.preflight(stack, instance_id, NOW)
@@ -69,7 +69,7 @@ def busy_host(stack: Stack) -> str:
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
     )  # fmt: skip
     instance_id = str(reply["Instances"][0]["InstanceId"])
-    stack.bucket.put_json_once(records.host_key(instance_id), {**golden("host"), "host": instance_id})
+    stack.bucket.put_json_once(host_key(instance_id), {**golden("host"), "host": instance_id})
     return instance_id
 
 
@@ -78,7 +78,7 @@ def test_a_busy_host_is_waited_for_and_that_is_told_once(stack: Stack, busy_host
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
             if self.seconds > 5:
-                stack.bucket.delete([records.host_key(busy_host)])
+                stack.bucket.delete([host_key(busy_host)])
 
     clock, told = Queue(NOW), list[tuple[str, str]]()
     host = launch.wait_for_host(
@@ -119,7 +119,7 @@ def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_w
 
     def lose(request: AWSPreparedRequest, **_: object) -> None:
         if not lost:  # S3 has it, and then the line is cut
-            lost.append(stack.bucket.put_json_once(records.spec_key(RUN), spec.to_mapping()))
+            lost.append(stack.bucket.put_json_once(RunKeys(run=RUN).spec, spec.to_mapping()))
             raise ConnectionClosedError(endpoint_url=request.url)
 
     s3 = Aws("us-east-1", stack.endpoint_url).s3
@@ -134,7 +134,7 @@ def test_a_spec_whose_answer_was_lost_is_ours_and_a_second_attempt_is_whoevers_w
 
 
 def test_a_run_is_taken_when_the_agent_shows_in_the_bucket(stack: Stack) -> None:
-    stack.bucket.put_json_once(records.spec_key(RUN), golden("run_spec"))
+    stack.bucket.put_json_once(RunKeys(run=RUN).spec, golden("run_spec"))
     stack.bucket.put_json_once(f"runs/{RUN}/attempts/001.json", {})
 
     wait(stack, None)
@@ -175,4 +175,4 @@ def test_a_run_that_no_host_has_heard_of_is_withdrawn_and_one_that_may_have_begu
     with pytest.raises(type(failure)):
         launch.start(stack, spec, Access(), ManualClock())
 
-    assert stack.bucket.exists(records.spec_key(spec.run)) is stays
+    assert stack.bucket.exists(RunKeys(run=spec.run).spec) is stays

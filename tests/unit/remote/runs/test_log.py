@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remote import records
+from contract.keys import RunKeys
 from remote.bucket import Bucket, Entry
 from remote.errors import UsageError
 from remote.runs.log import Lines, Selection, begin, read_log, read_selection
@@ -23,7 +23,7 @@ class Log:
     """A bucket that has one log and counts what is read of it; chunk n came n seconds after NOW."""
 
     def __init__(self, chunks: list[bytes]) -> None:
-        self.chunks = {f"{records.log_prefix(RUN)}001/{seq:08d}": data for seq, data in enumerate(chunks)}
+        self.chunks = {f"{RunKeys(run=RUN).logs}001/{seq:08d}": data for seq, data in enumerate(chunks)}
         self.read: list[str] = []
 
     def keys(self, prefix: str, after: str = ""):
@@ -75,8 +75,8 @@ def test_lines_that_match_are_shown_once_whatever_the_cuts(chunks: list[bytes]) 
 
 
 def test_attempts_follow_one_another_in_one_log(bucket: Bucket) -> None:
-    bucket.put_once(f"{records.log_prefix(RUN)}002/00000001", b"second attempt\n")
-    bucket.put_once(f"{records.log_prefix(RUN)}001/00000001", b"first attempt\n")
+    bucket.put_once(f"{RunKeys(run=RUN).logs}002/00000001", b"second attempt\n")
+    bucket.put_once(f"{RunKeys(run=RUN).logs}001/00000001", b"first attempt\n")
 
     assert b"".join(read_log(bucket, RUN)) == b"first attempt\nsecond attempt\n"
     assert b"".join(read_log(bucket, RUN, Selection(tail=1))) == b"second attempt\n"

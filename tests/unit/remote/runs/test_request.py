@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from contract.records import Limits
 from remote.errors import UsageError
-from remote.records import Limits
 from remote.runs.request import RunRequest, read_limits
 
 

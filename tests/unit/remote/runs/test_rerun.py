@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from contract.code_manifest import manifest_key
+from contract.keys import RunKeys
 from contract.outputs import StackOutputs
-from remote import records
+from contract.records import CheckpointManifest, Resume
 from remote.bucket import Bucket
 from remote.code.tree import plan
 from remote.code.upload import CodeSync
 from remote.errors import InputMissing, UsageError
 from remote.hosts.host import Host
-from remote.records import Manifest
 from remote.runs.rerun import plan_rerun
 from remote.stack import Stack
 from tests.support.golden import golden
@@ -45,7 +45,7 @@ def place(stack: Stack, folder: Path, **changes: object) -> dict:
     spec = golden("run_spec")
     spec["snapshot"] |= {"digest": tree.digest, "key": manifest_key(tree.digest)}
     spec |= changes
-    stack.bucket.put_json_once(records.spec_key(RUN), spec)
+    stack.bucket.put_json_once(RunKeys(run=RUN).spec, spec)
     return spec
 
 
@@ -93,9 +93,12 @@ EARLIER = "20261122-150000-0a0a0a"
 
 
 def commit(stack: Stack, run: str, step: int, attempt: int = 1) -> str:
-    key = f"{records.checkpoints_prefix(run)}{step:012d}/manifest.json"
+    key = f"{RunKeys(run=run).checkpoints}{step:012d}/manifest.json"
     stack.bucket.put_json_once(
-        key, Manifest(run=run, attempt=attempt, step=step, committed_at="", files=[]).to_mapping()
+        key,
+        CheckpointManifest(
+            run=run, attempt=attempt, step=step, committed_at="2026-11-22T16:00:00Z", files=[]
+        ).to_mapping(),
     )
     return key
 
@@ -104,14 +107,14 @@ def begin(stack: Stack, folder: Path, resume: dict | None) -> None:
     """A run that was told to begin with `resume`, taken by its host, and gone on with."""
     folder.mkdir()
     spec = place(stack, folder, resume=resume)
-    stack.bucket.put_json_once(records.attempt_key(RUN, 1), {})
-    stack.bucket.put_json_once(records.spec_key(RUN, 2), {**spec, "resume": {"run": RUN, "checkpoint": None}})
+    stack.bucket.put_json_once(RunKeys(run=RUN).attempt(1), {})
+    stack.bucket.put_json_once(RunKeys(run=RUN, number=2).spec, {**spec, "resume": {"run": RUN, "checkpoint": None}})
     commit(stack, RUN, 8)
 
 
 def wait_for_the_next_second(stack: Stack) -> None:
     """S3 knows no fractions of a second, and what comes now must be later."""
-    taken = next(entry.modified_at for entry in stack.bucket.keys(records.attempt_key(RUN, 1)))
+    taken = next(entry.modified_at for entry in stack.bucket.keys(RunKeys(run=RUN).attempt(1)))
     while dt.datetime.now(dt.UTC) < taken + dt.timedelta(seconds=1):
         time.sleep(0.02)
 
@@ -129,8 +132,8 @@ def test_a_rerun_begins_with_the_checkpoint_of_that_time_and_not_with_a_later_on
     commit(stack, EARLIER, 3)
 
     first = plan_rerun(stack, RUN, HOST, NOW)
-    assert first.resume == {"run": EARLIER, "checkpoint": keys[1]}
-    stack.bucket.put_json_once(records.spec_key(first.run), first.to_mapping())
+    assert first.resume == Resume(run=EARLIER, checkpoint=keys[1])
+    stack.bucket.put_json_once(RunKeys(run=first.run).spec, first.to_mapping())
     assert plan_rerun(stack, first.run, HOST, NOW).resume == first.resume, "and so does a rerun of the rerun"
     stack.bucket.delete(keys)
     for run in (RUN, first.run):
@@ -144,7 +147,7 @@ def test_a_rerun_begins_with_the_file_that_was_pushed_for_the_run(stack: Stack, 
     pushed = commit(stack, RUN, 4, attempt=0)
     begin(stack, tmp_path / "code", {"run": RUN, "checkpoint": None})
 
-    assert plan_rerun(stack, RUN, HOST, NOW).resume == {"run": RUN, "checkpoint": pushed}
+    assert plan_rerun(stack, RUN, HOST, NOW).resume == Resume(run=RUN, checkpoint=pushed)
     stack.bucket.delete([pushed])
     with pytest.raises(InputMissing, match="began with is no longer in the bucket"):
         plan_rerun(stack, RUN, HOST, NOW)

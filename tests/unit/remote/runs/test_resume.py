@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from contract.clock import Clock
+from contract.keys import RunKeys, host_key
 from contract.outputs import StackOutputs
-from remote import records
+from contract.records import Outcome, Resume, RunSpec, Status
 from remote.bucket import Bucket
 from remote.errors import HostBusy, UsageError
 from remote.hosts.host import Host
-from remote.records import Outcome, RunSpec, Status
 from remote.runs import resume
 from remote.runs.end import end_run, run_on
 from remote.runs.run import Run
@@ -67,19 +67,19 @@ def test_the_next_attempt_has_the_same_code_and_arguments_on_the_new_host_at_its
 
     assert (spec.run, spec.snapshot, spec.arguments) == (SPEC.run, SPEC.snapshot, SPEC.arguments)
     assert (spec.host.name, spec.usd_per_hour) == ("other", "0.096")
-    assert spec.resume == {"run": SPEC.run, "checkpoint": None}
+    assert spec.resume == Resume(run=SPEC.run)
 
 
 def test_a_host_is_free_without_a_record_and_when_its_run_has_ended(stack: Stack) -> None:
     assert run_on(stack, HOST) is None
     record = {**golden("host"), "host": HOST.instance_id}
-    stack.bucket.put_json_once(records.host_key(HOST.instance_id), record)
-    stack.bucket.put_json_once(records.spec_key(SPEC.run), golden("run_spec"))
+    stack.bucket.put_json_once(host_key(HOST.instance_id), record)
+    stack.bucket.put_json_once(RunKeys(run=SPEC.run).spec, golden("run_spec"))
     assert run_on(stack, replace(HOST, state="stopped")) is None
     found = run_on(stack, HOST)
     assert found is not None
     assert found.id == SPEC.run
-    stack.bucket.put_json_once(records.outcome_key(SPEC.run), golden("outcome"))
+    stack.bucket.put_json_once(RunKeys(run=SPEC.run).outcome, golden("outcome"))
     assert run_on(stack, HOST) is None
 
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from contract.records import Cause, Phase
-from remote import records
+from contract.keys import RunKeys
+from contract.records import Cause, Outcome, Phase, RunSpec, Status
 from remote.bucket import Bucket
 from remote.errors import ConfigError, InputMissing
-from remote.records import Outcome, RunSpec, Status
 from remote.runs.run import STATES, Run, exit_code, latest_run, latest_run_on, read_run, read_runs, run_ids
 from tests.support.golden import golden
 
@@ -66,7 +65,7 @@ def test_a_run_that_never_was_is_missing_and_says_where_it_was_looked_for(bucket
 def test_the_newest_runs_come_first_however_old_they_are(bucket: Bucket) -> None:
     ids = ["20240101-000000-aaaaaa", "20261120-000000-bbbbbb", "20261121-000000-cccccc"]
     for run in ids:
-        bucket.put_json_once(records.spec_key(run), {**golden("run_spec"), "run": run})
+        bucket.put_json_once(RunKeys(run=run).spec, {**golden("run_spec"), "run": run})
 
     assert run_ids(bucket, NOW, limit=1) == [ids[2]]
     assert run_ids(bucket, NOW, limit=9) == ids[::-1]
@@ -89,7 +88,7 @@ def test_the_last_run_on_a_host_is_the_newest_that_was_sent_there(bucket: Bucket
     ):
         spec = {**golden("run_spec"), "run": run}
         spec["host"] = {**spec["host"], "instance_id": host}
-        bucket.put_json_once(records.spec_key(run), spec)
+        bucket.put_json_once(RunKeys(run=run).spec, spec)
 
     assert latest_run_on(bucket, "i-1", NOW).id == "20261121-000000-bbbbbb"
     with pytest.raises(InputMissing, match="runs was on host 'i-3'"):
@@ -98,7 +97,7 @@ def test_the_last_run_on_a_host_is_the_newest_that_was_sent_there(bucket: Bucket
 
 def test_an_id_without_a_spec_behind_it_is_no_run(bucket: Bucket) -> None:
     bucket.put_json_once(
-        records.spec_key("20261121-000000-bbbbbb"), {**golden("run_spec"), "run": "20261121-000000-bbbbbb"}
+        RunKeys(run="20261121-000000-bbbbbb").spec, {**golden("run_spec"), "run": "20261121-000000-bbbbbb"}
     )
     bucket.put_json_once("runs/20261122-000000-cccccc/attempts/001.json", {})
 
@@ -108,11 +107,11 @@ def test_an_id_without_a_spec_behind_it_is_no_run(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("body", [b"no json", b"[1]", b"\xff", b"null"])
 @pytest.mark.parametrize(
-    "key", [records.spec_key(SPEC.run), records.status_key(SPEC.run), records.outcome_key(SPEC.run)]
+    "key", [RunKeys(run=SPEC.run).spec, RunKeys(run=SPEC.run).status, RunKeys(run=SPEC.run).outcome]
 )
 def test_a_record_that_is_not_one_is_named_by_its_key(bucket: Bucket, key: str, body: bytes) -> None:
     bucket.put_once(key, body)
-    bucket.put_json_once(records.spec_key(SPEC.run), golden("run_spec"))
+    bucket.put_json_once(RunKeys(run=SPEC.run).spec, golden("run_spec"))
 
     with pytest.raises(ConfigError, match=f"s3://{bucket.name}/{key} is damaged"):
         read_run(bucket, SPEC.run)

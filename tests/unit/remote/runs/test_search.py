@@ -7,7 +7,7 @@ import getpass
 
 import pytest
 
-from remote import records
+from contract.keys import RunKeys
 from remote.bucket import Bucket
 from remote.errors import InputMissing, UsageError
 from remote.runs import search as search_module
@@ -26,9 +26,9 @@ def id_of(number: int) -> str:
 def place(bucket: Bucket, number: int, *, cause: str = "", **changes: object) -> str:
     run = id_of(number)
     spec = {**golden("run_spec"), "name": None, "tags": {}, "run": run, **changes}
-    bucket.put_json_once(records.spec_key(run), spec)
+    bucket.put_json_once(RunKeys(run=run).spec, spec)
     if cause:
-        bucket.put_json_once(records.outcome_key(run), {**golden("outcome"), "run": run, "cause": cause})
+        bucket.put_json_once(RunKeys(run=run).outcome, {**golden("outcome"), "run": run, "cause": cause})
     return run
 
 
@@ -135,7 +135,7 @@ def test_a_search_reads_no_more_once_it_has_enough(bucket: Bucket) -> None:
 
 
 def test_ids_without_a_run_behind_them_do_not_count(bucket: Bucket) -> None:
-    bucket.put_json_once(records.attempt_key(id_of(0), 1), {})
+    bucket.put_json_once(RunKeys(run=id_of(0)).attempt(1), {})
     run = place(bucket, 1)
 
     assert found(bucket, 1) == found(bucket, 1, script="*") == [run]

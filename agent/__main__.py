@@ -36,7 +36,7 @@ from contract.exit_codes import OK, UNAVAILABLE
 from contract.keys import RUN_ID
 
 if TYPE_CHECKING:
-    from agent.publish.bucket import Bucket
+    from agent.publish.bucket import ObjectStore
     from agent.run.publisher import Assignment
 
 UNKNOWN_HOST = "unknown"
@@ -127,7 +127,7 @@ def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
 
 
-def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
+def _host(order: StartOrder, bucket: ObjectStore, environ: Mapping[str, str]) -> str:
     """Return the instance's id: from its own metadata, else from the spec."""
     from agent.host.imds import Metadata  # noqa: PLC0415
     from contract.keys import RunKeys  # noqa: PLC0415  see the module's docstring
@@ -144,12 +144,12 @@ def _host(order: StartOrder, bucket: Bucket, environ: Mapping[str, str]) -> str:
         return UNKNOWN_HOST
 
 
-def _bucket(order: StartOrder, environ: Mapping[str, str]) -> Bucket:
-    from agent.publish.bucket import Bucket  # noqa: PLC0415  see the module's docstring
+def _bucket(order: StartOrder, environ: Mapping[str, str]) -> ObjectStore:
+    from agent.publish.bucket import ObjectStore  # noqa: PLC0415  see the module's docstring
 
     gc.disable()  # while boto3 is loaded: all of it stays, and searching it for garbage takes a tenth of the time
     try:
-        return Bucket.connect(order.bucket, region=order.region, environ=environ)
+        return ObjectStore.connect(order.bucket, region=order.region, environ=environ)
     finally:
         gc.freeze()
         gc.enable()

@@ -24,7 +24,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from benchmarks.timing import Sample, table, timed
 from contract.clock import stamp
 from contract.keys import RunKeys
@@ -102,7 +102,7 @@ def _bench(folder: Path) -> Iterator[Bench]:
             aws_secret_access_key="bench", config=Config(s3={"addressing_style": "path"}),
         )  # fmt: skip
         client.create_bucket(Bucket="bench")
-        host = Host(folder / "host", Bucket("bench", client=client), endpoint=address.url)
+        host = Host(folder / "host", ObjectStore("bench", client=client), endpoint=address.url)
         host.root.mkdir()
         host.environ |= ONE_THREAD
         yield Bench(host, folder, address.url)

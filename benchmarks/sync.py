@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.code.checkout import fetch
-from agent.publish.bucket import Bucket as AgentBucket
+from agent.publish.bucket import ObjectStore as AgentBucket
 from benchmarks.timing import table, timed
 from contract.code_manifest import manifest_key
 from localcloud import daemon

@@ -16,7 +16,7 @@ from remote.errors import InputMissing, UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from remote.runs.checkpoints import Checkpoint, Verdict
+    from remote.runs.checkpoints import Checkpoint, CheckpointVerdict
     from remote.runs.run import Run
     from remote.stack import Stack
 
@@ -191,11 +191,11 @@ def _item(one: Checkpoint, now: dt.datetime) -> dict[str, Any]:
     }
 
 
-def _verdict(one: Verdict) -> dict[str, Any]:
+def _verdict(one: CheckpointVerdict) -> dict[str, Any]:
     return {"step": one.checkpoint.step, "valid": one.valid, "problems": list(one.problems)}
 
 
-def _verdict_row(one: Verdict) -> list[str | Text]:
+def _verdict_row(one: CheckpointVerdict) -> list[str | Text]:
     state = formats.state("valid" if one.valid else "corrupt")
     return [str(one.checkpoint.step), state, "; ".join(one.problems) or "-"]
 

@@ -39,13 +39,13 @@ def exec_(
     from invoke.exceptions import Exit
 
     from remote.runs.arguments import after_double_dash
-    from remote.transport.base import Command
+    from remote.transport.base import HostCommand
     from remote.units import parse_duration
 
     argv = after_double_dash(sys.argv)
     if not argv:
         raise UsageError("which command?", next_step=f"inv exec {host} -- COMMAND")
-    order = Command.of(argv, timeout_seconds=parse_duration(timeout, "--timeout"), title="exec")
+    order = HostCommand.of(argv, timeout_seconds=parse_duration(timeout, "--timeout"), title="exec")
     with _reached(c, stack, host, transport, identity) as carrier:
         if json:
             done = carrier.run(order)

@@ -34,7 +34,7 @@ class ManifestError(ValueError):
     """These bytes are not a valid manifest; the message says why."""
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """One entry of a tree (a tuple, because there are tens of thousands of them).
 
     Args:
@@ -67,7 +67,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class CodeManifest:
     """A tree, or with a `base` the delta against one.
 
     Args:
@@ -78,11 +78,11 @@ class Manifest:
     """
 
     head: Head
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
     places: tuple[int, ...]
     gone: tuple[bytes, ...] = ()
 
-    def located(self) -> Iterator[tuple[Entry, str]]:
+    def located(self) -> Iterator[tuple[TreeEntry, str]]:
         """Yield the entries that have a content, each with its pack."""
         packs = self.head.packs
         return (
@@ -106,7 +106,7 @@ def pack_key(sha256: str) -> str:
     return f"code/packs/{sha256}.pack"
 
 
-def digest_of(entries: Iterable[Entry]) -> str:
+def digest_of(entries: Iterable[TreeEntry]) -> str:
     """Return the digest of a tree, as docs/contracts.md defines it; the entries come in order of their names."""
     whole = hashlib.sha256()
     for entry in entries:
@@ -114,7 +114,7 @@ def digest_of(entries: Iterable[Entry]) -> str:
     return whole.hexdigest()
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode(manifest: CodeManifest) -> bytes:
     """Return the manifest as the bucket has it, compressed."""
     lines = [MAGIC]
     if manifest.head.base:
@@ -145,7 +145,7 @@ def decode_head(data: bytes) -> Head:
     return _head(text.partition(b"\n\n")[0])
 
 
-def decode(data: bytes) -> Manifest:
+def decode(data: bytes) -> CodeManifest:
     """Read a manifest.
 
     Raises:
@@ -162,7 +162,7 @@ def decode(data: bytes) -> Manifest:
     return _read(_head(text[:end]), text, end + 2)
 
 
-def merge(base: Manifest, difference: Manifest) -> Manifest:
+def merge(base: CodeManifest, difference: CodeManifest) -> CodeManifest:
     """Return the whole tree that a delta against `base` stands for.
 
     Raises:
@@ -179,7 +179,7 @@ def merge(base: Manifest, difference: Manifest) -> Manifest:
         for entry, place in zip(difference.entries, difference.places, strict=True)
     ]
     rows.sort(key=lambda row: row[0].name)
-    return Manifest(Head(None, packs), tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+    return CodeManifest(Head(None, packs), tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
 def _head(text: bytes) -> Head:
@@ -193,8 +193,8 @@ def _head(text: bytes) -> Head:
     return Head(bases[0] if bases else None, tuple(digest for word, _, digest in words if word == "pack"))
 
 
-def _read(head: Head, text: bytes, at: int) -> Manifest:
-    entries: list[Entry] = []
+def _read(head: Head, text: bytes, at: int) -> CodeManifest:
+    entries: list[TreeEntry] = []
     places: list[int] = []
     gone: list[bytes] = []
     before, packs = b"", len(head.packs)
@@ -206,17 +206,17 @@ def _read(head: Head, text: bytes, at: int) -> Manifest:
         if dropped is not None:
             gone.append(dropped)
             continue
-        place, entry = int(number), Entry(KINDS[kind], MODES[mode], int(size), sha256.decode(), name)
+        place, entry = int(number), TreeEntry(KINDS[kind], MODES[mode], int(size), sha256.decode(), name)
         _check(place, entry, packs, before)
         before = name
         entries.append(entry)
         places.append(place)
     if at != len(text):
         raise ManifestError(f"{text[at : at + 120]!r} is not a valid entry")
-    return Manifest(head, tuple(entries), tuple(places), tuple(gone))
+    return CodeManifest(head, tuple(entries), tuple(places), tuple(gone))
 
 
-def _check(place: int, entry: Entry, packs: int, before: bytes) -> None:
+def _check(place: int, entry: TreeEntry, packs: int, before: bytes) -> None:
     if UNSAFE.search(entry.name):
         raise ManifestError(f"{entry.name!r} is not a path inside the tree")
     if not _fits(entry, place, packs):
@@ -225,7 +225,7 @@ def _check(place: int, entry: Entry, packs: int, before: bytes) -> None:
         raise ManifestError(f"{entry.name!r} is out of order, or comes twice")
 
 
-def _fits(entry: Entry, place: int, packs: int) -> bool:
+def _fits(entry: TreeEntry, place: int, packs: int) -> bool:
     """Return whether kind, mode, size and place go together."""
     if entry.size <= 0:
         return entry.size == 0 and place == NOWHERE and entry.sha256 == NOTHING and entry.kind != "l"

@@ -32,7 +32,7 @@ from typing import Any
 from localcloud.clock import Clock, wait_until
 from localcloud.errors import NoAccess, NotAnswering, PortTaken, Refused, StartFailed
 from localcloud.hosts import certificates
-from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, read_record
+from localcloud.server.address import ADDRESS, LOCK, Address, AddressRecord, Lost, read_record
 
 __all__ = ["Address", "Lost", "call", "find", "start", "stop"]
 
@@ -133,7 +133,7 @@ class Patience:
         self._begun = self._clock.monotonic()
         self._told = False
 
-    def wait(self, record: Record, error: BaseException) -> None:
+    def wait(self, record: AddressRecord, error: BaseException) -> None:
         """Wait a moment after an unanswered request.
 
         Raises:
@@ -310,14 +310,14 @@ def _holder(port: int) -> str:
         return ""
 
 
-def _is_stopped(record: Record, state_dir: Path) -> bool:
+def _is_stopped(record: AddressRecord, state_dir: Path) -> bool:
     from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed when something is wrong
 
     pid = record.address.pid
     return processes.is_stopped(pid) and processes.is_server(pid, record.created, state_dir)
 
 
-def _kill_verified(state_dir: Path, record: Record) -> None:
+def _kill_verified(state_dir: Path, record: AddressRecord) -> None:
     from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 
     if processes.is_server(record.address.pid, record.created, state_dir):
@@ -349,7 +349,7 @@ def _end_unrecorded(state_dir: Path) -> None:
     )
 
 
-def _clear_up(state_dir: Path, record: Record) -> int:
+def _clear_up(state_dir: Path, record: AddressRecord) -> int:
     """Clean up after a killed server: remove its address, end its hosts' processes and return their number."""
     from localcloud.hosts import processes  # noqa: PLC0415  psutil is only needed to kill
 

@@ -29,7 +29,7 @@ class BucketGone(Unavailable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ObjectEntry:
     """One key of a listing. `modified_at` is the bucket's clock, so ages need no laptop clock."""
 
     key: str
@@ -148,11 +148,11 @@ class Bucket:
         """Write a record unless the key exists; True when this call wrote it."""
         return self.put_once(key, json.dumps(data, indent=2).encode(), "application/json")
 
-    def keys(self, prefix: str, after: str = "") -> Iterator[Entry]:
+    def keys(self, prefix: str, after: str = "") -> Iterator[ObjectEntry]:
         """Every entry below `prefix` in the order of keys, from the first key past `after`; one call per page."""
         for page in self._pages(Prefix=prefix, StartAfter=after):
             for item in page.get("Contents", []):
-                yield Entry(
+                yield ObjectEntry(
                     key=item["Key"], size=item["Size"], etag=item["ETag"].strip('"'), modified_at=item["LastModified"]
                 )
 

@@ -25,7 +25,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 # numpy and zipfile raise these for a file that was cut short or changed; AttributeError and TypeError: a lone .npy.
-NOT_WHOLE = (EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+# What numpy and zipfile raise for an archive that was cut short or changed; RuntimeError for a changed zip header.
+NOT_WHOLE = (EOFError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class CheckpointError(Exception):

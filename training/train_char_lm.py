@@ -67,7 +67,7 @@ def text(seed: int) -> str:
     return "".join(f"{words(one)} plus {words(other)} is {words(one + other)}.\n" for one, other in sums)
 
 
-class Learner:
+class CharLearner:
     """The model, its optimizer and its position: everything that a checkpoint has to hold."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -158,7 +158,7 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def resume(learner: Learner, source: Path) -> None:
+def resume(learner: CharLearner, source: Path) -> None:
     """Resume from a checkpoint, or from the newest readable one in a folder."""
     path = checkpoint.latest(source, load, ".pt") if source.is_dir() else source
     if path is None:
@@ -173,7 +173,7 @@ def resume(learner: Learner, source: Path) -> None:
     print(f"resumed from {path} after step {learner.step}", flush=True)
 
 
-def train(learner: Learner, options: argparse.Namespace, stop: StopSignal) -> bool:
+def train(learner: CharLearner, options: argparse.Namespace, stop: StopSignal) -> bool:
     """Train until the last step or SIGTERM; return whether the last step was reached."""
     steps = options.epochs * learner.steps_per_epoch
     saved = learner.step
@@ -189,7 +189,7 @@ def train(learner: Learner, options: argparse.Namespace, stop: StopSignal) -> bo
     return bool(learner.step >= steps)
 
 
-def save(learner: Learner, options: argparse.Namespace) -> int:
+def save(learner: CharLearner, options: argparse.Namespace) -> int:
     """Write the checkpoint of the current step; return the step."""
     folder = Path(options.checkpoint_dir)
     path = folder / f"checkpoint_step_{learner.step}.pt"
@@ -198,7 +198,7 @@ def save(learner: Learner, options: argparse.Namespace) -> int:
     return learner.step
 
 
-def report(learner: Learner, epoch: int, epochs: int, loss: float) -> None:
+def report(learner: CharLearner, epoch: int, epochs: int, loss: float) -> None:
     """Write one line for people and one for the metrics file."""
     accuracy = learner.accuracy()
     print(f"epoch {epoch}/{epochs}  loss {loss:.4f}  accuracy {accuracy:.4f}", flush=True)
@@ -208,7 +208,7 @@ def report(learner: Learner, epoch: int, epochs: int, loss: float) -> None:
 def run(options: argparse.Namespace, stop: StopSignal) -> bool:
     """Train with these options; return whether all epochs are done (SIGTERM may come before)."""
     torch.use_deterministic_algorithms(mode=True)
-    learner = Learner(options)
+    learner = CharLearner(options)
     if options.note:
         print(f"note: {options.note}", flush=True)
     print(f"text: {learner.train.numel()} characters to learn from, {learner.test.numel()} to be tested on", flush=True)

@@ -49,7 +49,7 @@ class Digits:
     test_labels: Labels
 
 
-class Learner:
+class DigitsLearner:
     """The network, Adam's moments and the random state: everything that a checkpoint has to hold."""
 
     def __init__(self, seed: int) -> None:
@@ -159,7 +159,7 @@ def load_digits(seed: int) -> Digits:
     )
 
 
-def resume(learner: Learner, source: Path) -> None:
+def resume(learner: DigitsLearner, source: Path) -> None:
     """Resume from a checkpoint, or from the newest readable one in a folder."""
     path = checkpoint.latest(source) if source.is_dir() else source
     if path is None:
@@ -174,7 +174,7 @@ def resume(learner: Learner, source: Path) -> None:
     print(f"resumed from {path} after epoch {learner.epoch}", flush=True)
 
 
-def train(learner: Learner, digits: Digits, options: argparse.Namespace, stop: StopSignal) -> None:
+def train(learner: DigitsLearner, digits: Digits, options: argparse.Namespace, stop: StopSignal) -> None:
     """Train until the last epoch or SIGTERM, with a checkpoint at every interval and one at the end.
 
     SIGTERM is checked between epochs: one takes some 10 ms, and a checkpoint's number is its epoch, so a file written
@@ -194,7 +194,7 @@ def train(learner: Learner, digits: Digits, options: argparse.Namespace, stop: S
         save(learner, options)
 
 
-def save(learner: Learner, options: argparse.Namespace) -> int:
+def save(learner: DigitsLearner, options: argparse.Namespace) -> int:
     """Write the checkpoint of the epoch just ended; return the epoch."""
     folder = Path(options.checkpoint_dir)
     checkpoint.save(folder / f"checkpoint_epoch_{learner.epoch}.npz", learner.state())
@@ -202,7 +202,7 @@ def save(learner: Learner, options: argparse.Namespace) -> int:
     return learner.epoch
 
 
-def report(learner: Learner, digits: Digits, *, epochs: int, loss: float) -> None:
+def report(learner: DigitsLearner, digits: Digits, *, epochs: int, loss: float) -> None:
     """Print one line for people, and write one of JSON when RUNCTL_METRICS_FILE is set."""
     accuracy = learner.accuracy(digits.test_images, digits.test_labels)
     learner.metrics = {"loss": loss, "accuracy": accuracy}
@@ -213,7 +213,7 @@ def report(learner: Learner, digits: Digits, *, epochs: int, loss: float) -> Non
 def run(options: argparse.Namespace, stop: StopSignal) -> bool:
     """Train with these options; return whether all epochs are done (SIGTERM may come before)."""
     digits = load_digits(options.seed)
-    learner = Learner(options.seed)
+    learner = DigitsLearner(options.seed)
     if options.note:
         print(f"note: {options.note}", flush=True)
     print(f"digits: {len(digits.train_labels)} to learn from, {len(digits.test_labels)} to be tested on", flush=True)

@@ -19,7 +19,7 @@ from agent.checkpoints.candidates import Candidate, Mark, at_rest, candidate, gr
 from agent.code.checkout import file_digest
 from agent.errors import AgentError
 from agent.json_file import encode
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
 from contract.checkpoint_format import step_of
@@ -41,7 +41,7 @@ class Committed:
     key: str
 
 
-def committed_steps(bucket: Bucket, keys: RunKeys) -> list[Committed]:
+def committed_steps(bucket: ObjectStore, keys: RunKeys) -> list[Committed]:
     """Return a run's committed steps, in rising order."""
     found = []
     for key, _ in bucket.sizes(keys.checkpoints):
@@ -72,7 +72,7 @@ class CheckpointCommitter:
     def __init__(
         self,
         *,
-        bucket: Bucket,
+        bucket: ObjectStore,
         keys: RunKeys,
         attempt: int,
         folder: Path,
@@ -283,7 +283,7 @@ class CheckpointCommitter:
             self._print_note(line)
 
 
-def upload_output(bucket: Bucket, keys: RunKeys, folder: Path) -> None:
+def upload_output(bucket: ObjectStore, keys: RunKeys, folder: Path) -> None:
     """Upload every file of `RUNCTL_OUTPUT_DIR`, also behind a link as long as the link stays inside.
 
     Raises:

@@ -33,7 +33,7 @@ from agent.code.pack_store import (
 )
 from agent.code.worker_pool import WorkerPool
 from agent.errors import SnapshotError
-from contract.code_manifest import NOWHERE, Manifest, digest_of, manifest_key, pack_key
+from contract.code_manifest import NOWHERE, CodeManifest, digest_of, manifest_key, pack_key
 
 TRIES = 2
 JOB_FILES = 4_000  # that are read again at once
@@ -79,7 +79,7 @@ def fetch(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def unpack(manifest: Manifest, store: PackStore, root: Path, pool: WorkerPool) -> None:
+def unpack(manifest: CodeManifest, store: PackStore, root: Path, pool: WorkerPool) -> None:
     """Write a tree below `root`, an empty directory.
 
     Links are made last, so that no file can be written through one, and each is then followed: its target must lie
@@ -181,7 +181,7 @@ def _build(store: PackStore, digest: str, partial: Path, target: Path, spared: C
 class _Writing:
     """Keeps track of the contents of a tree that are still to be written."""
 
-    def __init__(self, top: bytes, manifest: Manifest) -> None:
+    def __init__(self, top: bytes, manifest: CodeManifest) -> None:
         self._top = top
         self._links: list[tuple[bytes, bytes]] = []
         self._wanted: dict[str, unpacker.Wanted] = {}

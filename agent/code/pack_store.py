@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import BucketError, SnapshotError
-from contract.code_manifest import Manifest, ManifestError, decode, manifest_key, merge, pack_key
+from contract.code_manifest import CodeManifest, ManifestError, decode, manifest_key, merge, pack_key
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class PackStore:
             self.locks = ()
             os.close(descriptor)
 
-    def manifest(self, digest: str) -> Manifest:
+    def manifest(self, digest: str) -> CodeManifest:
         """Return the manifest of the whole tree with this digest.
 
         Raises:
@@ -111,7 +111,7 @@ class PackStore:
             path.unlink()
         return bool(unused)
 
-    def _manifest(self, digest: str) -> Manifest:
+    def _manifest(self, digest: str) -> CodeManifest:
         key = manifest_key(digest)
         path = self._file(f"{digest}.manifest", key)
         try:

@@ -27,7 +27,7 @@ from agent.code import unpacker
 from agent.code.checkout import fetch, tree_digest
 from agent.code.pack_store import PackStore, explain
 from agent.errors import AgentError, BucketError, SnapshotError
-from contract.code_manifest import Manifest, manifest_key, pack_key
+from contract.code_manifest import CodeManifest, manifest_key, pack_key
 
 RECORD = "tree.json"
 HAVE_NAMES = 200  # as many as fit into what Run Command keeps of an answer; the newest
@@ -148,14 +148,14 @@ class TreeStore:
         draft.write_bytes(body)
         draft.replace(self._packs / name)
 
-    def manifest(self, digest: str) -> Manifest | None:
+    def manifest(self, digest: str) -> CodeManifest | None:
         """Return the tree's manifest; None when it or its base is missing or damaged."""
         try:
             return self._store.manifest(digest)
         except SnapshotError:
             return None
 
-    def lacks(self, manifest: Manifest) -> bool:
+    def lacks(self, manifest: CodeManifest) -> bool:
         """Return whether a pack is missing for the tree."""
         return not all((self._packs / f"{pack}.pack").exists() for _, pack in manifest.located())
 
@@ -166,7 +166,7 @@ class TreeStore:
         keys = {".pack": pack_key, ".manifest": manifest_key}
         return [keys[path.suffix](path.stem) for path in newest]
 
-    def intact(self, digest: str, manifest: Manifest) -> Path | None:
+    def intact(self, digest: str, manifest: CodeManifest) -> Path | None:
         """Return a directory in which every entry of the tree is as it was sent, whatever else was written there."""
         names = [entry.name for entry in manifest.entries]
         for code in sorted(self._trees.glob(f"*-{digest[:NAME_CHARS]}/code"), reverse=True):

@@ -19,7 +19,7 @@ from typing import Any
 from agent.errors import AgentError
 from agent.host.imds import Metadata
 from agent.paths import Layout
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.clock import Clock
 from contract.records import SCHEMA
 
@@ -51,7 +51,7 @@ def examine(
         "metadata": lambda: _metadata(Metadata.of(environ)),
     }
     if bucket_name:
-        bucket = Bucket.connect(bucket_name, region=region, environ=environ)
+        bucket = ObjectStore.connect(bucket_name, region=region, environ=environ)
         checks["bucket"] = lambda: _bucket(bucket)
         checks["clock"] = lambda: _skew(bucket.server_time(), (clock or Clock()).now())
     findings = [_find(name, check) for name, check in checks.items()]
@@ -97,7 +97,7 @@ def _metadata(metadata: Metadata) -> str:
     return found
 
 
-def _bucket(bucket: Bucket) -> str:
+def _bucket(bucket: ObjectStore) -> str:
     next(iter(bucket.sizes("agent/")), None)
     return f"s3://{bucket.name} can be read"
 

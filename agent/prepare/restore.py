@@ -16,7 +16,7 @@ from typing import Any
 from agent.checkpoints.committer import committed_steps
 from agent.code.checkout import file_digest
 from agent.errors import AgentError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.checkpoint_format import Structure, structure
 from contract.keys import RunKeys
 from contract.records import SCHEMA, Resume
@@ -36,7 +36,7 @@ class Restored:
     path: Path
 
 
-def restore(resume: Resume, *, bucket: Bucket, folder: Path, print_note: Callable[[str], None]) -> Restored | None:
+def restore(resume: Resume, *, bucket: ObjectStore, folder: Path, print_note: Callable[[str], None]) -> Restored | None:
     """Download the newest sound checkpoint of a run; None, with a line in the log, when it has none.
 
     Args:
@@ -62,7 +62,7 @@ def restore(resume: Resume, *, bucket: Bucket, folder: Path, print_note: Callabl
     return None
 
 
-def fetch_checkpoint(bucket: Bucket, key: str, folder: Path) -> Restored:
+def fetch_checkpoint(bucket: ObjectStore, key: str, folder: Path) -> Restored:
     """Download one checkpoint and hold it to its manifest.
 
     Raises:
@@ -112,7 +112,7 @@ def with_option(argv: Sequence[str], path: Path) -> list[str]:
     return [*argv, OPTION, str(path)]
 
 
-def _manifests(resume: Resume, bucket: Bucket, keys: RunKeys) -> list[str]:
+def _manifests(resume: Resume, bucket: ObjectStore, keys: RunKeys) -> list[str]:
     """Return the manifests to try in order: the one that was asked for, then the older ones, the newest first."""
     newest_first = [found.key for found in reversed(committed_steps(bucket, keys))]
     if resume.checkpoint is None:
@@ -134,7 +134,7 @@ def _files(manifest: Any) -> list[dict[str, Any]]:
         raise UnsoundError(f"its manifest is not valid: {type(error).__name__} {error}") from error
 
 
-def _download(bucket: Bucket, key: str, path: Path) -> None:
+def _download(bucket: ObjectStore, key: str, path: Path) -> None:
     try:
         bucket.download(key, path)
     except AgentError as error:

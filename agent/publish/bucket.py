@@ -26,7 +26,7 @@ TRANSFER_THREADS = 4
 TRANSFER_PART_BYTES = 32 * MIB
 
 
-class Bucket:
+class ObjectStore:
     """One bucket, by name.
 
     Args:
@@ -39,7 +39,7 @@ class Bucket:
         self._client = client
 
     @classmethod
-    def connect(cls, name: str, *, region: str | None, environ: Mapping[str, str]) -> Bucket:
+    def connect(cls, name: str, *, region: str | None, environ: Mapping[str, str]) -> ObjectStore:
         """Open the bucket with the instance role's credentials; nothing is sent yet."""
         # Imported here: it takes a third of a second, and `start` answers without it.
         import boto3  # noqa: PLC0415  see above
@@ -150,7 +150,7 @@ class Bucket:
 
 
 def _transfer_config() -> Any:
-    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  see Bucket.connect
+    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  see ObjectStore.connect
 
     return TransferConfig(
         multipart_threshold=TRANSFER_PART_BYTES,

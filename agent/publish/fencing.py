@@ -7,7 +7,7 @@ have been refused by its host and never claimed anything, so all later ones coun
 
 from __future__ import annotations
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.clock import Clock
 from contract.keys import RunKeys
 
@@ -24,7 +24,7 @@ class Fence:
         clock: for the age of the last answer.
     """
 
-    def __init__(self, bucket: Bucket, keys: RunKeys, attempt: int, *, clock: Clock | None = None) -> None:
+    def __init__(self, bucket: ObjectStore, keys: RunKeys, attempt: int, *, clock: Clock | None = None) -> None:
         self._bucket = bucket
         self._claims = keys.attempts
         self._own = keys.attempt(attempt)

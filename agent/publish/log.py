@@ -15,7 +15,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class LogShipper:
     """
 
     def __init__(
-        self, bucket: Bucket, keys: RunKeys, attempt: int, spool: Path, *, chunk_bytes: int = CHUNK_BYTES
+        self, bucket: ObjectStore, keys: RunKeys, attempt: int, spool: Path, *, chunk_bytes: int = CHUNK_BYTES
     ) -> None:
         self._bucket = bucket
         self._keys = keys

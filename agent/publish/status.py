@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.json_file import encode
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.clock import Clock, stamp
 from contract.keys import RunKeys, host_key
 from contract.records import HEARTBEAT_SECONDS, HostRecord, Phase, Status
@@ -74,7 +74,7 @@ def host_record(identity: Identity, *, busy: bool, now: datetime) -> dict[str, A
 class StatusWriter:
     """Writes one attempt's status and its host's record; used by one thread at a time."""
 
-    def __init__(self, bucket: Bucket, identity: Identity, *, clock: Clock) -> None:
+    def __init__(self, bucket: ObjectStore, identity: Identity, *, clock: Clock) -> None:
         self._bucket = bucket
         self._identity = identity
         self._clock = clock

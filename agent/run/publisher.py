@@ -14,7 +14,7 @@ from agent.checkpoints.committer import CheckpointCommitter, Committed, upload_o
 from agent.host.load import LoadMeter
 from agent.paths import RunLayout
 from agent.publish import fencing, log, status
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper, last_line, print_note
 from agent.publish.metrics import Metrics
@@ -40,7 +40,7 @@ class Assignment:
 
     attempt: int
     host: str
-    bucket: Bucket
+    bucket: ObjectStore
     keys: RunKeys
     layout: RunLayout
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from agent.errors import AgentError
 from agent.json_file import encode
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.status import Identity
 from agent.run.outcome import Ending, Progress, decide, outcome_record
 from contract.clock import Clock
@@ -16,7 +16,7 @@ from contract.keys import RunKeys
 logger = logging.getLogger(__name__)
 
 
-def record_refusal(bucket: Bucket, *, run: str, attempt: int, host: str, detail: str, clock: Clock) -> None:
+def record_refusal(bucket: ObjectStore, *, run: str, attempt: int, host: str, detail: str, clock: Clock) -> None:
     """Write the outcome of a run that this host does not take: cause `infra`, nothing started, nothing spent.
 
     A bucket that cannot be written to is only logged: the reply to the order has the refusal as well.

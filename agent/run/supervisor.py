@@ -22,7 +22,7 @@ from agent.host.spot import Notice, SpotWatcher, grace_for
 from agent.json_file import encode, read_record, write_record
 from agent.lock import FileLock
 from agent.prepare.prepare import Preparation
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.status import Identity
 from agent.repeat import THREADS, Repeater, Threads, retry
 from agent.run.limits import ActivityMeter, LimitGuard
@@ -312,7 +312,7 @@ class Supervisor:
         )
 
 
-def publish(bucket: Bucket, keys: RunKeys, record: Mapping[str, Any], *, clock: Clock) -> None:
+def publish(bucket: ObjectStore, keys: RunKeys, record: Mapping[str, Any], *, clock: Clock) -> None:
     """Write a run's outcome, unless it has one.
 
     Raises:

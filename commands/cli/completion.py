@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from commands.cli.positional import Command, flags_of, inverse_of
+from commands.cli.positional import CommandTask, flags_of, inverse_of
 
 
-def candidates(words: Sequence[str], commands: Mapping[str, Command], core: Sequence[str]) -> list[str]:
+def candidates(words: Sequence[str], commands: Mapping[str, CommandTask], core: Sequence[str]) -> list[str]:
     """Return the completions of the last word.
 
     Args:
@@ -32,7 +32,7 @@ def candidates(words: Sequence[str], commands: Mapping[str, Command], core: Sequ
     return _within(commands[name], behind)
 
 
-def _within(command: Command, words: Sequence[str]) -> list[str]:
+def _within(command: CommandTask, words: Sequence[str]) -> list[str]:
     takes_value = {flag: argument.takes_value for argument in command.declared() for flag in flags_of(argument)}
     before, last = words[-2:] if len(words) > 1 else ("", words[-1])
     if takes_value.get(before) or takes_value.get(last) or not last.startswith("-"):
@@ -40,6 +40,6 @@ def _within(command: Command, words: Sequence[str]) -> list[str]:
     return _options(command)
 
 
-def _options(command: Command) -> list[str]:
+def _options(command: CommandTask) -> list[str]:
     arguments = command.declared()
     return [*(flag for argument in arguments for flag in [*flags_of(argument), *inverse_of(argument)]), "--help"]

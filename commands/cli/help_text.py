@@ -17,7 +17,7 @@ from invoke.collection import Collection
 from invoke.parser.argument import Argument
 
 from commands.cli.output import WIDTH, as_typed, emit
-from commands.cli.positional import Command, flags_of, inverse_of
+from commands.cli.positional import CommandTask, flags_of, inverse_of
 
 COMMON = ("stack", "json", "yes", "dry_run")
 OTHERS = "Others"
@@ -30,7 +30,7 @@ All take --json; most take --stack NAME (default: $RUNCTL_STACK, else local).
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class HelpEntry:
     """A command as the overview shows it."""
 
     name: str
@@ -43,13 +43,13 @@ class Entry:
         return name in {"", self.name, *self.aliases} or self.name.startswith(f"{name}.")
 
 
-def entries(collection: Collection, groups: Mapping[str, Sequence[str]]) -> list[Entry]:
+def entries(collection: Collection, groups: Mapping[str, Sequence[str]]) -> list[HelpEntry]:
     """Return every command in the order of the groups; commands without a group come last."""
     group_of = {name: group for group, names in groups.items() for name in names}
     order = {name: place for place, name in enumerate(group_of)}
     names = sorted(collection.task_names, key=lambda name: (order.get(name, len(order)), name))
     return [
-        Entry(
+        HelpEntry(
             name=name,
             aliases=list(collection.task_names[name]),
             group=group_of.get(name, OTHERS),
@@ -59,7 +59,7 @@ def entries(collection: Collection, groups: Mapping[str, Sequence[str]]) -> list
     ]
 
 
-def print_commands(found: Sequence[Entry]) -> None:
+def print_commands(found: Sequence[HelpEntry]) -> None:
     """Print every command on a line of its own."""
     rows = {entry.name: (", ".join([*entry.aliases, entry.name]), entry.summary) for entry in found}
     width = max(len(name) for name, _ in rows.values())
@@ -69,7 +69,7 @@ def print_commands(found: Sequence[Entry]) -> None:
     print(as_typed("\n".join([*lines, "", FOOT])))
 
 
-def print_command(name: str, command: Command) -> None:
+def print_command(name: str, command: CommandTask) -> None:
     """Print one command's usage, description, options and example."""
     text, _, example = (inspect.getdoc(command.body) or "").partition("Example: ")
     groups = options_of(command)
@@ -82,14 +82,14 @@ def print_command(name: str, command: Command) -> None:
     print(as_typed("\n".join([*lines, "", f"Example: {example.strip()}"])))
 
 
-def usage(name: str, command: Command) -> str:
+def usage(name: str, command: CommandTask) -> str:
     """Return a command's usage: `inv train [SCRIPT] [OPTIONS] [-- ARGS...]`."""
     words = [_noun(argument) for argument in command.declared() if argument.positional]
     optional = [f"[{command.noun.upper()}]"] if command.noun else []
     return " ".join(["inv", name, *words, *optional, "[OPTIONS]", *([command.rest.usage] if command.rest else [])])
 
 
-def options_of(command: Command) -> dict[str, list[Argument]]:
+def options_of(command: CommandTask) -> dict[str, list[Argument]]:
     """Return a command's arguments under the headings of its help; the rest come under a general heading."""
     arguments = {str(argument.name): argument for argument in command.declared()}
     grouped = {name for names in command.groups.values() for name in names} | set(COMMON)
@@ -99,7 +99,7 @@ def options_of(command: Command) -> dict[str, list[Argument]]:
     return {title: [arguments[name] for name in names] for title, names in titled.items() if names}
 
 
-def emit_commands(found: Sequence[Entry]) -> None:
+def emit_commands(found: Sequence[HelpEntry]) -> None:
     """Print every command as one JSON document."""
     items = [
         {"command": entry.name, "aliases": entry.aliases, "group": entry.group, "summary": entry.summary}
@@ -108,7 +108,7 @@ def emit_commands(found: Sequence[Entry]) -> None:
     emit("commands", items=items)
 
 
-def emit_command(name: str, command: Command) -> None:
+def emit_command(name: str, command: CommandTask) -> None:
     """Print one command as one JSON document."""
     options = [
         {"names": [*flags_of(argument), *inverse_of(argument)], "group": title, "help": argument.help or ""}
@@ -122,7 +122,7 @@ def _summary(command: Any) -> str:
     return (inspect.getdoc(command.body) or "").partition("\n")[0].rstrip(".")
 
 
-def _label(command: Command, argument: Argument) -> str:
+def _label(command: CommandTask, argument: Argument) -> str:
     if argument.positional or argument.name == command.noun:
         return _noun(argument)
     text = " / ".join([", ".join(flags_of(argument)), *inverse_of(argument)])

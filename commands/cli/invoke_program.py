@@ -13,7 +13,7 @@ from invoke.exceptions import Exit
 from invoke.program import Program
 
 from commands.cli import completion, help_text, parse_errors
-from commands.cli.positional import Command
+from commands.cli.positional import CommandTask
 from commands.cli.task import bounded
 from remote.errors import UsageError
 from remote.runs.arguments import after_double_dash
@@ -86,7 +86,7 @@ def _answer_in_our_words(program: Program) -> None:
     _parse_cleanup(program)
 
 
-def _show(program: Program, commands: Mapping[str, Command], name: str) -> None:
+def _show(program: Program, commands: Mapping[str, CommandTask], name: str) -> None:
     """Show one command, the commands of one collection, or all."""
     as_json = parse_errors.asks_for_json(sys.argv)
     if name in commands and program.args.help.value:
@@ -100,7 +100,7 @@ def _show(program: Program, commands: Mapping[str, Command], name: str) -> None:
     show_commands(found)
 
 
-def _commands_of(program: Program) -> dict[str, Command]:
+def _commands_of(program: Program) -> dict[str, CommandTask]:
     """Return the commands by their names, including the short ones."""
     names = program.collection.task_names
     return {name: program.collection[primary] for primary in names for name in [primary, *names[primary]]}

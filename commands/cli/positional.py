@@ -1,7 +1,7 @@
 """Adds optional positional arguments, which Invoke lacks: `inv train`, `inv train script.py`.
 
-In Invoke an argument is either positional and required, or has a default and must be named. `Command` decides for each
-command line: its noun is positional exactly when the line has a free word for it.
+In Invoke an argument is either positional and required, or has a default and must be named. `CommandTask` decides for
+each command line: its noun is positional exactly when the line has a free word for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Rest(NamedTuple):
     """How an error explains them: "the script's own arguments follow --"."""
 
 
-class Command(Task[Any]):
+class CommandTask(Task[Any]):
     """A task whose `noun`, one of its parameters with a default, may also be given as a bare word.
 
     Args:

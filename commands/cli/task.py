@@ -21,7 +21,7 @@ from invoke.exceptions import Exit, UnexpectedExit
 
 from commands.cli import process
 from commands.cli.output import WIDTH, as_typed, emit, say_error
-from commands.cli.positional import Command, Rest
+from commands.cli.positional import CommandTask, Rest
 from remote import errors
 
 # The errors by which the system denies a file.
@@ -59,7 +59,7 @@ def command(
     rest: Rest | None = None,
     groups: Mapping[str, tuple[str, ...]] | None = None,
     **help_texts: str,
-) -> Callable[[Callable[..., Any]], Command]:
+) -> Callable[[Callable[..., Any]], CommandTask]:
     """Make a task of a function: help for its options, and failures mapped to exit codes.
 
     Args:
@@ -69,7 +69,7 @@ def command(
         help_texts: help for options that `HELP` lacks, by parameter name.
     """
 
-    def wrap(body: Callable[..., Any]) -> Command:
+    def wrap(body: Callable[..., Any]) -> CommandTask:
         @functools.wraps(body)
         def guarded(c: Any, *args: Any, **kwargs: Any) -> Any:
             return bounded(lambda: body(c, *args, **kwargs), as_json=bool(kwargs.get("json")))
@@ -78,7 +78,7 @@ def command(
         known = {**HELP, **{name.replace("_", "-"): text for name, text in help_texts.items()}}
         texts = {name: known[name.replace("_", "-")] for name in names if name.replace("_", "-") in known}
         name = body.__name__.rstrip("_")
-        return Command(guarded, noun=noun, rest=rest, groups=groups, name=name, help=texts)
+        return CommandTask(guarded, noun=noun, rest=rest, groups=groups, name=name, help=texts)
 
     return wrap
 

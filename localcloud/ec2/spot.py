@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from localcloud.errors import Refused
 from localcloud.hosts.credentials import stamp
-from localcloud.hosts.reconciler import Host, Hosts
+from localcloud.hosts.reconciler import Hosts, LocalHost
 from localcloud.internal_clients import Clients
 from localcloud.state.moto_models import MotoState
 
@@ -73,7 +73,7 @@ class Interruptions:
         self._hosts.kick()
 
 
-def _check(instance_id: str, host: Host | None, action: str, notice_seconds: float) -> None:
+def _check(instance_id: str, host: LocalHost | None, action: str, notice_seconds: float) -> None:
     if action not in REASONS:
         raise Refused(f"action {action!r} is neither terminate nor stop", next_step="use terminate or stop")
     if not 0 <= notice_seconds <= MAX_NOTICE_SECONDS:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Host:
+class LocalHost:
     """A host that is up; `facts` is its instance as describe_instances last showed it."""
 
     instance_id: str
@@ -77,7 +77,7 @@ class Hosts:
         self._delays = delays
         self._clock = clock
         self._lock = threading.RLock()
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, LocalHost] = {}
         self._agents: dict[str, dict[str, Any]] = {}
         self._since: dict[str, tuple[str, float]] = {}
         self._leaving: set[str] = set()
@@ -127,7 +127,7 @@ class Hosts:
         with self._lock:
             return list(self._agents.values())
 
-    def get(self, instance_id: str) -> Host | None:
+    def get(self, instance_id: str) -> LocalHost | None:
         """Return the host of an instance, None while it is not up."""
         with self._lock:
             return self._hosts.get(instance_id)
@@ -254,10 +254,10 @@ class Hosts:
             with self._lock:
                 self._agents[instance_id] = facts
 
-    def _boot(self, facts: dict[str, Any]) -> Host:
+    def _boot(self, facts: dict[str, Any]) -> LocalHost:
         instance_id, notices = facts["InstanceId"], imds.Notices()
         metadata = imds.MetadataServer(self._tree(facts, notices))
-        host = Host(instance_id=instance_id, facts=facts, metadata=metadata, notices=notices)
+        host = LocalHost(instance_id=instance_id, facts=facts, metadata=metadata, notices=notices)
         first = self._executor.boot(instance_id, metadata_url=metadata.url)
         with self._lock:
             self._hosts[instance_id] = host

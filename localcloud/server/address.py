@@ -38,7 +38,7 @@ class Address:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class AddressRecord:
     """The server's record: its address, and how to tell it and its hosts' processes from others.
 
     A shutdown names `token`, `state_id` marks the hosts' processes, `created` is the server's start in epoch seconds.
@@ -56,7 +56,7 @@ class Record:
         return json.dumps(whole, indent=2).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Record | None:
+    def from_json(cls, data: bytes) -> AddressRecord | None:
         """Read the result of `to_json`; return None for anything else."""
         try:
             values = json.loads(data)
@@ -78,13 +78,13 @@ KINDS: dict[str, type] = {
 ADDRESS_KEYS = ("url", "pid", "port", "started_at")
 
 
-def read_record(state_dir: Path) -> Record | None:
+def read_record(state_dir: Path) -> AddressRecord | None:
     """Return the record of the living cloud, or of the last one that did not end cleanly; None without either."""
-    records = (Record.from_json(_bytes(state_dir / name)) for name in (LOCK, ADDRESS))
+    records = (AddressRecord.from_json(_bytes(state_dir / name)) for name in (LOCK, ADDRESS))
     return next(filter(None, records), None)
 
 
-def write_lock(file: int, record: Record | None) -> None:
+def write_lock(file: int, record: AddressRecord | None) -> None:
     """Write the record into the open lock file, or remove it from there."""
     data = record.to_json() if record else b""
     os.pwrite(file, data, 0)

@@ -34,10 +34,10 @@ from localcloud.hosts import certificates, processes
 from localcloud.hosts.executor import ProcessExecutor
 from localcloud.hosts.reconciler import Hosts
 from localcloud.internal_clients import Clients
-from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, write_lock
+from localcloud.server.address import ADDRESS, LOCK, Address, AddressRecord, Lost, write_lock
 from localcloud.server.control import CallCounter, Control
 from localcloud.server.dispatch import Dispatch
-from localcloud.server.settings import Settings
+from localcloud.server.settings import CloudSettings
 from localcloud.ssm.api import RunCommand
 from localcloud.state.files import atomic_write
 from localcloud.state.moto_models import MotoState
@@ -60,7 +60,7 @@ class Server:
         lock: the lock file, open and held, in which the server records its address.
     """
 
-    def __init__(self, settings: Settings, *, token: str, lock: int) -> None:
+    def __init__(self, settings: CloudSettings, *, token: str, lock: int) -> None:
         self._settings = settings
         self._lock = lock
         self._folder = settings.state_dir
@@ -175,14 +175,14 @@ class Server:
             lost=self._lost,
         )
         created = psutil.Process().create_time()
-        record = Record(address=address, token=self._token, state_id=self._identity["state_id"], created=created)
+        record = AddressRecord(address=address, token=self._token, state_id=self._identity["state_id"], created=created)
         _write_json(self._folder / "identity.json", {**self._identity, "port": self._http.port})
         write_lock(self._lock, record)
         atomic_write(self._folder / ADDRESS, record.to_json())
         log.info("ready at %s", self.url)
 
 
-def serve(settings: Settings, environment: dict[str, str]) -> None:
+def serve(settings: CloudSettings, environment: dict[str, str]) -> None:
     """Run a server to its end while holding the state folder's lock; SIGTERM and SIGINT end it cleanly."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.state_dir.chmod(0o700)  # a snapshot is as trusted as a program

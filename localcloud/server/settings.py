@@ -11,7 +11,7 @@ from localcloud.hosts.reconciler import Delays
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class CloudSettings:
     """The command line of `python -m localcloud`; port 0 means the previous one if it is free, else any."""
 
     state_dir: Path
@@ -20,7 +20,7 @@ class Settings:
     delays: Delays
 
 
-def parse(argv: Sequence[str], environment: dict[str, str]) -> Settings:
+def parse(argv: Sequence[str], environment: dict[str, str]) -> CloudSettings:
     """Parse the command line; LOCALCLOUD_PENDING_SECONDS and the like set the defaults of the delays."""
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder that holds everything the cloud keeps")
@@ -30,7 +30,7 @@ def parse(argv: Sequence[str], environment: dict[str, str]) -> Settings:
         given = environment.get(f"LOCALCLOUD_{name.replace('-', '_').upper()}_SECONDS", default)
         parser.add_argument(f"--{name}-seconds", type=float, default=float(given), help=f"default {default:g}")
     options = parser.parse_args(argv)
-    return Settings(
+    return CloudSettings(
         state_dir=options.state.absolute(),
         port=options.port,
         region=options.region,

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from localcloud.hosts.executor import Executor
 from localcloud.internal_clients import Clients
 from localcloud.ssm.documents import script_of
-from localcloud.ssm.invocation import Invocation, Status
+from localcloud.ssm.invocation import Invocation, InvocationStatus
 from localcloud.wsgi import AwsError
 
 STDOUT_CHARS, STDERR_CHARS, LIST_CHARS = 24_000, 8_000, 2_500
@@ -42,7 +42,7 @@ class Fleet(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class SentCommand:
     """One SendCommand: its request and one invocation per host."""
 
     id: str
@@ -51,18 +51,18 @@ class Command:
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
     @property
-    def status(self) -> Status:
+    def status(self) -> InvocationStatus:
         """The command's status: unfinished takes precedence over failed, failed over successful."""
         present = {invocation.status for invocation in self.invocations.values()}
         order = (
-            Status.PENDING,
-            Status.IN_PROGRESS,
-            Status.CANCELLING,
-            Status.FAILED,
-            Status.TIMED_OUT,
-            Status.CANCELLED,
+            InvocationStatus.PENDING,
+            InvocationStatus.IN_PROGRESS,
+            InvocationStatus.CANCELLING,
+            InvocationStatus.FAILED,
+            InvocationStatus.TIMED_OUT,
+            InvocationStatus.CANCELLED,
         )
-        return next((status for status in order if status in present), Status.SUCCESS)
+        return next((status for status in order if status in present), InvocationStatus.SUCCESS)
 
 
 class RunCommand:
@@ -73,7 +73,7 @@ class RunCommand:
         self._executor = executor
         self._fleet = fleet
         self._folder = folder
-        self._commands: dict[str, Command] = {}
+        self._commands: dict[str, SentCommand] = {}
         self._handlers: dict[str, Callable[[Request], dict[str, Any]]] = {
             "SendCommand": self.send_command,
             "GetCommandInvocation": self.get_command_invocation,
@@ -91,7 +91,7 @@ class RunCommand:
         """Start the script on every target; all targets named by id must be online."""
         script = script_of(request["DocumentName"], request.get("Parameters") or {})
         targets = self._targets(request)
-        command = Command(id=str(uuid.uuid4()), request=request, requested=time.time())
+        command = SentCommand(id=str(uuid.uuid4()), request=request, requested=time.time())
         for instance_id in targets:
             command.invocations[instance_id] = Invocation(
                 command_id=command.id,
@@ -155,7 +155,7 @@ class RunCommand:
         page, token = _page([view for view in views if not ping or view["PingStatus"] in ping], request)
         return {"InstanceInformationList": page, **token}
 
-    def _newest_first(self, request: Request) -> Iterable[Command]:
+    def _newest_first(self, request: Request) -> Iterable[SentCommand]:
         wanted = request.get("CommandId")
         if wanted is not None and wanted not in self._commands:
             raise AwsError("InvalidCommandId", "The specified command ID isn't valid.")
@@ -181,12 +181,12 @@ class RunCommand:
         ids = [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
         return [instance_id for instance_id in ids if self._fleet.online(instance_id)]
 
-    def _execute(self, command: Command, invocation: Invocation) -> None:
+    def _execute(self, command: SentCommand, invocation: Invocation) -> None:
         invocation.run()
         self._store_output(command, invocation)
         invocation.finish()
 
-    def _store_output(self, command: Command, invocation: Invocation) -> None:
+    def _store_output(self, command: SentCommand, invocation: Invocation) -> None:
         bucket = command.request.get("OutputS3BucketName")
         if not bucket:
             return
@@ -237,7 +237,7 @@ def _page(items: list[dict[str, Any]], request: Request) -> tuple[list[dict[str,
     return items[start:end], {"NextToken": str(end)} if end < len(items) else {}
 
 
-def _command_view(command: Command) -> dict[str, Any]:
+def _command_view(command: SentCommand) -> dict[str, Any]:
     request, invocations = command.request, command.invocations.values()
     timeout = request.get("TimeoutSeconds", 3600)
     return {
@@ -258,13 +258,13 @@ def _command_view(command: Command) -> dict[str, Any]:
         "MaxErrors": request.get("MaxErrors", "0"),
         "TargetCount": len(invocations),
         "CompletedCount": sum(i.status.final for i in invocations),
-        "ErrorCount": sum(i.status in (Status.FAILED, Status.TIMED_OUT) for i in invocations),
+        "ErrorCount": sum(i.status in (InvocationStatus.FAILED, InvocationStatus.TIMED_OUT) for i in invocations),
         "DeliveryTimedOutCount": 0,
         "TimeoutSeconds": timeout,
     }
 
 
-def _invocation_detail(command: Command, invocation: Invocation) -> dict[str, Any]:
+def _invocation_detail(command: SentCommand, invocation: Invocation) -> dict[str, Any]:
     started, ended = invocation.started, invocation.ended
     return {
         "CommandId": command.id,
@@ -287,7 +287,7 @@ def _invocation_detail(command: Command, invocation: Invocation) -> dict[str, An
     }
 
 
-def _invocation_view(command: Command, invocation: Invocation, *, details: bool) -> dict[str, Any]:
+def _invocation_view(command: SentCommand, invocation: Invocation, *, details: bool) -> dict[str, Any]:
     status = {
         "Status": invocation.status,
         "StatusDetails": invocation.details if invocation.status.final else invocation.status,
@@ -314,12 +314,12 @@ def _invocation_view(command: Command, invocation: Invocation, *, details: bool)
     }
 
 
-def _s3_key(command: Command, invocation: Invocation, name: str) -> str:
+def _s3_key(command: SentCommand, invocation: Invocation, name: str) -> str:
     prefix = command.request.get("OutputS3KeyPrefix", "").strip("/")
     return "/".join(filter(None, (prefix, command.id, invocation.instance_id, *S3_PARTS, name)))
 
 
-def _s3_url(command: Command, invocation: Invocation, name: str) -> str:
+def _s3_url(command: SentCommand, invocation: Invocation, name: str) -> str:
     bucket = command.request.get("OutputS3BucketName")
     region = command.request.get("OutputS3Region", "us-east-1")
     return f"https://s3.{region}.amazonaws.com/{bucket}/{_s3_key(command, invocation, name)}" if bucket else ""

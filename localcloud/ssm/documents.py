@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from localcloud.ssm.invocation import Script
+from localcloud.ssm.invocation import ShellScript
 from localcloud.wsgi import AwsError
 
 RUN_SHELL_SCRIPT = "AWS-RunShellScript"
@@ -16,7 +16,7 @@ DEFAULT_TIMEOUT_SECONDS = 3_600
 MAX_TIMEOUT_SECONDS = 172_800
 
 
-def script_of(document: str, parameters: Mapping[str, Sequence[str]]) -> Script:
+def script_of(document: str, parameters: Mapping[str, Sequence[str]]) -> ShellScript:
     """Return the script of a document and its parameters; AwsError when AWS would refuse them."""
     if document.removeprefix("arn:aws:ssm:us-east-1::document/") != RUN_SHELL_SCRIPT:
         raise AwsError("InvalidDocument", f"Document with name {document} does not exist.")
@@ -26,7 +26,7 @@ def script_of(document: str, parameters: Mapping[str, Sequence[str]]) -> Script:
     commands = parameters.get("commands")
     if not commands:
         raise AwsError("InvalidParameters", "Parameter commands is required.")
-    return Script(
+    return ShellScript(
         text="\n".join(commands),
         directory=_first(parameters, "workingDirectory", ""),
         timeout_seconds=_timeout(_first(parameters, "executionTimeout", "")),

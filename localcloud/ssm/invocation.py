@@ -28,7 +28,7 @@ CHUNK_BYTES = 65_536
 TRUNCATED = "\n---Output truncated---"
 
 
-class Status(StrEnum):
+class InvocationStatus(StrEnum):
     """The status of an invocation, with the values of the API."""
 
     PENDING = "Pending"
@@ -42,11 +42,11 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """Whether the status is final."""
-        return self not in (Status.PENDING, Status.IN_PROGRESS, Status.CANCELLING)
+        return self not in (InvocationStatus.PENDING, InvocationStatus.IN_PROGRESS, InvocationStatus.CANCELLING)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Script:
+class ShellScript:
     """The script of a document, and how to run it."""
 
     text: str
@@ -57,11 +57,13 @@ class Script:
 class Invocation:
     """One command on one host, from Pending to a final status. Times are epoch seconds, None until they happen."""
 
-    def __init__(self, *, command_id: str, instance_id: str, script: Script, executor: Executor, folder: Path) -> None:
+    def __init__(
+        self, *, command_id: str, instance_id: str, script: ShellScript, executor: Executor, folder: Path
+    ) -> None:
         self.command_id = command_id
         self.instance_id = instance_id
-        self.status = Status.PENDING
-        self.details: str = Status.PENDING
+        self.status = InvocationStatus.PENDING
+        self.details: str = InvocationStatus.PENDING
         self.response_code = -1
         self.started: float | None = None
         self.ended: float | None = None
@@ -79,12 +81,12 @@ class Invocation:
     def run(self) -> None:
         """Run the script to its end; return when `finish` may make the status final."""
         self.started = time.time()
-        self.status, self.details = Status.IN_PROGRESS, Status.IN_PROGRESS
+        self.status, self.details = InvocationStatus.IN_PROGRESS, InvocationStatus.IN_PROGRESS
         try:
             self._start(self._executor.place(self.instance_id, f"{self.command_id}.sh", self._script.text + "\n"))
         except OSError as error:
             self.stderr.write_text(f"failed to run commands: {error}", encoding="utf-8")
-            self.response_code, self.details = NOT_STARTED, Status.FAILED
+            self.response_code, self.details = NOT_STARTED, InvocationStatus.FAILED
             return
         timed_out = self._wait()
         self._judge(timed_out=timed_out)
@@ -92,8 +94,12 @@ class Invocation:
     def finish(self) -> None:
         """Make the status final: the output is complete and stored at its destination."""
         self.ended = time.time()
-        by_details = {"ExecutionTimedOut": Status.TIMED_OUT, "Cancelled": Status.CANCELLED, "Success": Status.SUCCESS}
-        self.status = by_details.get(self.details, Status.FAILED)
+        by_details = {
+            "ExecutionTimedOut": InvocationStatus.TIMED_OUT,
+            "Cancelled": InvocationStatus.CANCELLED,
+            "Success": InvocationStatus.SUCCESS,
+        }
+        self.status = by_details.get(self.details, InvocationStatus.FAILED)
 
     def cancel(self) -> None:
         """Kill the script's process group, now or as soon as it exists; do nothing when it has ended."""
@@ -101,7 +107,7 @@ class Invocation:
             if self.status.final:
                 return
             self._cancelled = True
-            self.status = self.details = Status.CANCELLING
+            self.status = self.details = InvocationStatus.CANCELLING
             if self._process:
                 _kill_group(self._process)
 
@@ -158,11 +164,11 @@ class Invocation:
         code = self._process.returncode if self._process else NOT_STARTED
         self.response_code = KILLED if code < 0 or timed_out else code
         if self._cancelled:
-            self.details = Status.CANCELLED
+            self.details = InvocationStatus.CANCELLED
         elif timed_out:
             self.details = "ExecutionTimedOut"
         else:
-            self.details = Status.FAILED if self.response_code else Status.SUCCESS
+            self.details = InvocationStatus.FAILED if self.response_code else InvocationStatus.SUCCESS
         if self.response_code:
             with self.stderr.open("ab") as file:
                 file.write(f"failed to run commands: exit status {self.response_code}".encode())

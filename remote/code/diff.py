@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 
-from contract.code_manifest import Entry, Manifest
+from contract.code_manifest import CodeManifest, TreeEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,8 +13,8 @@ class Change:
     """One name whose entries differ. `before` and `after` are None where there is none."""
 
     name: bytes
-    before: Entry | None
-    after: Entry | None
+    before: TreeEntry | None
+    after: TreeEntry | None
 
     @property
     def what(self) -> str:
@@ -28,7 +28,7 @@ class Change:
         return "content" if self.before.sha256 != self.after.sha256 else "mode"
 
 
-def compare(before: Manifest, after: Manifest) -> list[Change]:
+def compare(before: CodeManifest, after: CodeManifest) -> list[Change]:
     """The names whose entries differ, in order."""
     old = {entry.name: entry for entry in before.entries}
     new = {entry.name: entry for entry in after.entries}

@@ -23,7 +23,7 @@ from remote.code.tree import Tree
 from remote.code.upload import CodeSync
 from remote.errors import CannotCreate, Unavailable
 from remote.progress import SILENT, Meter
-from remote.transport.base import Command, Transport
+from remote.transport.base import HostCommand, Transport
 from remote.transport.python_script import python_script
 
 CHECKOUT = Path(__file__).parents[2]
@@ -127,7 +127,7 @@ class HostSync:
         return Arrival(state=answer["state"], folder=answer["folder"], sent=sent)
 
     def _give(self, order: dict[str, Any]) -> Answer:
-        command = Command(script=receiver_script(order), timeout_seconds=RECEIVE_SECONDS, title="sync")
+        command = HostCommand(script=receiver_script(order), timeout_seconds=RECEIVE_SECONDS, title="sync")
         done = self._transport.run(command)
         if done.exit_code == CannotCreate.exit_code:
             raise CannotCreate(f"{self._host}: {done.last_words}")

@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
-from contract.code_manifest import Entry
+from contract.code_manifest import TreeEntry
 from remote.code.read import Named, changed, open_file, read_link
 
 MEMBER_BYTES = 1 << 18
@@ -37,11 +37,11 @@ COMPRESSORS = max(1, min(4, os.cpu_count() or 1))
 GZIP = 31  # zlib's name for: the largest window, in gzip's clothes
 
 
-def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def groups(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
     """The entries in packs of a size that fits all of them; a larger file has one of its own."""
     entries = list(entries)
     largest = pack_bytes(sum(entry.size for entry in entries))
-    group: list[Entry] = []
+    group: list[TreeEntry] = []
     size = 0
     for entry in entries:
         if group and size + entry.size > largest:
@@ -63,7 +63,7 @@ def level_for(size: int) -> int:
     return SMALL_LEVEL if size <= SMALL_BYTES else LARGE_LEVEL
 
 
-def write_pack(root: Path, entries: Iterable[Entry], out: BinaryIO, *, level: int = SMALL_LEVEL) -> str:
+def write_pack(root: Path, entries: Iterable[TreeEntry], out: BinaryIO, *, level: int = SMALL_LEVEL) -> str:
     """Write the entries' contents; returns the pack's SHA-256.
 
     Raises:
@@ -210,7 +210,7 @@ def _member(block: bytes, level: int) -> bytes:
     return packer.compress(block) + packer.flush()
 
 
-def _stream(top: bytes, entries: Iterable[Entry]) -> Iterator[bytes]:
+def _stream(top: bytes, entries: Iterable[TreeEntry]) -> Iterator[bytes]:
     for entry in entries:
         yield b"%b %d\n" % (entry.sha256.encode(), entry.size)
         if entry.kind == "l":
@@ -219,7 +219,7 @@ def _stream(top: bytes, entries: Iterable[Entry]) -> Iterator[bytes]:
             yield from _content(top + entry.name, entry)
 
 
-def _content(path: bytes, entry: Entry) -> Iterator[bytes]:
+def _content(path: bytes, entry: TreeEntry) -> Iterator[bytes]:
     digest, left = hashlib.sha256(), entry.size
     with Named(entry.name):
         descriptor = open_file(path)

@@ -10,8 +10,8 @@ import hashlib
 import os
 import shlex
 
-from contract.code_manifest import Entry
-from remote.code.selection import RUNCTL_IGNORE, Status, stamp_of
+from contract.code_manifest import TreeEntry
+from remote.code.selection import RUNCTL_IGNORE, FileStatus, stamp_of
 from remote.errors import Interrupted, PermissionDenied
 
 # What the system says when a file is gone, or became a link, a folder or a pipe since the tree was listed.
@@ -47,7 +47,7 @@ def open_file(path: bytes) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def read_whole(path: bytes, name: bytes, listed: Status) -> bytes | None:
+def read_whole(path: bytes, name: bytes, listed: FileStatus) -> bytes | None:
     """What a file holds, if it has the status that it was listed with when all is read; else None.
 
     Three calls of the system and no file object: 50,000 small files take 0.3 s instead of 0.9 s.
@@ -62,7 +62,7 @@ def read_whole(path: bytes, name: bytes, listed: Status) -> bytes | None:
     return content if len(content) == listed.size and stamp == listed.stamp else None
 
 
-def read_link(path: bytes, entry: Entry) -> bytes:
+def read_link(path: bytes, entry: TreeEntry) -> bytes:
     """A link's target, which must still be the one that the tree has."""
     with Named(entry.name):
         target = os.readlink(path)  # noqa: PTH115  a Path holds no bytes

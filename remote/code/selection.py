@@ -63,7 +63,7 @@ SAFE = re.compile(r"git config --global --add safe\.directory .+")  # git's own 
 CHECK_IGNORE = ("check-ignore", "--no-index", "-z", "--stdin")
 
 
-class Status(NamedTuple):
+class FileStatus(NamedTuple):
     """What lstat says of an entry, cut down to what a snapshot needs: a tree has tens of thousands of them.
 
     Args:
@@ -79,7 +79,7 @@ class Status(NamedTuple):
     stamp: bytes
 
 
-Found = tuple[bytes, Status]
+Found = tuple[bytes, FileStatus]
 STAMP = struct.Struct("<qqqQI").pack
 
 
@@ -177,7 +177,7 @@ def why(root: Path, path: str) -> str | None:
     return f"left out by {rule}" if rule else None
 
 
-def _nature_against(top: bytes, name: bytes, status: Status) -> str | None:
+def _nature_against(top: bytes, name: bytes, status: FileStatus) -> str | None:
     """What keeps an entry back without any rule."""
     if b".git" in name.split(b"/"):
         return "it is git's own"
@@ -301,7 +301,7 @@ def _literal(name: bytes) -> bytes:
     return b"./" + name + b"\0"  # a leading `:` would be git's pathspec magic
 
 
-def _without_ignored(top: bytes, found: dict[bytes, Status]) -> Iterator[Found]:
+def _without_ignored(top: bytes, found: dict[bytes, FileStatus]) -> Iterator[Found]:
     ignore_file = RUNCTL_IGNORE.encode()
     inner = b"/" + ignore_file
     if not any(name.endswith(inner) for name in found) and not _lstat(top + inner):
@@ -339,9 +339,9 @@ def _venv_around(top: bytes, name: bytes) -> bytes | None:
     return next((place for place in places if _lstat(top + b"/" + place + b"/" + VENV_MARKER)), None)
 
 
-def status_of(found: os.stat_result) -> Status:
+def status_of(found: os.stat_result) -> FileStatus:
     """The part of a stat result that counts."""
-    return Status(found.st_mode, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns), stamp_of(found))
+    return FileStatus(found.st_mode, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns), stamp_of(found))
 
 
 def stamp_of(found: os.stat_result) -> bytes:
@@ -349,11 +349,11 @@ def stamp_of(found: os.stat_result) -> bytes:
     return STAMP(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
 
 
-def _kept(status: Status) -> bool:
+def _kept(status: FileStatus) -> bool:
     return stat.S_ISREG(status.mode) or stat.S_ISLNK(status.mode)
 
 
-def _lstat(path: bytes) -> Status | None:
+def _lstat(path: bytes) -> FileStatus | None:
     try:
         return status_of(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):

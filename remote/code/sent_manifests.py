@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from contract.code_manifest import Head, Manifest, ManifestError, decode, decode_head, manifest_key, merge, pack_key
+from contract.code_manifest import CodeManifest, Head, ManifestError, decode, decode_head, manifest_key, merge, pack_key
 from contract.files import atomic_write
 from remote.bucket import Bucket
 from remote.errors import InputMissing, Unavailable
@@ -23,7 +23,7 @@ MANIFESTS_KEPT = 4
 UNFINISHED = "unfinished"  # the copy that stands for a send that has not come to its end
 
 
-def read_manifest(bucket: Bucket, digest: str) -> Manifest:
+def read_manifest(bucket: Bucket, digest: str) -> CodeManifest:
     """The whole tree with this digest, as the bucket has it.
 
     Raises:
@@ -105,7 +105,7 @@ class Copies:
         name = hashlib.sha256(os.fsencode(root) + b"\0" + bucket.name.encode()).hexdigest()[:32]
         self._folder = folder / name if folder else None
         self._bucket = bucket
-        self._whole: dict[str, Manifest] = {}
+        self._whole: dict[str, CodeManifest] = {}
 
     def head(self, digest: str) -> Head | None:
         """The head of a tree's manifest, from our copy, else from the bucket; None when neither has it."""
@@ -137,7 +137,7 @@ class Copies:
                 known.update(manifest.holders())
         return known
 
-    def newest_base(self) -> tuple[str, Manifest] | None:
+    def newest_base(self) -> tuple[str, CodeManifest] | None:
         """The whole manifest that the newest copy is, or that it is a difference to."""
         for name in self._names():
             manifest = self._load(name) if name != UNFINISHED else None
@@ -183,7 +183,7 @@ class Copies:
         paths = sorted(self._folder.glob("*.manifest"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         return [path.stem for path in paths]
 
-    def _load(self, name: str) -> Manifest | None:
+    def _load(self, name: str) -> CodeManifest | None:
         """A copy, not merged with its base; damaged ones are dropped."""
         if name not in self._whole:
             data = self._read(name)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract.files import atomic_write
-from remote.code.selection import Status
+from remote.code.selection import FileStatus
 
 CACHE_FORMAT = b"runctl stat cache 3 "
 
@@ -41,7 +41,7 @@ class StatCache:
         self._next: list[bytes] = []  # a key and a hash each: half the memory of a dict
         self._news = False
 
-    def get(self, name: bytes, status: Status) -> str | None:
+    def get(self, name: bytes, status: FileStatus) -> str | None:
         """The SHA-256 that the file had when its status was this one."""
         if not self._known:  # the first look at a project: half of its keys need not be computed
             return None
@@ -52,7 +52,7 @@ class StatCache:
         self._next.append(key + known)
         return known.hex()
 
-    def put(self, name: bytes, status: Status, sha256: str) -> None:
+    def put(self, name: bytes, status: FileStatus, sha256: str) -> None:
         """Remember a hash just computed, unless the file is too young for that."""
         if status.changed_ns < self._racy_from:
             self._next.append(_cache_key(name, status) + bytes.fromhex(sha256))
@@ -78,7 +78,7 @@ class StatCache:
         return dict(CACHE_RECORD.iter_unpack(memoryview(content)[length:]))
 
 
-def _cache_key(name: bytes, status: Status) -> bytes:
+def _cache_key(name: bytes, status: FileStatus) -> bytes:
     return hashlib.blake2b(status.stamp + name, digest_size=KEY_BYTES).digest()
 
 

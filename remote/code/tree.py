@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.code_manifest import NOTHING, Entry
+from contract.code_manifest import NOTHING, TreeEntry
 from remote.code.gc_pause import uncollected
 from remote.code.packs import Draft, Drafts
 from remote.code.provenance import Provenance, provenance
 from remote.code.read import Named, changed, leave_out, open_file, read_whole, shown
-from remote.code.selection import Found, Status, select, status_of, why
+from remote.code.selection import FileStatus, Found, select, status_of, why
 from remote.code.stat_cache import StatCache
 from remote.errors import InputMissing, UsageError
 
-__all__ = ["Entry", "Provenance", "Tree", "plan", "provenance", "require", "why"]
+__all__ = ["Provenance", "Tree", "TreeEntry", "plan", "provenance", "require", "why"]
 
 MAX_BYTES = 500_000_000
 LARGEST_SHOWN = 10
@@ -40,7 +40,7 @@ class Tree:
     """
 
     root: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
     digest: str
     bytes: int
     drafts: tuple[Draft, ...] = field(default=(), compare=False, repr=False)
@@ -74,7 +74,7 @@ def plan(
     _guard_links(root, [name for name, status in found if stat.S_ISLNK(status.mode)])
     hashes = StatCache(root, cache_dir, now_ns)
     top = os.fsencode(root) + b"/"
-    entries: list[Entry] = []
+    entries: list[TreeEntry] = []
     unread: list[Found] = []
     found.reverse()
     while found:  # what was found goes as the entries come, or there would be twice the memory
@@ -88,7 +88,7 @@ def plan(
     return tree_of(root, entries, drafts)
 
 
-def tree_of(root: Path, entries: Iterable[Entry], drafts: tuple[Draft, ...] = ()) -> Tree:
+def tree_of(root: Path, entries: Iterable[TreeEntry], drafts: tuple[Draft, ...] = ()) -> Tree:
     """The tree that has these entries, in whatever order they come."""
     ordered = tuple(sorted(entries, key=lambda entry: entry.name))
     digest = hashlib.sha256()
@@ -111,18 +111,18 @@ def require(tree: Tree, path: str) -> None:
     raise InputMissing(f"{path} does not travel to the host: {reason}", next_step="inv train PATH/TO/SCRIPT.py")
 
 
-def _without_reading(top: bytes, name: bytes, status: Status, hashes: StatCache) -> Entry | None:
+def _without_reading(top: bytes, name: bytes, status: FileStatus, hashes: StatCache) -> TreeEntry | None:
     if stat.S_ISDIR(status.mode):
-        return Entry("d", "000", 0, NOTHING, name)
+        return TreeEntry("d", "000", 0, NOTHING, name)
     if stat.S_ISLNK(status.mode):
         with Named(name):
             target = os.readlink(top + name)  # noqa: PTH115  a Path holds no bytes
-        return Entry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
+        return TreeEntry("l", "000", len(target), hashlib.sha256(target).hexdigest(), name)
     sha256 = hashes.get(name, status)
     return None if sha256 is None else _file(name, status, sha256)
 
 
-def _read(top: bytes, unread: list[Found], hashes: StatCache, entries: list[Entry]) -> tuple[Draft, ...]:
+def _read(top: bytes, unread: list[Found], hashes: StatCache, entries: list[TreeEntry]) -> tuple[Draft, ...]:
     """Read what must be read, into `hashes`, `entries` and packs; `unread` is used up."""
     unread.reverse()
     with Drafts(sum(status.size for _, status in unread)) as drafts:
@@ -141,11 +141,11 @@ def _read(top: bytes, unread: list[Found], hashes: StatCache, entries: list[Entr
         return drafts.finish()
 
 
-def _file(name: bytes, status: Status, sha256: str) -> Entry:
-    return Entry("f", "755" if status.mode & stat.S_IXUSR else "644", status.size, sha256, name)
+def _file(name: bytes, status: FileStatus, sha256: str) -> TreeEntry:
+    return TreeEntry("f", "755" if status.mode & stat.S_IXUSR else "644", status.size, sha256, name)
 
 
-def _hash_file(path: bytes, name: bytes) -> tuple[Status, str]:
+def _hash_file(path: bytes, name: bytes) -> tuple[FileStatus, str]:
     """A file's status and the hash of the content it had under that very status."""
     for _ in range(READ_TRIES):
         with os.fdopen(open_file(path), "rb") as file:

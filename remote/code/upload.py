@@ -20,9 +20,9 @@ from typing import BinaryIO, cast
 
 from contract.code_manifest import (
     NOWHERE,
-    Entry,
+    CodeManifest,
     Head,
-    Manifest,
+    TreeEntry,
     encode,
     manifest_key,
     pack_key,
@@ -59,9 +59,9 @@ class SyncPlan:
     """
 
     tree: Tree
-    sources: tuple[Entry, ...] = ()
+    sources: tuple[TreeEntry, ...] = ()
     packs: Mapping[str, str]
-    base: tuple[str, Manifest] | None = None
+    base: tuple[str, CodeManifest] | None = None
     complete: bool = False
 
     @property
@@ -149,9 +149,9 @@ class CodeSync:
         copies.keep(plan.tree.digest, manifest)
         return sent + len(manifest)
 
-    def _send_packs(self, plan: SyncPlan) -> Iterator[tuple[str, list[Entry], int]]:
+    def _send_packs(self, plan: SyncPlan) -> Iterator[tuple[str, list[TreeEntry], int]]:
         """Make packs and send them, some while the next is made; those that have arrived, in their order."""
-        under_way: deque[Future[tuple[str, list[Entry], int]]] = deque()
+        under_way: deque[Future[tuple[str, list[TreeEntry], int]]] = deque()
         with ThreadPoolExecutor(UPLOADS) as uploads:
             for made in _make_packs(plan):
                 under_way.append(uploads.submit(self._send_pack, *made))
@@ -160,7 +160,7 @@ class CodeSync:
             while under_way:
                 yield under_way.popleft().result()
 
-    def _send_pack(self, group: list[Entry], pack: str, out: BinaryIO) -> tuple[str, list[Entry], int]:
+    def _send_pack(self, group: list[TreeEntry], pack: str, out: BinaryIO) -> tuple[str, list[TreeEntry], int]:
         with out:
             size = out.seek(0, io.SEEK_END)
             if size >= LARGE_PACK_BYTES and self._bucket.exists(pack_key(pack)):
@@ -184,7 +184,7 @@ def packed_bytes(plan: SyncPlan) -> int:
     return total
 
 
-def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[Entry], str, BinaryIO]]:
+def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[TreeEntry], str, BinaryIO]]:
     """The packs of what is lacking: those that were made while the tree was looked at, then those of the rest."""
     rest = {entry.sha256: entry for entry in plan.sources}
     for draft in plan.tree.drafts:
@@ -195,7 +195,7 @@ def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[Entry], str, BinaryIO]]:
         yield group, *_make_pack(plan.tree.root, group, level)
 
 
-def _make_pack(root: Path, group: list[Entry], level: int) -> tuple[str, BinaryIO]:
+def _make_pack(root: Path, group: list[TreeEntry], level: int) -> tuple[str, BinaryIO]:
     """A pack in a file that goes when it is closed, with its SHA-256."""
     with ExitStack() as stack:
         out = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
@@ -204,7 +204,7 @@ def _make_pack(root: Path, group: list[Entry], level: int) -> tuple[str, BinaryI
     return pack, out
 
 
-def _contents(tree: Tree) -> dict[str, Entry]:
+def _contents(tree: Tree) -> dict[str, TreeEntry]:
     """One entry for each content of a tree."""
     return {entry.sha256: entry for entry in tree.entries if entry.size}
 
@@ -214,7 +214,7 @@ def _needs(digest: str, head: Head, copies: Copies) -> list[str]:
     return [manifest_key(digest), *map(pack_key, head.packs), *copies.needs_of_base(head)]
 
 
-def _scattered(packs: Mapping[str, str], wanted: Mapping[str, Entry]) -> set[str]:
+def _scattered(packs: Mapping[str, str], wanted: Mapping[str, TreeEntry]) -> set[str]:
     """The small packs, when there are too many of them."""
     live: dict[str, int] = {}
     for sha256, pack in packs.items():
@@ -223,12 +223,12 @@ def _scattered(packs: Mapping[str, str], wanted: Mapping[str, Entry]) -> set[str
     return small if len(small) > SMALL_PACKS else set()
 
 
-def _manifest(entries: Iterable[Entry], packs: Mapping[str, str], *, only_known: bool = False) -> Manifest:
+def _manifest(entries: Iterable[TreeEntry], packs: Mapping[str, str], *, only_known: bool = False) -> CodeManifest:
     """A whole manifest of these entries."""
     chosen = tuple(entry for entry in entries if not only_known or entry.sha256 in packs)
     numbers: dict[str, int] = {}
     places = tuple(numbers.setdefault(packs[entry.sha256], len(numbers)) if entry.size else NOWHERE for entry in chosen)
-    return Manifest(Head(None, tuple(numbers)), chosen, places)
+    return CodeManifest(Head(None, tuple(numbers)), chosen, places)
 
 
 def _shortest(plan: SyncPlan, packs: Mapping[str, str]) -> bytes:
@@ -241,10 +241,10 @@ def _shortest(plan: SyncPlan, packs: Mapping[str, str]) -> bytes:
     return encode(_manifest(plan.tree.entries, packs))
 
 
-def _difference(base: Manifest, tree: Tree, packs: Mapping[str, str], digest: str) -> bytes | None:
+def _difference(base: CodeManifest, tree: Tree, packs: Mapping[str, str], digest: str) -> bytes | None:
     old = dict(zip((entry.name for entry in base.entries), base.entries, strict=True))
     fresh = [entry for entry in tree.entries if old.pop(entry.name, None) != entry]
     if (len(fresh) + len(old)) * DIFFERENCE_PART > len(tree.entries) and len(fresh) + len(old) > FEW_ENTRIES:
         return None
     part = _manifest(fresh, packs)
-    return encode(Manifest(Head(digest, part.head.packs), part.entries, part.places, tuple(old)))
+    return encode(CodeManifest(Head(digest, part.head.packs), part.entries, part.places, tuple(old)))

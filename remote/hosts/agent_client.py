@@ -18,7 +18,7 @@ from remote.hosts.host import find_host
 from remote.hosts.ssh_endpoint import endpoint
 from remote.stack import Stack
 from remote.transport.access import Access
-from remote.transport.base import Command, CommandResult, Transport, Way
+from remote.transport.base import CommandResult, HostCommand, Transport, Way
 from remote.transport.python_script import python_script
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
@@ -121,15 +121,15 @@ class AgentClient:
         transport = SshTransport(endpoint(self._stack, offer.host, self._access))
         try:
             transport.run(
-                Command(script=":", title="hello")
+                HostCommand(script=":", title="hello")
             )  # a failure up to here means that the agent was not called
-            done = _run_or_lost(transport, Command(script=script, title=title, timeout_seconds=ANSWER_SECONDS))
+            done = _run_or_lost(transport, HostCommand(script=script, title=title, timeout_seconds=ANSWER_SECONDS))
         finally:
             transport.close()
         return f"`{title}` over {Way.SSH}", lambda: done
 
 
-def _run_or_lost(transport: Transport, command: Command) -> CommandResult:
+def _run_or_lost(transport: Transport, command: HostCommand) -> CommandResult:
     """Return the command's end; when the connection is lost meanwhile, it is not known whether the command ran."""
     try:
         return transport.run(command)

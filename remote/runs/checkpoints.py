@@ -19,7 +19,7 @@ from contract.checkpoint_format import Structure, step_of, structure
 from contract.clock import stamp
 from contract.keys import RunKeys
 from contract.records import CheckpointManifest
-from remote.bucket import Bucket, Entry
+from remote.bucket import Bucket, ObjectEntry
 from remote.errors import CannotCreate, InputMissing, UsageError
 from remote.progress import SILENT, Meter
 
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CheckpointVerdict:
     """The result of reading a checkpoint back; without problems it is exactly what was committed."""
 
     checkpoint: Checkpoint
@@ -64,7 +64,7 @@ def list_checkpoints(bucket: Bucket, run: str) -> list[Checkpoint]:
     return sorted((item for item in found if item), key=lambda item: item.step)
 
 
-def _read(bucket: Bucket, entry: Entry) -> Checkpoint | None:
+def _read(bucket: Bucket, entry: ObjectEntry) -> Checkpoint | None:
     manifest = bucket.get_record(CheckpointManifest, entry.key)
     return Checkpoint(manifest=manifest, key=entry.key, committed_at=entry.modified_at) if manifest else None
 
@@ -86,11 +86,11 @@ def choose(found: Sequence[Checkpoint], run: str, step: int | None) -> Checkpoin
     raise InputMissing(f"run {run} has no checkpoint of step {step}; it has: {known}", next_step="inv checkpoint.list")
 
 
-def verify(bucket: Bucket, checkpoint: Checkpoint) -> Verdict:
+def verify(bucket: Bucket, checkpoint: Checkpoint) -> CheckpointVerdict:
     """Read every file back from the bucket, hash it again, and check that its structure is whole."""
     with tempfile.TemporaryDirectory(prefix="runctl-verify-") as folder:
         problems = tuple(_fetch_all(bucket, checkpoint, Path(folder)))
-    return Verdict(checkpoint=checkpoint, problems=problems)
+    return CheckpointVerdict(checkpoint=checkpoint, problems=problems)
 
 
 def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> list[Path]:

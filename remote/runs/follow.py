@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from contract.clock import Clock
 from contract.keys import RunKeys
 from contract.records import SILENT_SECONDS, Outcome, Status
-from remote.bucket import Bucket, Entry
+from remote.bucket import Bucket, ObjectEntry
 from remote.runs.log import ALL, Lines, Selection, begin
 
 POLL_SECONDS = 0.5
@@ -67,7 +67,7 @@ class Follower:
 
     def poll(self) -> Iterator[Event]:
         """Yield what is new since the last poll, without waiting."""
-        status: Entry | None = None
+        status: ObjectEntry | None = None
         ended = False
         for entry in self._bucket.keys(RunKeys(run=self._run).prefix, after=self._last_key):
             if entry.key.startswith(RunKeys(run=self._run).logs):
@@ -95,7 +95,7 @@ class Follower:
                 yield Silence(seconds=silent)
             self._clock.sleep(POLL_SECONDS)
 
-    def _chunk(self, entry: Entry) -> Iterator[LogChunk]:
+    def _chunk(self, entry: ObjectEntry) -> Iterator[LogChunk]:
         data = self._bucket.get(entry.key)
         if data is not None:
             self._heard_at = self._clock.monotonic()

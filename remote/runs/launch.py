@@ -29,7 +29,7 @@ from remote.hosts.connect import Choice
 from remote.hosts.host import Host, find_host, only_worker, require_running
 from remote.prices import usd_per_hour
 from remote.progress import SILENT, Meter
-from remote.runs.request import RunRequest, Source, find_source
+from remote.runs.request import ResumeSource, RunRequest, find_source
 from remote.runs.run import Run, check_run_id
 from remote.stack import Stack
 from remote.transport.access import Access
@@ -57,7 +57,7 @@ class Prepared:
     spec: RunSpec
     attempt: int = 1
     tree: Tree | None = None
-    source: Source | None = None
+    source: ResumeSource | None = None
     repeats: str | None = None
 
     @property

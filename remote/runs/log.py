@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 
 from contract.keys import RunKeys
-from remote.bucket import Bucket, Entry
+from remote.bucket import Bucket, ObjectEntry
 from remote.errors import UsageError
 from remote.units import parse_duration
 
@@ -117,14 +117,14 @@ class Lines:
         return rest if self._pattern is not None and rest and self._pattern.search(rest) else b""
 
 
-def _chunks(bucket: Bucket, run: str, since: dt.datetime | None) -> tuple[str, list[Entry]]:
+def _chunks(bucket: Bucket, run: str, since: dt.datetime | None) -> tuple[str, list[ObjectEntry]]:
     """Return the key of the last chunk from before `since`, and the chunks from then on."""
     entries = list(bucket.keys(RunKeys(run=run).logs))
     older = list(takewhile(lambda entry: since is not None and entry.modified_at < since, entries))
     return older[-1].key if older else "", entries[len(older) :]
 
 
-def _contents(bucket: Bucket, entries: Iterable[Entry]) -> Iterator[bytes]:
+def _contents(bucket: Bucket, entries: Iterable[ObjectEntry]) -> Iterator[bytes]:
     return (bucket.get(entry.key) or b"" for entry in entries)
 
 

@@ -78,14 +78,14 @@ class RunRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ResumeSource:
     """Where a new run takes its first checkpoint from: another run, or a file or folder on the laptop."""
 
     run: str | None = None
     path: Path | None = None
 
 
-def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
+def find_source(stack: Stack, text: str, now: dt.datetime) -> ResumeSource | None:
     """Find what `--resume` names: nothing, a path on the laptop, or a run by its id, its name or `latest`.
 
     A word that can be an id is one, and so is `latest`; a path that exists goes before a name.
@@ -97,9 +97,9 @@ def find_source(stack: Stack, text: str, now: dt.datetime) -> Source | None:
         return None
     named = names_one_run(text)
     if not named and Path(text).exists():
-        return Source(path=Path(text))
+        return ResumeSource(path=Path(text))
     try:
-        return Source(run=find_run(stack.bucket, text, now).id)
+        return ResumeSource(run=find_run(stack.bucket, text, now).id)
     except InputMissing as missing:
         if named:
             raise

@@ -33,7 +33,7 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class HostCommand:
     """A POSIX shell script for a host; it runs in the user's home, with nothing on its standard input.
 
     Args:
@@ -109,10 +109,10 @@ class Transport(Protocol):
     def name(self) -> str:
         """`ssm` or `ssh`."""
 
-    def run(self, command: Command) -> CommandResult:
+    def run(self, command: HostCommand) -> CommandResult:
         """Run a command to its end; the output is complete, however long, and held in memory."""
 
-    def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
+    def stream(self, command: HostCommand, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command to its end and hand on its output, byte for byte, as it comes; its exit code."""
 
     def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from remote.errors import InputMissing
 from remote.progress import SILENT, Meter
-from remote.transport.base import Command, CommandResult, Transfer
+from remote.transport.base import CommandResult, HostCommand, Transfer
 from remote.transport.files import landing, read_source, target_of
 
 
@@ -23,25 +23,25 @@ class FakeTransport:
 
     def __init__(
         self,
-        answer: Callable[[Command], CommandResult] | None = None,
+        answer: Callable[[HostCommand], CommandResult] | None = None,
         files: dict[str, bytes] | None = None,
         *,
         name: str = "ssm",
     ) -> None:
         self.name = name
-        self.commands: list[Command] = []
+        self.commands: list[HostCommand] = []
         self.files = {} if files is None else files
         self.closed = False
         self._answer = answer
 
-    def run(self, command: Command) -> CommandResult:
+    def run(self, command: HostCommand) -> CommandResult:
         """Note the command and give the answer."""
         self.commands.append(command)
         if self._answer is None:
             return CommandResult(status="Success", exit_code=0, stdout="", stderr="")
         return self._answer(command)
 
-    def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
+    def stream(self, command: HostCommand, out: BinaryIO, err: BinaryIO) -> int:
         """`run`, with the output written at once."""
         result = self.run(command)
         out.write(result.stdout.encode())

@@ -17,7 +17,7 @@ BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceFile:
     """A file here that is to go to a host, as it is now."""
 
     path: Path
@@ -26,7 +26,7 @@ class Source:
     mode: int
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> SourceFile:
     """Look at a file that is to be sent.
 
     Raises:
@@ -39,7 +39,7 @@ def read_source(path: Path) -> Source:
         step = f"{shlex.join(['tar', '-czf', packed, str(path)])}, then inv push {shlex.quote(packed)} HOST:"
         raise UsageError(f"{path} is a folder; one file at a time", next_step=step)
     try:
-        return Source(path=path, bytes=path.stat().st_size, sha256=hash_of(path), mode=path.stat().st_mode & 0o777)
+        return SourceFile(path=path, bytes=path.stat().st_size, sha256=hash_of(path), mode=path.stat().st_mode & 0o777)
     except (FileNotFoundError, NotADirectoryError):
         raise InputMissing(f"there is no file {path} here") from None
     except PermissionError:

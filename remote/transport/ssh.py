@@ -26,8 +26,8 @@ from typing import Any, BinaryIO
 from contract.clock import Clock
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.progress import SILENT, Meter
-from remote.transport.base import PACK_THERE, TIMED_OUT, Command, CommandResult, Transfer
-from remote.transport.files import Source, damaged, landing, read_source, target_of
+from remote.transport.base import PACK_THERE, TIMED_OUT, CommandResult, HostCommand, Transfer
+from remote.transport.files import SourceFile, damaged, landing, read_source, target_of
 from remote.transport.host_keys import HostKey, fingerprint
 
 CONNECT_SECONDS = 15
@@ -115,7 +115,7 @@ class SshTransport:
         self._connection: Any = None
         self._tunnel: Tunnel | None = None
 
-    def run(self, command: Command) -> CommandResult:
+    def run(self, command: HostCommand) -> CommandResult:
         """Run a command to its end; see `Transport.run`."""
         out, err = BytesIO(), BytesIO()
         begin = self._clock.monotonic()
@@ -125,7 +125,7 @@ class SshTransport:
         said = [stream.getvalue().decode(errors="replace") for stream in (out, err)]
         return CommandResult(status=status, exit_code=code, stdout=said[0], stderr=said[1])
 
-    def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
+    def stream(self, command: HostCommand, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command and hand on its output as it comes; see `Transport.stream`.
 
         Fabric's own runner decodes what it reads and looks ten times a second, so the channel is used underneath it.
@@ -195,13 +195,13 @@ class SshTransport:
             raise InputMissing(f"there is no folder {folder} on {self._endpoint.host}")
         return path
 
-    def _verify(self, draft: str, source: Source, target: str) -> None:
+    def _verify(self, draft: str, source: SourceFile, target: str) -> None:
         found = self._hash(draft)
         if found != source.sha256:
             raise damaged(f"{target} on {self._endpoint.host}", source.sha256, found)
 
     def _hash(self, path: str) -> str:
-        result = self.run(Command(script=f"sha256sum < {shlex.quote(path)}", title="hash"))
+        result = self.run(HostCommand(script=f"sha256sum < {shlex.quote(path)}", title="hash"))
         if result.exit_code == NO_PROGRAM:
             raise Unavailable(f"{self._endpoint.host} has no sha256sum: {result.last_words}")
         if result.exit_code:

@@ -19,8 +19,8 @@ from contract.clock import Clock
 from remote.aws import error_code
 from remote.errors import Unavailable, UsageError
 from remote.progress import SILENT, Meter
-from remote.transport.base import Command, CommandResult, Transfer
-from remote.transport.files import Source, landing, read_source, target_of
+from remote.transport.base import CommandResult, HostCommand, Transfer
+from remote.transport.files import SourceFile, landing, read_source, target_of
 from remote.transport.ssm_bucket import Lane, Relay
 from remote.transport.ssm_exec import (
     Answer,
@@ -143,7 +143,7 @@ class SsmTransport:
             stderr=reply["StandardErrorContent"],
         )
 
-    def run(self, command: Command) -> CommandResult:
+    def run(self, command: HostCommand) -> CommandResult:
         """Run a command to its end; see `Transport.run`. One SendCommand, and the bucket only for long output."""
         out, err = BytesIO(), BytesIO()
         with self._lane(command.timeout_seconds) as lane:
@@ -158,7 +158,7 @@ class SsmTransport:
             stderr=err.getvalue().decode(errors="replace"),
         )
 
-    def stream(self, command: Command, out: BinaryIO, err: BinaryIO) -> int:
+    def stream(self, command: HostCommand, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command and hand on its output as it comes; see `Transport.stream`.
 
         Ctrl-C here, or a reader of the output that goes away, cancels the command there.
@@ -205,7 +205,7 @@ class SsmTransport:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _put(self, source: Source, remote: str, **body: str | None) -> Transfer:
+    def _put(self, source: SourceFile, remote: str, **body: str | None) -> Transfer:
         order = put_order(source, remote, **body)
         answer = self._wait(self._order(order, "put", TRANSFER_SECONDS))
         return Transfer(path=answer["path"], bytes=answer["bytes"], sha256=answer["sha256"])
@@ -218,7 +218,7 @@ class SsmTransport:
         with self._relay.lane(seconds) as lane:
             yield lane
 
-    def _dispatch(self, order: Order, command: Command) -> str:
+    def _dispatch(self, order: Order, command: HostCommand) -> str:
         return self._order(order, command.title, command.timeout_seconds)
 
     def _order(self, order: Order, title: str, seconds: float) -> str:

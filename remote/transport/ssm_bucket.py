@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contract.clock import Clock
-from remote.bucket import Bucket, Entry
+from remote.bucket import Bucket, ObjectEntry
 from remote.errors import Unavailable
 from remote.progress import SILENT, Meter
 
@@ -112,7 +112,7 @@ class Lane:
             )
         )
 
-    def entries(self, after: str = "") -> list[Entry]:
+    def entries(self, after: str = "") -> list[ObjectEntry]:
         """The objects the host has stored, in order, from the first past `after`."""
         return list(self._bucket.keys(self._prefix, after))
 

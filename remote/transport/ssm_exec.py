@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from remote.bucket import Entry
+from remote.bucket import ObjectEntry
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
-from remote.transport.base import PACK_THERE, Command, CommandResult
-from remote.transport.files import BLOCK_BYTES, Source
+from remote.transport.base import PACK_THERE, CommandResult, HostCommand
+from remote.transport.files import BLOCK_BYTES, SourceFile
 from remote.transport.python_script import python_script
 from remote.transport.ssm_bucket import Lane
 
@@ -43,7 +43,7 @@ Order = dict[str, Any]
 Answer = dict[str, Any]
 
 
-def run_order(command: Command, lane: Lane | None, *, stream: bool) -> Order:
+def run_order(command: HostCommand, lane: Lane | None, *, stream: bool) -> Order:
     """Run a script; its output comes as it grows when `stream` is set, else at the end."""
     return {
         "do": "run",
@@ -54,7 +54,7 @@ def run_order(command: Command, lane: Lane | None, *, stream: bool) -> Order:
     }
 
 
-def put_order(source: Source, remote: str, *, inline: str | None, url: str | None = None) -> Order:
+def put_order(source: SourceFile, remote: str, *, inline: str | None, url: str | None = None) -> Order:
     """Write a file whose content is in the order or at a signed address."""
     return {
         "do": "put",
@@ -84,7 +84,7 @@ def courier_script(order: dict[str, Any]) -> str:
     return python_script(f"{COURIER.read_text()}\n{call}", mark=HEREDOC)
 
 
-def inline_text(source: Source) -> str | None:
+def inline_text(source: SourceFile) -> str | None:
     """The file as text for an order, None when it is too large for one."""
     if source.bytes > BLOCK_BYTES:
         return None
@@ -140,7 +140,7 @@ class Output:
         self._sizes = dict.fromkeys(self._sinks, 0)
         self.last_key = ""
 
-    def take_entries(self, entries: Iterable[Entry], lane: Lane) -> Answer | None:
+    def take_entries(self, entries: Iterable[ObjectEntry], lane: Lane) -> Answer | None:
         """Write what new objects of the lane hold; the answer when the last of them is there."""
         for entry in entries:
             self.last_key = entry.key

@@ -9,7 +9,7 @@ import pytest
 from agent.checkpoints import committer
 from agent.checkpoints.candidates import at_rest
 from agent.checkpoints.committer import CheckpointCommitter
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.fencing import Fence
 from agent.publish.log import LogShipper
 from agent.run.outcome import Verdict
@@ -85,7 +85,7 @@ BREAKS = {
     ),
     "has-no-fence": ("there_is_one_writer_at_a_time", Fence, "poll", lambda _: False),
     "overwrites": (
-        "there_is_one_writer_at_a_time", Bucket, "create", lambda bucket, key, body: bucket.write(key, body) is None
+        "there_is_one_writer_at_a_time", ObjectStore, "create", lambda bucket, key, body: bucket.write(key, body) is None
     ),
     "forgets-that-it-told-the-script-to-end": ("outcomes_are_true", Stopper, "recall", lambda *_: None),
     "calls-everything-a-success": (

@@ -20,7 +20,7 @@ import pytest
 
 from agent.checkpoints.committer import committed_steps
 from agent.lock import is_held
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys
 from tests.support.agent_host import Host, new_run
 from tests.support.code import sha256
@@ -62,7 +62,7 @@ truth(done=step)
 class Story:
     """One run over as many attempts and hosts as it takes."""
 
-    def __init__(self, seed: int, root: Path, bucket: Bucket, gate: Gate) -> None:
+    def __init__(self, seed: int, root: Path, bucket: ObjectStore, gate: Gate) -> None:
         self.draw = random.Random(seed)
         self.root, self.bucket, self.gate = root, bucket, gate
         self.run, self.keys = new_run(), RunKeys(run="")
@@ -191,7 +191,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_comes_through_kills_zombies_and_refusals_and_its_record_is_true(
-    seed: int, tmp_path: Path, bucket: Bucket, gate: Gate
+    seed: int, tmp_path: Path, bucket: ObjectStore, gate: Gate
 ) -> None:
     story = Story(seed, tmp_path, bucket, gate)
     try:

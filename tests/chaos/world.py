@@ -21,7 +21,7 @@ from agent.errors import AgentError
 from agent.host.processes import Processes
 from agent.lock import FileLock
 from agent.paths import Layout
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.run.publisher import Assignment
 from agent.run.recover import recover
 from agent.run.refusal import record_refusal
@@ -152,8 +152,8 @@ class World:
         self.snapshot = {**golden("run_spec")["snapshot"], "digest": digest, "key": manifest_key(digest)}
         store.objects |= objects
 
-    def bucket(self, host: Host, attempt: int) -> Bucket:
-        return Bucket(BUCKET, client=self.store.client(host.name, attempt))
+    def bucket(self, host: Host, attempt: int) -> ObjectStore:
+        return ObjectStore(BUCKET, client=self.store.client(host.name, attempt))
 
     def new_host(self, *, skew: float = 0.0) -> Host:
         name = f"i-{len(self.hosts):017x}"

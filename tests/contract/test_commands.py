@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import index
-from commands.cli.positional import Command
+from commands.cli.positional import CommandTask
 from commands.cli.task import EXIT_CODES, HELP
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +19,9 @@ SHORT_NAMES = [short for names in index.namespace.task_names.values() for short 
 MANY_OPTIONS = {"train", "monitor", "terminate", "sync.send", "runs.list"}
 
 
-def task_of(name: str) -> Command:
+def task_of(name: str) -> CommandTask:
     task = index.namespace[name]
-    assert isinstance(task, Command)
+    assert isinstance(task, CommandTask)
     return task
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import index
-from commands.cli.positional import Command
+from commands.cli.positional import CommandTask
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("runctl", "commands", "infra", "training", "localcloud")
@@ -43,7 +43,7 @@ LEFT = {("train", "project"), ("resume", "host")}
 def option_help() -> Iterator[tuple[str, str]]:
     for name in sorted(index.namespace.task_names):
         task = index.namespace[name]
-        assert isinstance(task, Command)
+        assert isinstance(task, CommandTask)
         for argument in task.declared():
             if (name, argument.name) not in LEFT:
                 yield f"{name} --{argument.name}", argument.help or ""

@@ -24,7 +24,7 @@ from agent.host.imds import Metadata
 from agent.host.process_table import birth
 from agent.paths import Layout
 from agent.prepare.restore import restore
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.run.publisher import Assignment
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor
@@ -138,7 +138,7 @@ CUTS = {
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_checkpoint_that_was_cut_in_the_bucket_is_passed_over_for_the_one_before(
-    bucket: Bucket, tmp_path: Path, cut: str
+    bucket: ObjectStore, tmp_path: Path, cut: str
 ) -> None:
     keys, said = RunKeys(run=new_run()), []
     for step in (1, 2):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys
 from tests.support.agent_host import Host
 from tests.support.agent_scripts import SAVE
@@ -58,7 +58,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.root
-def test_a_full_disk_ends_in_a_true_outcome(small_disk: Path, bucket: Bucket, s3_endpoint: str) -> None:
+def test_a_full_disk_ends_in_a_true_outcome(small_disk: Path, bucket: ObjectStore, s3_endpoint: str) -> None:
     host = Host(small_disk, bucket, endpoint=s3_endpoint)
     script = SAVE + (
         "save(1)\nprint('saved', flush=True)\ntime.sleep(2)\n"

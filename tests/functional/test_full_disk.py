@@ -11,7 +11,7 @@ import pytest
 
 from agent.code.checkout import fetch, tree_digest
 from agent.errors import SnapshotError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.standalone import host_exec
 from agent.standalone.host_exec import ExecFailure
 from contract.code_manifest import manifest_key
@@ -34,14 +34,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield lambda **limits: stack.enter_context(small_disk(tmp_path / "disk", **limits))
 
 
-def place(bucket: Bucket, files: dict[str, bytes | str]) -> str:
+def place(bucket: ObjectStore, files: dict[str, bytes | str]) -> str:
     digest, objects = code_of(files)
     for key, body in objects.items():
         bucket.write(key, body)
     return digest
 
 
-def get(bucket: Bucket, digest: str, host: Path, run: str = "1") -> Path:
+def get(bucket: ObjectStore, digest: str, host: Path, run: str = "1") -> Path:
     code = host / "runs" / run / "code"
     fetch(bucket, manifest_key(digest), digest, code)
     return code
@@ -64,7 +64,7 @@ def left_of(host: Path) -> list[str]:
     ],
 )
 def test_code_that_does_not_fit_is_said_so_and_leaves_nothing(
-    bucket: Bucket, disk: Disk, files: dict[str, bytes | str], limits: dict[str, object], room: int | None
+    bucket: ObjectStore, disk: Disk, files: dict[str, bytes | str], limits: dict[str, object], room: int | None
 ) -> None:
     host, digest = disk(**limits), place(bucket, files)
     taken = [fill(host, leave=room)] if room is not None else [host / f"taken{number}" for number in range(100)]
@@ -83,7 +83,7 @@ def test_code_that_does_not_fit_is_said_so_and_leaves_nothing(
 
 @pytest.mark.parametrize("files", [MANY, {"a": NOISE}], ids=["many small", "one large"])
 def test_the_code_of_older_runs_makes_room_for_the_next(
-    bucket: Bucket, disk: Disk, files: dict[str, bytes | str]
+    bucket: ObjectStore, disk: Disk, files: dict[str, bytes | str]
 ) -> None:
     host = disk(size="6m", files=1500)
     for number in range(5):

@@ -18,7 +18,7 @@ from remote.bucket import Bucket
 from remote.code.host_folder import INLINE_BYTES, Arrival, HostSync, receiver_script
 from remote.code.tree import plan
 from remote.errors import CannotCreate, Unavailable
-from remote.transport.base import Command, CommandResult, Transfer, Transport
+from remote.transport.base import CommandResult, HostCommand, Transfer, Transport
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
 from remote.transport.ssm_bucket import Relay
@@ -38,7 +38,7 @@ class Counted:
         self.name = transport.name
         self.runs = self.puts = 0
 
-    def run(self, command: Command) -> CommandResult:
+    def run(self, command: HostCommand) -> CommandResult:
         self.runs += 1
         return self._transport.run(command)
 
@@ -77,7 +77,7 @@ def by_ssm(cloud: Address) -> tuple[Transport, Path]:
     aws = Aws("us-east-1", cloud.url)
     host = launch(cloud)
     transport = SsmTransport(aws.ssm, host, Relay(Bucket(aws.s3, "gone"), aws.s3_signer, host))
-    return transport, Path(transport.run(Command(script="cd ..; pwd")).stdout.strip())
+    return transport, Path(transport.run(HostCommand(script="cd ..; pwd")).stdout.strip())
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_folder_that_no_sync_has_made_is_left_alone(place: Place) -> None:
 def test_a_pack_that_does_not_arrive_as_it_left_is_refused(place: Place) -> None:
     order = {"digest": "0" * 64, "folder": f"{place.there}/project", "shelf": f"{place.there}/shelf"}
     script = receiver_script({**order, "objects": {pack_key("1" * 64): "AAAA"}})
-    done = place.transport.run(Command(script=script))
+    done = place.transport.run(HostCommand(script=script))
 
     assert done.exit_code == CannotCreate.exit_code
     assert "did not arrive as it left" in done.last_words
@@ -218,7 +218,7 @@ def test_a_pack_that_does_not_arrive_as_it_left_is_refused(place: Place) -> None
 @pytest.mark.parametrize("key", ["code/packs/../../x.pack", "x", "/etc/passwd", "code/x.manifest/../y"])
 def test_an_object_with_a_name_of_its_own_is_refused(place: Place, key: str) -> None:
     order = {"digest": "0" * 64, "folder": f"{place.there}/project", "shelf": f"{place.there}/shelf"}
-    done = place.transport.run(Command(script=receiver_script({**order, "objects": {key: "AAAA"}})))
+    done = place.transport.run(HostCommand(script=receiver_script({**order, "objects": {key: "AAAA"}})))
 
     assert (done.exit_code, "did not arrive" in done.last_words or "neither a pack" in done.last_words) == (73, True)
 
@@ -293,6 +293,6 @@ def _stops_after(calls: int, function: Callable[[dict], str]) -> Callable[[dict]
 def test_the_largest_order_fits_into_a_command_of_systems_manager() -> None:
     packs = {pack_key("1" * 64): base64.b64encode(noise(INLINE_BYTES)).decode()}
     order = {"digest": "0" * 64, "folder": "project", "shelf": ".runctl", "objects": packs}
-    script = courier_script(run_order(Command(script=receiver_script(order)), None, stream=False))
+    script = courier_script(run_order(HostCommand(script=receiver_script(order)), None, stream=False))
 
     assert len(script) < 60_000

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from remote.errors import InputMissing, PermissionDenied, Unavailable
-from remote.transport.base import Command
+from remote.transport.base import HostCommand
 from remote.transport.host_keys import HostKey, parse_key
 from remote.transport.ssh import Endpoint, SshTransport
 from tests.support.cloud import until
 from tests.support.sshd import Sshd, make_key, sshd
 
-HELLO = Command(script="echo hello")
+HELLO = HostCommand(script="echo hello")
 # Joins its standard input and output to a port, as `aws ssm start-session` does.
 RELAY = """
 import os, socket, sys, threading
@@ -170,7 +170,7 @@ def test_a_connection_that_is_lost_is_not_taken_for_an_end(server: Sshd) -> None
     cut = f'p=$$; while [ "$(cat /proc/$p/comm)" != sshd ]; do p={parent}; done; kill -9 $p; sleep 20'
     transport = SshTransport(server.endpoint())
     with pytest.raises(Unavailable, match="ended before the command"):
-        transport.run(Command(script=cut))
+        transport.run(HostCommand(script=cut))
     transport.close()
 
 

@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSResponse
 from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.errors import Unavailable
-from remote.transport.base import Command
+from remote.transport.base import HostCommand
 from remote.transport.ssm import THROTTLE_SECONDS, SsmTransport
 from tests.support.clock import ManualClock
 from tests.support.cloud import launch
@@ -124,7 +124,7 @@ def host(cloud: Address) -> Host:
     aws = Aws("us-east-1", cloud.url)
     aws.s3.create_bucket(Bucket=BUCKET)
     instance_id = launch(cloud)
-    home = SsmTransport(aws.ssm, instance_id).run(Command(script="pwd")).stdout.strip()
+    home = SsmTransport(aws.ssm, instance_id).run(HostCommand(script="pwd")).stdout.strip()
     return Host(instance_id, Path(home).parent / "tmp")
 
 
@@ -194,7 +194,7 @@ def test_throttled_calls_cost_time_and_a_command_is_run_once(
     ssm = Aws("us-east-1", cloud.url).ssm
     throttle = Throttle(ssm, times=5)  # more than botocore tries by itself
     transport = SsmTransport(ssm, host.instance_id, clock=ManualClock())
-    done = transport.run(Command(script=f"echo once >> '{tmp_path}/runs'; echo out; exit 3"))
+    done = transport.run(HostCommand(script=f"echo once >> '{tmp_path}/runs'; echo out; exit 3"))
 
     assert (done.exit_code, done.stdout) == (3, "out\n")
     assert (tmp_path / "runs").read_text() == "once\n"
@@ -212,7 +212,7 @@ def test_throttling_without_end_is_said_and_nothing_was_run(
     with pytest.raises(
         Unavailable, match=r"goes on refusing calls for i-.* as too many: ThrottlingException"
     ) as caught:
-        transport.run(Command(script=f"touch '{tmp_path}/ran'"))
+        transport.run(HostCommand(script=f"touch '{tmp_path}/ran'"))
 
     assert caught.value.next_step == "the same command in a minute"
     assert tuple(clock.sleeps) == THROTTLE_SECONDS

@@ -17,7 +17,7 @@ from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
 from remote.progress import Meter
-from remote.transport.base import TIMED_OUT, Command, Transport
+from remote.transport.base import TIMED_OUT, HostCommand, Transport
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
 from remote.transport.ssm_bucket import Lane, Relay
@@ -42,7 +42,7 @@ def by_ssm(cloud: Address) -> Way:
     aws.s3.create_bucket(Bucket=BUCKET)
     host = launch(cloud)
     transport = SsmTransport(aws.ssm, host, Relay(Bucket(aws.s3, BUCKET), aws.s3_signer, host))
-    return Way(transport, Path(transport.run(Command(script="cd ..; pwd")).stdout.strip()) / "tmp")
+    return Way(transport, Path(transport.run(HostCommand(script="cd ..; pwd")).stdout.strip()) / "tmp")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def there(way: Way) -> str:
 
 
 def test_a_commands_exit_code_and_outputs_are_its_own(way: Way) -> None:
-    done = way.transport.run(Command(script="echo out; echo err >&2; exit 9"))
+    done = way.transport.run(HostCommand(script="echo out; echo err >&2; exit 9"))
 
     assert (done.status, done.exit_code, done.stdout, done.stderr) == ("Failed", 9, "out\n", "err\n")
 
@@ -84,19 +84,19 @@ def test_a_commands_exit_code_and_outputs_are_its_own(way: Way) -> None:
     ],
 )
 def test_every_kind_of_end_has_its_exit_code(way: Way, script: str, code: int) -> None:
-    assert way.transport.run(Command(script=script)).exit_code == code
+    assert way.transport.run(HostCommand(script=script)).exit_code == code
 
 
 def test_arguments_arrive_word_for_word(way: Way) -> None:
     words = ["a  b", "", "$HOME;`x`", "'\"\\", "line\nbreak", "é", "{{ ssm:x }}", "-n", "--", "*", os.fsdecode(b"\xff")]
     out = BytesIO()
-    way.transport.stream(Command.of(["printf", "%s\\0", *words]), out, BytesIO())
+    way.transport.stream(HostCommand.of(["printf", "%s\\0", *words]), out, BytesIO())
 
     assert out.getvalue() == b"".join(os.fsencode(word) + b"\0" for word in words)
 
 
 def test_output_beyond_what_run_command_keeps_is_complete(way: Way) -> None:
-    done = way.transport.run(Command(script="seq 200000; seq 100000 >&2"))
+    done = way.transport.run(HostCommand(script="seq 200000; seq 100000 >&2"))
 
     assert done.stdout == "".join(f"{n}\n" for n in range(1, 200_001))
     assert done.stderr == "".join(f"{n}\n" for n in range(1, 100_001))
@@ -105,7 +105,7 @@ def test_output_beyond_what_run_command_keeps_is_complete(way: Way) -> None:
 def test_streamed_output_is_the_same_bytes(way: Way) -> None:
     out, err = BytesIO(), BytesIO()
     code = way.transport.stream(
-        Command(script="head -c 6000000 /dev/zero | tr '\\0' '\\377'; echo e >&2; exit 3"), out, err
+        HostCommand(script="head -c 6000000 /dev/zero | tr '\\0' '\\377'; echo e >&2; exit 3"), out, err
     )
 
     assert code == 3
@@ -129,30 +129,30 @@ def test_output_comes_while_the_command_still_runs(way: Way, tmp_path: Path) -> 
     release = tmp_path / "release"
     out = Release(release)
     script = f"echo first; while [ ! -e '{release}' ]; do sleep 0.05; done; echo second"
-    code = way.transport.stream(Command(script=script, timeout_seconds=20), out, BytesIO())
+    code = way.transport.stream(HostCommand(script=script, timeout_seconds=20), out, BytesIO())
 
     assert (code, out.getvalue()) == (0, b"first\nsecond\n")
 
 
 def test_a_command_whose_time_is_up_is_ended_with_all_it_started(way: Way) -> None:
-    done = way.transport.run(Command(script="sleep 60 & echo $!; wait", timeout_seconds=0.4))
-    alive = Command(script=f"kill -0 {done.stdout}")
+    done = way.transport.run(HostCommand(script="sleep 60 & echo $!; wait", timeout_seconds=0.4))
+    alive = HostCommand(script=f"kill -0 {done.stdout}")
 
     assert (done.status, done.exit_code) == ("TimedOut", TIMED_OUT)
     until(lambda: way.transport.run(alive).exit_code, "what it started is still there")
 
 
 def test_a_child_left_behind_holds_up_nobody(way: Way) -> None:
-    done = way.transport.run(Command(script="sleep 30 & echo $!"))
-    way.transport.run(Command(script=f"kill {done.stdout.strip()}"))
+    done = way.transport.run(HostCommand(script="sleep 30 & echo $!"))
+    way.transport.run(HostCommand(script=f"kill {done.stdout.strip()}"))
 
     assert done.exit_code == 0
 
 
 def test_a_command_starts_in_the_home_or_where_it_was_told(way: Way) -> None:
-    assert way.transport.run(Command(script='[ "$PWD" = "$HOME" ]')).exit_code == 0
-    assert way.transport.run(Command(script="pwd", directory="/usr")).stdout == "/usr\n"
-    assert way.transport.run(Command(script="pwd", directory="/nosuch")).exit_code == 66
+    assert way.transport.run(HostCommand(script='[ "$PWD" = "$HOME" ]')).exit_code == 0
+    assert way.transport.run(HostCommand(script="pwd", directory="/usr")).stdout == "/usr\n"
+    assert way.transport.run(HostCommand(script="pwd", directory="/nosuch")).exit_code == 66
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -281,8 +281,8 @@ def test_paths_on_a_host_without_a_root_of_its_own_stay_below_its_tree(by_ssm: W
 
 
 def test_nothing_stays_in_the_bucket(by_ssm: Way, cloud: Address) -> None:
-    by_ssm.transport.run(Command(script="seq 100000"))
-    by_ssm.transport.stream(Command(script="seq 100000"), BytesIO(), BytesIO())
+    by_ssm.transport.run(HostCommand(script="seq 100000"))
+    by_ssm.transport.stream(HostCommand(script="seq 100000"), BytesIO(), BytesIO())
 
     assert list(Bucket(Aws("us-east-1", cloud.url).s3, BUCKET).keys("")) == []
 
@@ -295,7 +295,7 @@ def test_without_a_bucket_what_is_small_goes_inside_the_command(by_ssm: Way, clo
     out = BytesIO()
 
     assert (by_ssm.folder / "no-bucket").read_bytes() == (tmp_path / "small").read_bytes()
-    assert transport.stream(Command(script="echo hi; exit 2"), out, BytesIO()) == 2
+    assert transport.stream(HostCommand(script="echo hi; exit 2"), out, BytesIO()) == 2
     assert out.getvalue() == b"hi\n"
     with pytest.raises(UsageError, match="there is no bucket"):
         transport.put(tmp_path / "large", "/tmp/large")

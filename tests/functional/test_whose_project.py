@@ -174,7 +174,7 @@ def test_at_a_terminal_up_asks_before_it_deletes(team: Cli) -> None:
     os.close(terminal)
     os.close(keyboard)
     assert done.returncode == 64, done.stderr
-    assert re.search(r"runctl up would delete Instance .*runctl-local-b.*\. Go on\? \[y/N\] ", done.stderr)
+    assert re.search(r"runctl up would delete Instance .*runctl-local-b.*\. Continue\? \[y/N\] ", done.stderr)
     assert instances(team) == before
 
 

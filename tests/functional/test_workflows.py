@@ -207,7 +207,7 @@ def test_at_every_save_the_run_ends_and_the_next_one_has_the_change(stack: Cli, 
     runs = project("runs", "--name", "edited", "--tag", "try=1", "--json").json["items"]
 
     assert watching.returncode == 130
-    assert "goes on" in err
+    assert "continues" in err
     assert len(runs) == 2, "each run of the loop has the name and the tags"
 
 

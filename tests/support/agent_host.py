@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import manifest_key
 from contract.keys import RunKeys
 from tests.support.code import code_of
@@ -29,7 +29,7 @@ def new_run() -> str:
 class Host:
     """One host: its folder, its environment, and what its agent does."""
 
-    def __init__(self, root: Path, bucket: Bucket, *, endpoint: str, program: list[str] | None = None) -> None:
+    def __init__(self, root: Path, bucket: ObjectStore, *, endpoint: str, program: list[str] | None = None) -> None:
         self.root = root
         self.bucket = bucket
         self.program = program or [sys.executable, "-m", "agent"]

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from tests.support.agent_host import Host
 
 
@@ -37,14 +37,14 @@ def s3_client(s3_endpoint: str):
 
 
 @pytest.fixture
-def bucket(s3_client) -> Bucket:
+def bucket(s3_client) -> ObjectStore:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     s3_client.create_bucket(Bucket=name)
-    return Bucket(name, client=s3_client)
+    return ObjectStore(name, client=s3_client)
 
 
 @pytest.fixture
-def host(tmp_path: Path, bucket: Bucket, s3_endpoint: str) -> Iterator[Host]:
+def host(tmp_path: Path, bucket: ObjectStore, s3_endpoint: str) -> Iterator[Host]:
     found = Host(tmp_path / "host", bucket, endpoint=s3_endpoint)
     found.root.mkdir()
     yield found

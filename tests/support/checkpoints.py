@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from agent.json_file import encode
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys
 from tests.support.code import sha256
 from tests.support.golden import golden
 
 
-def commit(bucket: Bucket, keys: RunKeys, number: int, bodies: dict[str, bytes], **changes: Any) -> str:
+def commit(bucket: ObjectStore, keys: RunKeys, number: int, bodies: dict[str, bytes], **changes: Any) -> str:
     listed = []
     for path, body in bodies.items():
         key = keys.checkpoint_file(number, 1, path)

@@ -7,7 +7,17 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 
-from contract.code_manifest import NOTHING, NOWHERE, Entry, Head, Manifest, digest_of, encode, manifest_key, pack_key
+from contract.code_manifest import (
+    NOTHING,
+    NOWHERE,
+    CodeManifest,
+    Head,
+    TreeEntry,
+    digest_of,
+    encode,
+    manifest_key,
+    pack_key,
+)
 
 
 def pack_of(contents: Iterable[bytes]) -> bytes:
@@ -16,14 +26,14 @@ def pack_of(contents: Iterable[bytes]) -> bytes:
     return gzip.compress(b"".join(framed), mtime=0)
 
 
-def entry_of(name: bytes, content: bytes | str, mode: str = "644") -> tuple[Entry, bytes]:
+def entry_of(name: bytes, content: bytes | str, mode: str = "644") -> tuple[TreeEntry, bytes]:
     """An entry and its content; a text that starts with `-> ` makes a symbolic link, a name with `/` at its end a folder."""
     if name.endswith(b"/"):
-        return Entry("d", "000", 0, NOTHING, name[:-1]), b""
+        return TreeEntry("d", "000", 0, NOTHING, name[:-1]), b""
     is_link = isinstance(content, str) and content.startswith("-> ")
     body = os.fsencode(content.removeprefix("-> ") if is_link else content) if isinstance(content, str) else content
     kind, mode = ("l", "000") if is_link else ("f", mode)
-    return Entry(kind, mode, len(body), sha256(body), name), body
+    return TreeEntry(kind, mode, len(body), sha256(body), name), body
 
 
 def code_of(
@@ -39,7 +49,7 @@ def code_of(
     body = right if pack is None else pack
     places = tuple(0 if entry.size else NOWHERE for entry in entries)
     digest = digest_of(entries)
-    manifest = encode(Manifest(Head(None, (sha256(right),)), entries, places))
+    manifest = encode(CodeManifest(Head(None, (sha256(right),)), entries, places))
     return digest, {manifest_key(digest): manifest, pack_key(sha256(right)): body}
 
 

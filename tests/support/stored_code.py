@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.code.checkout import fetch
-from agent.publish.bucket import Bucket
-from contract.code_manifest import NOWHERE, Entry, Head, Manifest, digest_of, encode, manifest_key, pack_key
+from agent.publish.bucket import ObjectStore
+from contract.code_manifest import NOWHERE, CodeManifest, Head, TreeEntry, digest_of, encode, manifest_key, pack_key
 from tests.support.code import code_of, pack_of, sha256
 
 
-def put(bucket: Bucket, files: Mapping[str, bytes | str], **more: Any) -> str:
+def put(bucket: ObjectStore, files: Mapping[str, bytes | str], **more: Any) -> str:
     """Place a tree as the laptop would; its digest."""
     digest, objects = code_of(files, **more)
     for key, body in objects.items():
@@ -20,14 +20,14 @@ def put(bucket: Bucket, files: Mapping[str, bytes | str], **more: Any) -> str:
     return digest
 
 
-def get(bucket: Bucket, digest: str, host: Path, run: str = "1") -> Path:
+def get(bucket: ObjectStore, digest: str, host: Path, run: str = "1") -> Path:
     """The directory of a run that has this tree."""
     code = host / "runs" / run / "code"
     fetch(bucket, manifest_key(digest), digest, code)
     return code
 
 
-def put_entries(bucket: Bucket, *rows: tuple[Entry, bytes]) -> str:
+def put_entries(bucket: ObjectStore, *rows: tuple[TreeEntry, bytes]) -> str:
     """Place exactly these entries, whatever they say."""
     rows = tuple(sorted(rows, key=lambda row: row[0].name))
     entries = tuple(entry for entry, _ in rows)
@@ -35,5 +35,5 @@ def put_entries(bucket: Bucket, *rows: tuple[Entry, bytes]) -> str:
     bucket.write(pack_key(sha256(pack)), pack)
     places = tuple(0 if entry.size else NOWHERE for entry in entries)
     digest = digest_of(entries)
-    bucket.write(manifest_key(digest), encode(Manifest(Head(None, (sha256(pack),)), entries, places)))
+    bucket.write(manifest_key(digest), encode(CodeManifest(Head(None, (sha256(pack),)), entries, places)))
     return digest

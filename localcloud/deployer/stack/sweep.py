@@ -59,7 +59,7 @@ REMOVALS: dict[str, Callable[[Cloud, str], None]] = {
     "role": _role,
     "launch template": lambda cloud, found: ec2.LaunchTemplate().delete(cloud, found, {}),
     "security group": lambda cloud, found: ec2.SecurityGroup().delete(cloud, found, {}),
-    "bucket": lambda cloud, found: s3.Bucket().delete(cloud, found, {"bucket": found, "forceDestroy": True}),
+    "bucket": lambda cloud, found: s3.S3Bucket().delete(cloud, found, {"bucket": found, "forceDestroy": True}),
     "repository": lambda cloud, found: ecr.Repository().delete(cloud, found, {"name": found, "forceDelete": True}),
 }
 """A network interface is deleted with its instance."""

@@ -35,7 +35,7 @@ def _denies_plain_http(statement: Values) -> bool:
     return statement["Effect"] == "Deny" and str(condition.get("aws:SecureTransport")).lower() == "false"
 
 
-class Bucket(TableType):
+class S3Bucket(TableType):
     """aws.s3.Bucket"""
 
     pulumi_type = "aws:s3/bucket:Bucket"
@@ -256,7 +256,7 @@ def _versions(s3: Any, bucket: str, key: str | None) -> list[dict[str, str]]:
 
 
 TYPES = (
-    Bucket,
+    S3Bucket,
     BucketVersioning,
     BucketEncryption,
     BucketPolicy,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from commands.run_diff import SHOWN, _show
-from contract.code_manifest import NOWHERE, Head, Manifest
+from contract.code_manifest import NOWHERE, CodeManifest, Head
 from contract.records import RunSpec
 from remote.code.diff import compare
 from tests.support.code import entry_of
@@ -19,9 +19,9 @@ def spec() -> RunSpec:
     return RunSpec.from_mapping(golden("run_spec"))
 
 
-def tree(**files: str) -> Manifest:
+def tree(**files: str) -> CodeManifest:
     entries = tuple(entry_of(name.encode(), text)[0] for name, text in sorted(files.items()))
-    return Manifest(Head(None, ()), entries, (NOWHERE,) * len(entries))
+    return CodeManifest(Head(None, ()), entries, (NOWHERE,) * len(entries))
 
 
 def test_names_and_arguments_are_shown_as_they_are(spec: RunSpec, capsys: pytest.CaptureFixture[str]) -> None:

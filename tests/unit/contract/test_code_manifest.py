@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from contract.code_manifest import (
     NOTHING,
     NOWHERE,
-    Entry,
+    CodeManifest,
     Head,
-    Manifest,
     ManifestError,
+    TreeEntry,
     decode,
     decode_head,
     encode,
@@ -28,10 +28,10 @@ SAFE = NAMES.filter(lambda name: b"\0" not in name and not {b"", b".", b".."} & 
 CONTENTS = st.binary(max_size=4)
 
 
-def manifest(files: dict[bytes, bytes], head: Head | None = None, gone: tuple[bytes, ...] = ()) -> Manifest:
+def manifest(files: dict[bytes, bytes], head: Head | None = None, gone: tuple[bytes, ...] = ()) -> CodeManifest:
     entries = tuple(entry_of(name, body)[0] for name, body in sorted(files.items()))
     places = tuple(entry.size % 3 if entry.size else NOWHERE for entry in entries)
-    return Manifest(head or Head(None, PACKS), entries, places, gone)
+    return CodeManifest(head or Head(None, PACKS), entries, places, gone)
 
 
 @given(st.dictionaries(SAFE, CONTENTS, max_size=6))
@@ -109,4 +109,4 @@ def test_one_that_is_cut_short_is_refused(length: int) -> None:
 
 
 def test_an_entry_is_small() -> None:
-    assert Entry("f", "644", 0, NOTHING, b"a").line == b"f 644 0 %b a\0" % NOTHING.encode()
+    assert TreeEntry("f", "644", 0, NOTHING, b"a").line == b"f 644 0 %b a\0" % NOTHING.encode()

@@ -13,7 +13,7 @@ from localcloud import daemon
 from localcloud.daemon import BUSY_SECONDS, Patience
 from localcloud.errors import NoAccess, NotAnswering, StartFailed
 from localcloud.hosts.processes import is_stopped
-from localcloud.server.address import Record, read_record
+from localcloud.server.address import AddressRecord, read_record
 from tests.support.clock import ManualClock
 from tests.support.cloud import until
 
@@ -79,7 +79,7 @@ class Waiting(ManualClock):
 
 
 @pytest.fixture
-def known(tmp_path, record) -> Record:
+def known(tmp_path, record) -> AddressRecord:
     found = read_record(tmp_path)
     assert found is not None
     return found
@@ -110,7 +110,7 @@ def test_another_program_that_is_stopped_is_not_told_to_go_on(tmp_path, known):
     with subprocess.Popen(["sleep", "60"]) as stranger:
         psutil.Process(stranger.pid).suspend()
         until(lambda: is_stopped(stranger.pid), "a suspended process is not stopped")
-        reused = Record.from_json(json.dumps({**json.loads(known.to_json()), "pid": stranger.pid}).encode())
+        reused = AddressRecord.from_json(json.dumps({**json.loads(known.to_json()), "pid": stranger.pid}).encode())
         assert reused is not None
         Waiting(tmp_path).patience.wait(reused, TimeoutError("timed out"))
         stranger.kill()

@@ -97,6 +97,17 @@ def test_a_flipped_byte_in_an_array_is_never_loaded(
     assert all(np.array_equal(loaded[name], ARRAYS[name]) for name in ARRAYS if name in loaded)
 
 
+@pytest.mark.parametrize("flag", [0, 5, 6], ids=["encrypted", "patched", "strongly encrypted"])
+def test_a_changed_flag_in_the_archives_directory_is_not_a_whole_archive(tmp_path: Path, flag: int) -> None:
+    path = checkpoint.save(tmp_path / "epoch_1.npz", ARRAYS)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1 << flag  # the general purpose flags of the first entry
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"it is not a whole \.npz archive$"):
+        checkpoint.load(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"\x93NUMPY\x01\x00", b"\x80\x04."])
 def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x_1.npz").write_bytes(content)

@@ -9,7 +9,7 @@ import pytest
 from agent.checkpoints.candidates import QUIET_DIRECTORY_SECONDS
 from agent.checkpoints.committer import CheckpointCommitter, committed_steps, upload_output
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.fencing import Fence
 from agent.publish.metrics import Metrics
 from contract.keys import RunKeys
@@ -22,7 +22,7 @@ from tests.support.golden import golden
 class Kept:
     """A checkpoint directory, its keeper, and what has come of it."""
 
-    def __init__(self, bucket: Bucket, tmp_path: Path, *, keep: int = 9, attempt: int = 1, run: str = "") -> None:
+    def __init__(self, bucket: ObjectStore, tmp_path: Path, *, keep: int = 9, attempt: int = 1, run: str = "") -> None:
         self.bucket, self.folder = bucket, tmp_path / "checkpoints"
         self.folder.mkdir(exist_ok=True)
         self.metrics = tmp_path / "metrics.jsonl"
@@ -60,7 +60,7 @@ class Kept:
 
 
 @pytest.fixture
-def kept(bucket: Bucket, tmp_path: Path) -> Kept:
+def kept(bucket: ObjectStore, tmp_path: Path) -> Kept:
     return Kept(bucket, tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_a_step_that_is_written_again_is_said_once_and_not_kept(kept: Kept) -> N
     assert "c_1.json was written again after step 1 was committed" in kept.said[0]
 
 
-def test_only_the_newest_are_kept_and_never_fewer_than_one(bucket: Bucket, tmp_path: Path) -> None:
+def test_only_the_newest_are_kept_and_never_fewer_than_one(bucket: ObjectStore, tmp_path: Path) -> None:
     kept = Kept(bucket, tmp_path, keep=0)
     for step in (1, 2, 3):
         kept.save(f"c_{step}.json")
@@ -202,7 +202,7 @@ def test_only_the_newest_are_kept_and_never_fewer_than_one(bucket: Bucket, tmp_p
 
 
 def test_an_agent_that_is_started_again_commits_nothing_twice_and_nothing_that_was_pruned(
-    bucket: Bucket, tmp_path: Path
+    bucket: ObjectStore, tmp_path: Path
 ) -> None:
     first = Kept(bucket, tmp_path, keep=2)
     for step in (1, 2, 3):
@@ -220,7 +220,7 @@ def test_an_agent_that_is_started_again_commits_nothing_twice_and_nothing_that_w
     assert second.said == []
 
 
-def test_what_another_attempt_has_committed_stays(bucket: Bucket, tmp_path: Path) -> None:
+def test_what_another_attempt_has_committed_stays(bucket: ObjectStore, tmp_path: Path) -> None:
     first, second = Kept(bucket, tmp_path), None
     second = Kept(bucket, tmp_path, attempt=2, run=first.keys.run)
     second.committer.poll()  # has learnt what there is before the first one commits
@@ -259,7 +259,9 @@ def test_after_a_kill_only_what_is_surely_whole_is_kept(kept: Kept, killed: bool
     assert any("c_4.json is not whole" in line for line in kept.said)
 
 
-def test_output_is_put_under_its_own_names_and_links_outside_are_not_followed(bucket: Bucket, tmp_path: Path) -> None:
+def test_output_is_put_under_its_own_names_and_links_outside_are_not_followed(
+    bucket: ObjectStore, tmp_path: Path
+) -> None:
     keys, folder = RunKeys(run=new_run()), tmp_path / "output"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep/a b.txt").write_text("1")
@@ -282,7 +284,7 @@ def test_metrics_that_are_no_numbers_make_a_manifest_that_others_can_read(kept: 
 
 
 def test_the_newest_is_sent_first_and_what_it_makes_needless_is_not_sent_at_all(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, sent, upload = Kept(bucket, tmp_path, keep=2), [], bucket.upload
     monkeypatch.setattr(bucket, "upload", lambda key, path: (sent.append(path.name), upload(key, path)))

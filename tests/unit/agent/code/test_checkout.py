@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from agent.code import checkout, pack_store, unpacker
 from agent.code.checkout import fetch, names_in, tree_digest
 from agent.errors import SnapshotError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import (
-    Entry,
+    CodeManifest,
     Head,
-    Manifest,
+    TreeEntry,
     decode,
     digest_of,
     encode,
@@ -60,7 +60,7 @@ def test_names_are_ordered_as_bytes_and_need_not_be_text(tmp_path: Path) -> None
     assert names_in(tmp_path) == sorted(names)
 
 
-def test_files_modes_links_and_empty_directories_arrive(bucket: Bucket, tmp_path: Path) -> None:
+def test_files_modes_links_and_empty_directories_arrive(bucket: ObjectStore, tmp_path: Path) -> None:
     files = {"deep/er/link": "-> ../x", "deep/x": "x", "empty/": "", "run": "#!", "nothing": b"", "\udcff": "no text"}
     code = get(bucket, put(bucket, files, modes={"run": 0o755}), tmp_path)
 
@@ -72,7 +72,7 @@ def test_files_modes_links_and_empty_directories_arrive(bucket: Bucket, tmp_path
 
 
 def test_one_content_at_many_places_travels_once_and_arrives_at_each(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacker, "BLOCK_BYTES", 1000)
     large = os.urandom(2500)
@@ -87,8 +87,8 @@ def test_one_content_at_many_places_travels_once_and_arrives_at_each(
     [["/etc/x"], ["../up"], ["a/../../up"], ["a//b"], ["./a"], [".."], ["a/"], ["a/."], ["a", "a/b"], ["a", "a"], [""]],
     ids=",".join,
 )
-def test_a_name_that_leads_elsewhere_or_comes_twice_is_refused(bucket: Bucket, tmp_path: Path, names) -> None:
-    rows = [(Entry("f", "644", 1, sha256(b"x"), name.encode()), b"x") for name in names]
+def test_a_name_that_leads_elsewhere_or_comes_twice_is_refused(bucket: ObjectStore, tmp_path: Path, names) -> None:
+    rows = [(TreeEntry("f", "644", 1, sha256(b"x"), name.encode()), b"x") for name in names]
 
     with pytest.raises(SnapshotError):
         get(bucket, put_entries(bucket, *rows), tmp_path / "host")
@@ -107,7 +107,7 @@ def test_a_name_that_leads_elsewhere_or_comes_twice_is_refused(bucket: Bucket, t
     ],
     ids=str,
 )
-def test_a_link_that_leads_outside_is_refused(bucket: Bucket, tmp_path: Path, files) -> None:
+def test_a_link_that_leads_outside_is_refused(bucket: ObjectStore, tmp_path: Path, files) -> None:
     with pytest.raises(SnapshotError):
         get(bucket, put(bucket, files), tmp_path)
 
@@ -121,7 +121,7 @@ def test_a_link_that_leads_outside_is_refused(bucket: Bucket, tmp_path: Path, fi
     links=st.lists(st.lists(st.sampled_from(["..", ".", "a", "b"]), min_size=1, max_size=5).map("/".join), max_size=3),
 )
 def test_whatever_a_manifest_says_nothing_is_written_or_readable_outside(
-    tmp_path_factory: pytest.TempPathFactory, bucket: Bucket, names: list[str], links: list[str]
+    tmp_path_factory: pytest.TempPathFactory, bucket: ObjectStore, names: list[str], links: list[str]
 ) -> None:
     outer = tmp_path_factory.mktemp("outer")
     (outer / "secret").write_text("secret")
@@ -137,7 +137,9 @@ def test_whatever_a_manifest_says_nothing_is_written_or_readable_outside(
 
 
 @pytest.mark.parametrize("length", [0, 1, 9, 30, 1000, -60, -9, -1])
-def test_a_pack_that_is_cut_short_is_never_taken_for_the_whole(bucket: Bucket, tmp_path: Path, length: int) -> None:
+def test_a_pack_that_is_cut_short_is_never_taken_for_the_whole(
+    bucket: ObjectStore, tmp_path: Path, length: int
+) -> None:
     files = {"a.py": os.urandom(3000), "b.py": "x"}
     _, objects = code_of(files)
     whole = next(body for key, body in objects.items() if key.endswith(".pack"))
@@ -147,19 +149,19 @@ def test_a_pack_that_is_cut_short_is_never_taken_for_the_whole(bucket: Bucket, t
     assert not (tmp_path / "runs/1/code").exists()
 
 
-def test_a_pack_with_another_content_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_pack_with_another_content_is_refused(bucket: ObjectStore, tmp_path: Path) -> None:
     forged = gzip.compress(b"%b 1\nY" % sha256(b"x").encode())
 
     with pytest.raises(SnapshotError, match=f"has the hash {sha256(b'Y')}, not {sha256(b'x')}"):
         get(bucket, put(bucket, {"a": "x"}, pack=forged), tmp_path)
 
 
-def test_a_pack_that_lacks_a_content_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_pack_that_lacks_a_content_is_refused(bucket: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="it does not hold all that it should"):
         get(bucket, put(bucket, {"a": "x"}, pack=pack_of([b"y"])), tmp_path)
 
 
-def test_a_pack_spoiled_on_this_host_is_fetched_again(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_pack_spoiled_on_this_host_is_fetched_again(bucket: ObjectStore, tmp_path: Path) -> None:
     digest = put(bucket, {"a": "x" * 5000, "b": "-> a"})
     get(bucket, digest, tmp_path)
     (pack,) = (tmp_path / "store").glob("*.pack")
@@ -170,7 +172,7 @@ def test_a_pack_spoiled_on_this_host_is_fetched_again(bucket: Bucket, tmp_path: 
     assert (get(bucket, digest, tmp_path, "2") / "a").read_text() == "x" * 5000
 
 
-def test_a_manifest_of_another_tree_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_manifest_of_another_tree_is_refused(bucket: ObjectStore, tmp_path: Path) -> None:
     other = put(bucket, {"a": "x"})
     bucket.write(manifest_key("0" * 64), bucket.read(manifest_key(other)))
 
@@ -179,7 +181,9 @@ def test_a_manifest_of_another_tree_is_refused(bucket: Bucket, tmp_path: Path) -
     assert list((tmp_path / "runs/1").glob("*")) == []
 
 
-def test_what_lies_on_the_disk_is_hashed_again(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_on_the_disk_is_hashed_again(
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digest = put(bucket, {"a": "x"})
     unpack = checkout.unpack
     monkeypatch.setattr(checkout, "unpack", lambda m, s, root, h: (unpack(m, s, root, h), (root / "a").write_text("y")))
@@ -190,7 +194,7 @@ def test_what_lies_on_the_disk_is_hashed_again(bucket: Bucket, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("suffix", ["manifest", "pack"])
-def test_what_the_bucket_lacks_is_named(bucket: Bucket, tmp_path: Path, suffix: str) -> None:
+def test_what_the_bucket_lacks_is_named(bucket: ObjectStore, tmp_path: Path, suffix: str) -> None:
     digest, objects = code_of({"a": "x"})
     for key, body in objects.items():
         if not key.endswith(suffix):
@@ -200,7 +204,7 @@ def test_what_the_bucket_lacks_is_named(bucket: Bucket, tmp_path: Path, suffix: 
         get(bucket, digest, tmp_path)
 
 
-def test_a_full_disk_is_said_to_be_one(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_to_be_one(bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(bucket, {"a": "x"})
 
     def full(*_: object) -> None:
@@ -213,21 +217,21 @@ def test_a_full_disk_is_said_to_be_one(bucket: Bucket, tmp_path: Path, monkeypat
     assert list((tmp_path / "runs/1").glob("*.partial")) == []
 
 
-def test_a_difference_needs_its_base_and_one_more_pack(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_difference_needs_its_base_and_one_more_pack(bucket: ObjectStore, tmp_path: Path) -> None:
     base = put(bucket, {"a": "1", "b": "2", "gone": "3"})
     fresh, body = entry_of(b"b", "new")
     pack = pack_of([body])
     bucket.write(pack_key(sha256(pack)), pack)
     (a,) = (entry for entry in decode(bucket.read(manifest_key(base))).entries if entry.name == b"a")
     digest = digest_of([a, fresh])
-    bucket.write(manifest_key(digest), encode(Manifest(Head(base, (sha256(pack),)), (fresh,), (0,), (b"gone",))))
+    bucket.write(manifest_key(digest), encode(CodeManifest(Head(base, (sha256(pack),)), (fresh,), (0,), (b"gone",))))
 
     code = get(bucket, digest, tmp_path)
 
     assert {path.name: path.read_text() for path in code.iterdir()} == {"a": "1", "b": "new"}
 
 
-def test_fetch_replaces_what_an_earlier_attempt_left(bucket: Bucket, tmp_path: Path) -> None:
+def test_fetch_replaces_what_an_earlier_attempt_left(bucket: ObjectStore, tmp_path: Path) -> None:
     digest = put(bucket, {"a.py": "1"})
     for stale in ("code", "code.partial"):
         (tmp_path / "runs/1" / stale).mkdir(parents=True)
@@ -237,7 +241,7 @@ def test_fetch_replaces_what_an_earlier_attempt_left(bucket: Bucket, tmp_path: P
 
 
 def test_what_a_killed_agents_process_still_writes_is_waited_for_and_removed(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = put(bucket, {"a.py": "1"})
     left = tmp_path / "runs/1/code.partial"
@@ -251,7 +255,7 @@ def test_what_a_killed_agents_process_still_writes_is_waited_for_and_removed(
     assert (get(bucket, digest, tmp_path) / "a.py").read_text() == "1"
 
 
-def test_a_script_that_writes_into_its_code_changes_no_other_run(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_script_that_writes_into_its_code_changes_no_other_run(bucket: ObjectStore, tmp_path: Path) -> None:
     digest = put(bucket, {"a.py": "1", "b.py": "1"})
     first, second = get(bucket, digest, tmp_path, "1"), get(bucket, digest, tmp_path, "2")
     (first / "a.py").write_text("spoiled")
@@ -261,6 +265,6 @@ def test_a_script_that_writes_into_its_code_changes_no_other_run(bucket: Bucket,
     assert all(path.stat().st_nlink == 1 for path in [*first.iterdir(), *second.iterdir()])
 
 
-def test_a_key_of_another_kind_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_key_of_another_kind_is_refused(bucket: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match=r"lies at code/x\.tar\.gz"):
         fetch(bucket, "code/x.tar.gz", "0" * 64, tmp_path / "runs/1/code")

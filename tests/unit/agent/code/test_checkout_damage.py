@@ -10,7 +10,7 @@ import pytest
 
 from agent.code.checkout import tree_digest
 from agent.errors import SnapshotError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from tests.support.agent_host import Host
 from tests.support.code import code_of, entry_of, flipped
 from tests.support.stored_code import get, put, put_entries
@@ -25,7 +25,9 @@ def positions(body: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["pack", "manifest"])
-def test_a_byte_that_changed_in_the_bucket_is_noticed_wherever_it_is(bucket: Bucket, tmp_path: Path, kind: str) -> None:
+def test_a_byte_that_changed_in_the_bucket_is_noticed_wherever_it_is(
+    bucket: ObjectStore, tmp_path: Path, kind: str
+) -> None:
     digest, objects = code_of(FILES)
     key = next(key for key in objects if key.endswith(kind))
     said = []
@@ -45,7 +47,7 @@ def test_a_byte_that_changed_in_the_bucket_is_noticed_wherever_it_is(bucket: Buc
 
 @pytest.mark.parametrize("kind", ["pack", "manifest"])
 def test_a_byte_that_changed_in_the_hosts_store_costs_a_download_and_nothing_else(
-    bucket: Bucket, tmp_path: Path, kind: str
+    bucket: ObjectStore, tmp_path: Path, kind: str
 ) -> None:
     digest = put(bucket, FILES)
     get(bucket, digest, tmp_path)
@@ -69,14 +71,14 @@ def test_damaged_code_ends_a_run_before_it_starts_and_says_what_to_remove(host: 
     assert b"ran" not in host.log(run).splitlines()
 
 
-def test_a_pack_that_unpacks_without_end_is_not_unpacked(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_pack_that_unpacks_without_end_is_not_unpacked(bucket: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="does not begin a content"):
         get(bucket, put(bucket, {"a": "x"}, pack=gzip.compress(b"0" * 200_000_000, 1)), tmp_path)
 
 
 @pytest.mark.parametrize("name", [b"n" * 300, b"folder/" + b"n" * 300 + b"/x", b"n" * 256])
 def test_a_name_that_no_file_system_takes_is_refused_in_plain_words(
-    bucket: Bucket, tmp_path: Path, name: bytes
+    bucket: ObjectStore, tmp_path: Path, name: bytes
 ) -> None:
     with pytest.raises(SnapshotError, match=r"the code cannot be unpacked: .*File name too long"):
         get(bucket, put_entries(bucket, entry_of(name, "x")), tmp_path)
@@ -84,14 +86,14 @@ def test_a_name_that_no_file_system_takes_is_refused_in_plain_words(
 
 
 @pytest.mark.parametrize("length", [300, 3000])
-def test_a_path_of_three_hundred_bytes_and_more_arrives(bucket: Bucket, tmp_path: Path, length: int) -> None:
+def test_a_path_of_three_hundred_bytes_and_more_arrives(bucket: ObjectStore, tmp_path: Path, length: int) -> None:
     name = "/".join(["d" * 99] * (length // 100)).ljust(length, "x")
     digest = put(bucket, {name: "x", f"{name[:-1]}/": "", f"{name[:-2]}y": "-> ."})
 
     assert tree_digest(get(bucket, digest, tmp_path)) == digest
 
 
-def test_a_tree_larger_than_any_disk_is_refused_before_anything_is_written(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_tree_larger_than_any_disk_is_refused_before_anything_is_written(bucket: ObjectStore, tmp_path: Path) -> None:
     entry, body = entry_of(b"a", "x")
 
     with pytest.raises(SnapshotError, match="the host's disk is full: the code needs 1000000000000000 bytes"):
@@ -99,7 +101,7 @@ def test_a_tree_larger_than_any_disk_is_refused_before_anything_is_written(bucke
     assert not list((tmp_path / "runs/1").glob("code*/*"))
 
 
-def test_case_twins_arrive_as_two_files(bucket: Bucket, tmp_path: Path) -> None:
+def test_case_twins_arrive_as_two_files(bucket: ObjectStore, tmp_path: Path) -> None:
     code = get(bucket, put(bucket, {"readme": "1", "README": "2", "Lib/a": "3", "lib/a": "4"}), tmp_path)
 
     assert [(code / name).read_text() for name in ("readme", "README", "Lib/a", "lib/a")] == ["1", "2", "3", "4"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.code.checkout import fetch, tree_digest
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import manifest_key
 from tests.support.agent_host import ROOT
 from tests.support.stored_code import get, put
@@ -24,7 +24,7 @@ POINTS = 12
 FETCHER = """
 import boto3, boto3.s3.transfer, json, os, signal, sys
 from pathlib import Path
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.code.checkout import fetch
 
 order = json.loads(sys.argv[1])
@@ -40,7 +40,7 @@ def run(host, point):
             if seen[0] == point:
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(look)
-    fetch(Bucket(order["bucket"], client=client), order["key"], order["digest"], Path(host) / "runs/1/code")
+    fetch(ObjectStore(order["bucket"], client=client), order["key"], order["digest"], Path(host) / "runs/1/code")
     print(seen[0], flush=True)
 
 for host, point in order["fetches"]:
@@ -53,7 +53,7 @@ for host, point in order["fetches"]:
 """
 
 
-def fetch_and_die(bucket: Bucket, url: str, digest: str, fetches: list[tuple[str, int]]) -> list[str]:
+def fetch_and_die(bucket: ObjectStore, url: str, digest: str, fetches: list[tuple[str, int]]) -> list[str]:
     order: dict[str, Any] = {"url": url, "bucket": bucket.name, "key": manifest_key(digest), "digest": digest}
     done = subprocess.run(
         [sys.executable, "-c", FETCHER, json.dumps(order | {"fetches": fetches})],
@@ -64,7 +64,7 @@ def fetch_and_die(bucket: Bucket, url: str, digest: str, fetches: list[tuple[str
 
 
 def test_an_agent_killed_anywhere_leaves_no_half_tree_and_the_next_try_makes_it_whole(
-    bucket: Bucket, s3_endpoint: str, tmp_path: Path
+    bucket: ObjectStore, s3_endpoint: str, tmp_path: Path
 ) -> None:
     digest = put(bucket, FILES)
     (whole,) = fetch_and_die(bucket, s3_endpoint, digest, [(str(tmp_path / "whole"), 0)])
@@ -87,7 +87,7 @@ def test_an_agent_killed_anywhere_leaves_no_half_tree_and_the_next_try_makes_it_
 
 
 def test_code_that_the_host_has_needs_nothing_of_the_bucket_and_a_later_tree_touches_no_earlier_one(
-    bucket: Bucket, tmp_path: Path
+    bucket: ObjectStore, tmp_path: Path
 ) -> None:
     digest, changed = put(bucket, FILES), put(bucket, {**FILES, "large.bin": "small", "d0/0.py": "changed"})
     first = get(bucket, digest, tmp_path, "1")

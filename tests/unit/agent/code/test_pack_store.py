@@ -11,7 +11,7 @@ import pytest
 from agent.code import pack_store as store_module
 from agent.code.pack_store import PackStore, make_room
 from agent.errors import SnapshotError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 
 
 class Counted:
@@ -67,7 +67,7 @@ def test_a_torn_download_is_swept_away(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_a_bucket_that_cannot_be_asked_is_not_taken_for_one_that_lacks_it(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_bucket_that_cannot_be_asked_is_not_taken_for_one_that_lacks_it(bucket: ObjectStore, tmp_path: Path) -> None:
     store = PackStore(tmp_path, bucket)
     with store.opened(), pytest.raises(SnapshotError, match="not in the bucket"):
         store.packs({"a"})

@@ -19,7 +19,7 @@ from agent.code import checkout, unpacker, worker_pool
 from agent.code.checkout import tree_digest
 from agent.code.worker_pool import WorkerPool
 from agent.errors import SnapshotError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from tests.support.stored_code import get, put
 
 FILES = {f"m{number % 7}/{number}": f"{number}" for number in range(40)} | {"l": "-> m0/0", "e/": "", "run": "#!"}
@@ -60,7 +60,7 @@ def test_what_was_sent_as_text_does_its_work_itself(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_tree_is_the_same_by_whomever_it_is_written(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = put(bucket, FILES, modes={"run": 0o755})
     alone = get(bucket, digest, tmp_path, "1")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.host.doctor import examine
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.clock import Clock
 from tests.support.clock import ManualClock
 from tests.support.metadata import SECRET, MetadataService
@@ -28,7 +28,9 @@ def environ(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -
     return {"HOST_ROOT": str(tmp_path), "PATH": "/usr/bin", "AWS_ENDPOINT_URL": s3_endpoint}
 
 
-def test_a_host_that_has_all_is_healthy_and_the_report_has_no_secret(bucket: Bucket, environ: dict[str, str]) -> None:
+def test_a_host_that_has_all_is_healthy_and_the_report_has_no_secret(
+    bucket: ObjectStore, environ: dict[str, str]
+) -> None:
     with MetadataService() as metadata:
         environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.endpoint
         report, healthy = examine(bucket.name, region="us-east-1", environ=environ)
@@ -50,7 +52,7 @@ def test_each_trouble_is_found_and_the_others_are_still_looked_at(environ: dict[
 
 
 @pytest.mark.parametrize(("hours", "words"), [(1, "ahead of"), (-1, "behind")])
-def test_a_clock_that_is_wrong_is_found(bucket: Bucket, environ: dict[str, str], hours: int, words: str) -> None:
+def test_a_clock_that_is_wrong_is_found(bucket: ObjectStore, environ: dict[str, str], hours: int, words: str) -> None:
     clock = ManualClock(Clock().now() + timedelta(hours=hours))
     report, _ = examine(bucket.name, region="us-east-1", environ=environ, clock=clock)
 

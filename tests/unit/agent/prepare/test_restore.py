@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.prepare.restore import UnsoundError, fetch_checkpoint, restore, takes_option, with_option
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys
 from contract.records import Resume
 from tests.support.agent_host import new_run
@@ -21,7 +21,7 @@ def keys() -> RunKeys:
 
 
 def test_one_file_is_given_as_a_file_and_a_directory_as_a_directory(
-    bucket: Bucket, keys: RunKeys, tmp_path: Path
+    bucket: ObjectStore, keys: RunKeys, tmp_path: Path
 ) -> None:
     one = fetch_checkpoint(bucket, commit(bucket, keys, 1, {"c_1.json": b"{}"}), tmp_path / "one")
     shards = fetch_checkpoint(bucket, commit(bucket, keys, 2, {"d/a.bin": b"1", "d/b.bin": b"2"}), tmp_path / "two")
@@ -47,7 +47,7 @@ def test_one_file_is_given_as_a_file_and_a_directory_as_a_directory(
     ],
 )
 def test_a_manifest_that_is_none_is_unsound(
-    bucket: Bucket, keys: RunKeys, tmp_path: Path, changes: dict[str, Any]
+    bucket: ObjectStore, keys: RunKeys, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     key = commit(bucket, keys, 1, {"c_1.json": b"{}"}, **changes)
 
@@ -56,7 +56,7 @@ def test_a_manifest_that_is_none_is_unsound(
 
 
 def test_a_torn_file_that_was_committed_all_the_same_is_passed_over(
-    bucket: Bucket, keys: RunKeys, tmp_path: Path
+    bucket: ObjectStore, keys: RunKeys, tmp_path: Path
 ) -> None:
     commit(bucket, keys, 1, {"c_1.json": b"{}"})
     commit(bucket, keys, 2, {"c_2.json": b'{"torn'})
@@ -69,7 +69,7 @@ def test_a_torn_file_that_was_committed_all_the_same_is_passed_over(
     assert [line.rsplit(": ")[-1] for line in said[:1]] == ["c_2.json was committed, but is not a whole file"]
 
 
-def test_an_older_checkpoint_may_be_asked_for(bucket: Bucket, keys: RunKeys, tmp_path: Path) -> None:
+def test_an_older_checkpoint_may_be_asked_for(bucket: ObjectStore, keys: RunKeys, tmp_path: Path) -> None:
     asked = commit(bucket, keys, 1, {"c_1.json": b"{}"})
     commit(bucket, keys, 2, {"c_2.json": b"{}"})
     resume = Resume(run=keys.run, checkpoint=asked)

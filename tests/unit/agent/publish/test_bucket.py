@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from contract.keys import RunKeys, host_key
 from tests.support.golden import golden
 
@@ -31,7 +31,7 @@ def test_the_keys_are_the_contracts() -> None:
     assert host_key("i-1") == "hosts/i-1.json"
 
 
-def test_what_was_created_is_not_created_again(bucket: Bucket) -> None:
+def test_what_was_created_is_not_created_again(bucket: ObjectStore) -> None:
     assert bucket.create("k", b"one")
     assert bucket.create("k", b"one"), "the same bytes: a request whose answer was lost"
     assert not bucket.create("k", b"two")
@@ -40,7 +40,7 @@ def test_what_was_created_is_not_created_again(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize(("times", "made"), [(2, True), (100, False)])
 def test_a_record_that_met_another_under_way_is_made_again(
-    s3_endpoint: str, bucket: Bucket, times: int, made: bool
+    s3_endpoint: str, bucket: ObjectStore, times: int, made: bool
 ) -> None:
     client = boto3.client(
         "s3",
@@ -59,12 +59,12 @@ def test_a_record_that_met_another_under_way_is_made_again(
 
     client.meta.events.register("before-send.s3.PutObject", conflict)
     with contextlib.nullcontext() if made else pytest.raises(BucketError, match="ConditionalRequestConflict"):
-        assert Bucket(bucket.name, client=client).create("k", b"one")
+        assert ObjectStore(bucket.name, client=client).create("k", b"one")
 
     assert [key for key, _ in bucket.sizes("")] == ["k"] * made
 
 
-def test_files_of_any_size_go_up_and_come_down(bucket: Bucket, tmp_path: Path) -> None:
+def test_files_of_any_size_go_up_and_come_down(bucket: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "up").write_bytes(b"x" * 100)
     bucket.upload("k", tmp_path / "up")
     bucket.download("k", tmp_path / "down")
@@ -77,7 +77,7 @@ def test_files_of_any_size_go_up_and_come_down(bucket: Bucket, tmp_path: Path) -
 
 
 def test_a_download_that_breaks_off_is_tried_again(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.write("k", b"x" * 100)
     get_object, calls = bucket._client.get_object, []
@@ -96,7 +96,7 @@ def test_a_download_that_breaks_off_is_tried_again(
     assert (calls, (tmp_path / "down").read_bytes()) == (["k", "k"], b"x" * 100)
 
 
-def test_an_error_says_which_call_on_which_key_and_what_came_back(bucket: Bucket, tmp_path: Path) -> None:
+def test_an_error_says_which_call_on_which_key_and_what_came_back(bucket: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(BucketError, match=f"GetObject s3://{bucket.name}/none: NoSuchKey") as caught:
         bucket.read("none")
     assert caught.value.missing
@@ -116,7 +116,7 @@ def test_a_server_that_is_not_there_is_a_bucket_error(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("agent.publish.bucket.CALL_ATTEMPTS", 1)
-    bucket = Bucket.connect("b", region="us-east-1", environ={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    bucket = ObjectStore.connect("b", region="us-east-1", environ={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
 
     with pytest.raises(BucketError) as caught:
         bucket.read("k")

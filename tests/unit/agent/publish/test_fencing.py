@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.fencing import POLL_SECONDS, Fence
 from contract.keys import RunKeys
 from tests.support.agent_host import new_run
 from tests.support.clock import ManualClock
 
 
-def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> None:
+def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: ObjectStore) -> None:
     keys = RunKeys(run=new_run())
     fence = Fence(bucket, keys, 2)
     for attempt in (1, 2):
@@ -21,7 +21,7 @@ def test_only_a_later_claim_takes_the_run_away_and_for_good(bucket: Bucket) -> N
     assert fence.lost
 
 
-def test_what_is_written_often_is_content_with_a_look_of_a_moment_ago(bucket: Bucket) -> None:
+def test_what_is_written_often_is_content_with_a_look_of_a_moment_ago(bucket: ObjectStore) -> None:
     keys, clock = RunKeys(run=new_run()), ManualClock()
     fence = Fence(bucket, keys, 1, clock=clock)
     assert not fence.check()

@@ -7,14 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import BucketError
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.log import LINE_CHARACTERS, LogShipper, last_line, print_note
 from contract.keys import RunKeys
 from tests.support.agent_host import new_run
 
 
 class Objects:
-    """The three calls of `Bucket` that a shipper makes, in memory, with answers lost on demand."""
+    """The three calls of `ObjectStore` that a shipper makes, in memory, with answers lost on demand."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -69,7 +69,7 @@ def test_the_chunks_joined_are_the_spool_whatever_fails_and_however_often_the_ag
     assert all(0 < len(body) <= 16 for body in objects.objects.values())
 
 
-def test_chunks_are_put_once_into_a_real_bucket(bucket: Bucket, tmp_path: Path) -> None:
+def test_chunks_are_put_once_into_a_real_bucket(bucket: ObjectStore, tmp_path: Path) -> None:
     keys, spool = RunKeys(run=new_run()), tmp_path / "001.log"
     first = LogShipper(bucket, keys, 1, spool)
     first.ship()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.status import Identity, Standing, StatusWriter, host_record, status_record
 from contract.keys import RunKeys, host_key
 from contract.records import HEARTBEAT_SECONDS, Phase
@@ -45,7 +45,7 @@ def test_the_host_record_is_the_golden_one_and_names_no_run_when_it_is_free(iden
 
 
 def test_what_is_new_is_written_at_once_and_what_is_not_with_the_next_heartbeat(
-    bucket: Bucket, identity: Identity
+    bucket: ObjectStore, identity: Identity
 ) -> None:
     clock, key = ManualClock(), RunKeys(run=identity.run).status
     reporter = StatusWriter(bucket, identity, clock=clock)

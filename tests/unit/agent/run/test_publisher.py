@@ -8,7 +8,7 @@ import pytest
 
 from agent import repeat
 from agent.paths import Layout
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.publish.status import Identity
 from agent.run.publisher import Assignment, Publisher
 from agent.run.spec import parse_spec
@@ -26,7 +26,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def assignment(bucket: Bucket, tmp_path: Path) -> Assignment:
+def assignment(bucket: ObjectStore, tmp_path: Path) -> Assignment:
     run = new_run()
     layout = Layout(root=tmp_path).run(run, 1)
     layout.prepare()

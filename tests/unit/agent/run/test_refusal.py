@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.run.refusal import record_refusal
 from contract.keys import RunKeys
 from tests.support.agent_host import new_run
@@ -8,7 +8,7 @@ from tests.support.clock import ManualClock
 from tests.support.golden import golden
 
 
-def test_a_refusal_is_an_outcome_that_cost_nothing(bucket: Bucket) -> None:
+def test_a_refusal_is_an_outcome_that_cost_nothing(bucket: ObjectStore) -> None:
     run = new_run()
     for detail in ("busy", "busy again"):
         record_refusal(bucket, run=run, attempt=1, host="i-1", detail=detail, clock=ManualClock())
@@ -21,5 +21,10 @@ def test_a_refusal_is_an_outcome_that_cost_nothing(bucket: Bucket) -> None:
 
 def test_a_bucket_that_is_gone_is_no_reason_not_to_refuse(s3_client) -> None:
     record_refusal(
-        Bucket("no-such-bucket", client=s3_client), run=new_run(), attempt=1, host="i", detail="x", clock=ManualClock()
+        ObjectStore("no-such-bucket", client=s3_client),
+        run=new_run(),
+        attempt=1,
+        host="i",
+        detail="x",
+        clock=ManualClock(),
     )

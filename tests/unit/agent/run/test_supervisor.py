@@ -14,7 +14,7 @@ from agent.errors import AgentError, BucketError
 from agent.host.imds import Metadata
 from agent.json_file import read_record
 from agent.paths import Layout
-from agent.publish.bucket import Bucket
+from agent.publish.bucket import ObjectStore
 from agent.run.publisher import Assignment
 from agent.run.stop import Stopper
 from agent.run.supervisor import Supervisor, publish
@@ -29,7 +29,7 @@ from tests.support.metadata import INSTANCE, MetadataService
 class Watch:
     """A supervisor in this very process."""
 
-    def __init__(self, host: Host, run: str, metadata: str, bucket: Bucket | None = None) -> None:
+    def __init__(self, host: Host, run: str, metadata: str, bucket: ObjectStore | None = None) -> None:
         self.stopper = Stopper(clock=Clock())
         self.layout = Layout.of(host.environ).run(run, 1)
         self.supervisor = Supervisor(
@@ -55,10 +55,10 @@ def metadata():
         yield service.endpoint
 
 
-class Refusing(Bucket):
+class Refusing(ObjectStore):
     """A bucket that refuses what a test says it should."""
 
-    def __init__(self, inner: Bucket, refuses: Callable[[str, str], bool]) -> None:
+    def __init__(self, inner: ObjectStore, refuses: Callable[[str, str], bool]) -> None:
         super().__init__(inner.name, client=inner._client)
         self.refuses = refuses
 

@@ -8,7 +8,7 @@ import pytest
 from invoke.collection import Collection
 from invoke.program import Program
 
-from commands.cli.positional import Command, words_of
+from commands.cli.positional import CommandTask, words_of
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_noun_may_be_a_bare_word_a_named_option_or_left_out(line: str, expec
 
     argv = ["inv", *line.split()]
     monkeypatch.setattr(sys, "argv", argv)
-    Program(namespace=Collection(Command(train, noun="script", name="train"))).run(argv, exit=False)
+    Program(namespace=Collection(CommandTask(train, noun="script", name="train"))).run(argv, exit=False)
 
     assert seen == [expected]
 
@@ -47,6 +47,6 @@ def test_help_is_shown_for_a_task_that_requires_an_argument(monkeypatch, capsys)
 
     argv = ["inv", "stop", "--help"]
     monkeypatch.setattr(sys, "argv", argv)
-    Program(namespace=Collection(Command(stop, name="stop"))).run(argv, exit=False)
+    Program(namespace=Collection(CommandTask(stop, name="stop"))).run(argv, exit=False)
 
     assert "Stop a host." in capsys.readouterr().out

@@ -9,12 +9,12 @@ import pytest
 from localcloud.ec2.spot import Interruptions
 from localcloud.errors import Refused
 from localcloud.hosts.imds import Notices
-from localcloud.hosts.reconciler import Host
+from localcloud.hosts.reconciler import LocalHost
 
 
 class OneHost:
     def __init__(self, facts) -> None:
-        self.host = Host(instance_id="i-1", facts=facts, metadata=None, notices=Notices())
+        self.host = LocalHost(instance_id="i-1", facts=facts, metadata=None, notices=Notices())
 
     def get(self, instance_id):
         return self.host if instance_id == "i-1" else None

@@ -8,7 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.server.address import ADDRESS, LOCK, Address, Lost, Record, read_record, write_lock
+from localcloud.server.address import ADDRESS, LOCK, Address, AddressRecord, Lost, read_record, write_lock
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -17,12 +17,12 @@ ANY_JSON = st.recursive(
 )
 
 
-def record(tmp_path, url: str = "http://127.0.0.1:9", lost: Lost | None = None) -> Record:
+def record(tmp_path, url: str = "http://127.0.0.1:9", lost: Lost | None = None) -> AddressRecord:
     address = Address(url=url, pid=1, port=9, started_at="2026-01-01T00:00:00Z", state_dir=tmp_path, lost=lost)
-    return Record(address=address, token="t", state_id="s", created=1.5)
+    return AddressRecord(address=address, token="t", state_id="s", created=1.5)
 
 
-def held(tmp_path, content: Record | None) -> None:
+def held(tmp_path, content: AddressRecord | None) -> None:
     file = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
     write_lock(file, content)
     os.close(file)
@@ -31,7 +31,7 @@ def held(tmp_path, content: Record | None) -> None:
 def test_a_record_is_read_as_it_was_written(tmp_path):
     for lost in (None, Lost(reason="damaged", path="/kept")):
         written = record(tmp_path, lost=lost)
-        assert Record.from_json(written.to_json()) == written
+        assert AddressRecord.from_json(written.to_json()) == written
 
 
 def test_what_the_lock_says_counts_more_than_the_address_file(tmp_path):
@@ -58,11 +58,11 @@ def test_an_emptied_lock_says_nothing_and_a_shorter_record_leaves_no_rest(tmp_pa
 
 @given(st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_a_record_or_none(data):
-    assert Record.from_json(data) is None
+    assert AddressRecord.from_json(data) is None
 
 
 @given(field=st.sampled_from(["url", "pid", "port", "started_at", "state_dir", "token", "created"]), value=ANY_JSON)
 def test_a_field_of_any_value_is_a_record_or_none(tmp_path_factory, field, value):
     whole = json.loads(record(tmp_path_factory.getbasetemp()).to_json())
-    found = Record.from_json(json.dumps({**whole, field: value}).encode())
+    found = AddressRecord.from_json(json.dumps({**whole, field: value}).encode())
     assert found is None or type(value) is type(whole[field]) or field == "created"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.ssm.api import Command, RunCommand
-from localcloud.ssm.invocation import Status
+from localcloud.ssm.api import RunCommand, SentCommand
+from localcloud.ssm.invocation import InvocationStatus
 from localcloud.wsgi import AwsError
 
 
@@ -42,8 +42,8 @@ def run_command(clients, executor, tmp_path):
     ],
 )
 def test_a_commands_status_is_unfinished_before_failed_before_successful(statuses, whole):
-    invocations = {str(n): Ended(Status(status)) for n, status in enumerate(statuses)}
-    assert Command(id="c", request={}, requested=0, invocations=invocations).status == whole
+    invocations = {str(n): Ended(InvocationStatus(status)) for n, status in enumerate(statuses)}
+    assert SentCommand(id="c", request={}, requested=0, invocations=invocations).status == whole
 
 
 def test_instance_information_pages_and_says_who_is_lost(run_command):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from localcloud.hosts.executor import ProcessExecutor
-from localcloud.ssm.invocation import Invocation, Script, Status
+from localcloud.ssm.invocation import Invocation, InvocationStatus, ShellScript
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def make(executor, tmp_path):
         return Invocation(
             command_id="c",
             instance_id="i-1",
-            script=Script(text=text, **script),
+            script=ShellScript(text=text, **script),
             executor=executor,
             folder=tmp_path / "command",
         )
@@ -71,13 +71,13 @@ def test_the_timeout_also_counts_while_a_child_holds_the_pipes(make):
 def test_a_cancel_before_the_start_still_cancels(make):
     invocation = make("sleep 30")
     invocation.cancel()
-    assert finished(invocation).status == Status.CANCELLED
+    assert finished(invocation).status == InvocationStatus.CANCELLED
 
 
 def test_a_cancel_after_the_end_changes_nothing(make):
     invocation = finished(make("true"))
     invocation.cancel()
-    assert invocation.status == Status.SUCCESS
+    assert invocation.status == InvocationStatus.SUCCESS
 
 
 def test_a_cancel_ends_the_wait_for_a_child_that_left_the_group_with_the_pipes(make):
@@ -85,7 +85,7 @@ def test_a_cancel_ends_the_wait_for_a_child_that_left_the_group_with_the_pipes(m
         "python3 -c 'import os, time; os.setsid() if os.fork() == 0 else os._exit(0); time.sleep(3)'; echo over"
     )
     threading.Timer(0.5, invocation.cancel).start()
-    assert finished(invocation).status == Status.CANCELLED
+    assert finished(invocation).status == InvocationStatus.CANCELLED
 
 
 def test_a_directory_that_is_not_there_fails_with_the_reason(make):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from contract.code_manifest import NOWHERE, Head, Manifest
+from contract.code_manifest import NOWHERE, CodeManifest, Head
 from remote.code.diff import compare
 from tests.support.code import entry_of
 
 
-def tree(**files: tuple[str, str]) -> Manifest:
+def tree(**files: tuple[str, str]) -> CodeManifest:
     entries = tuple(entry_of(name.encode(), text, mode)[0] for name, (text, mode) in sorted(files.items()))
-    return Manifest(Head(None, ()), entries, (NOWHERE,) * len(entries))
+    return CodeManifest(Head(None, ()), entries, (NOWHERE,) * len(entries))
 
 
 def test_each_difference_is_told_by_one_word() -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import pytest
 
 from agent.code.unpacker import contents
-from contract.code_manifest import Entry
+from contract.code_manifest import TreeEntry
 from remote.code import packs
 from remote.code.packs import Drafts, groups, level_for, pack_bytes, write_pack
 from remote.code.tree import Tree, plan
@@ -84,7 +84,7 @@ def test_a_link_that_changed_since_the_plan_is_never_packed(tmp_path: Path) -> N
 
 def test_packs_are_filled_up_to_their_size_and_a_large_file_has_its_own() -> None:
     half = packs.PACK_BYTES // 2
-    entries = [Entry("f", "644", size, "", b"%d" % n) for n, size in enumerate([half, half, 1, 20 * half, 1, 1])]
+    entries = [TreeEntry("f", "644", size, "", b"%d" % n) for n, size in enumerate([half, half, 1, 20 * half, 1, 1])]
 
     assert [[int(entry.name) for entry in group] for group in groups(entries)] == [[0, 1], [2], [3], [4, 5]]
     assert list(groups([])) == []

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.code.checkout import fetch
-from agent.publish.bucket import Bucket as AgentBucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import decode_head, manifest_key, pack_key
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -80,7 +80,7 @@ class Project:
         """What a run on the host sees."""
         self._runs += 1
         code = self.host / "runs" / str(self._runs) / "code"
-        fetch(AgentBucket(self.bucket.name, client=self._s3), manifest_key(tree.digest), tree.digest, code)
+        fetch(ObjectStore(self.bucket.name, client=self._s3), manifest_key(tree.digest), tree.digest, code)
         return code
 
     def keys(self, prefix: str = "code/packs/") -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from agent.code.checkout import fetch
-from agent.publish.bucket import Bucket as AgentBucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import manifest_key
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -112,7 +112,7 @@ class Desk:
 
     def arrive(self, name: str) -> Path:
         code = self.folder / f"host-{name}" / "runs" / "1" / "code"
-        fetch(AgentBucket(name, client=self.aws.s3), manifest_key(self.tree.digest), self.tree.digest, code)
+        fetch(ObjectStore(name, client=self.aws.s3), manifest_key(self.tree.digest), self.tree.digest, code)
         return code
 
 

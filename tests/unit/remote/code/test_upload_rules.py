@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.code.checkout import fetch, tree_digest
-from agent.publish.bucket import Bucket as AgentBucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import manifest_key
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -52,7 +52,7 @@ def test_what_git_would_commit_of_any_tree_arrives_as_it_is(
     found = plan(root)
     sender = CodeSync(bucket, folder / "sent")
     sender.send(sender.plan(found))
-    fetch(AgentBucket(bucket.name, client=aws.s3), manifest_key(found.digest), found.digest, code)
+    fetch(ObjectStore(bucket.name, client=aws.s3), manifest_key(found.digest), found.digest, code)
 
     assert by_hand(code) == {name: facts for name, facts in whole.items() if os.fsencode(name) not in ignored}
     assert tree_digest(code) == found.digest

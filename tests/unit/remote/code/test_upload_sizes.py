@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.code.checkout import fetch
-from agent.publish.bucket import Bucket as AgentBucket
+from agent.publish.bucket import ObjectStore
 from contract.code_manifest import manifest_key
 from remote.aws import Aws
 from remote.bucket import Bucket
@@ -48,7 +48,7 @@ def test_a_hundred_thousand_files_arrive(quick_folder: Path, bucket: Bucket, aws
     tree = plan(root)
     sender = CodeSync(bucket, quick_folder / "sent")
     sent = sender.send(sender.plan(tree))
-    fetch(AgentBucket(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
+    fetch(ObjectStore(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
 
     assert len(tree.entries) == FOLDERS * FILES_IN_EACH
     assert sent < 5 * len(tree.entries), "bytes for each file"
@@ -87,7 +87,7 @@ def test_a_path_of_three_hundred_bytes_and_a_name_of_255_arrive(
     tree = plan(root)
     sender = CodeSync(bucket, None)
     sender.send(sender.plan(tree))
-    fetch(AgentBucket(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
+    fetch(ObjectStore(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
 
     expected = {found: facts for found, facts in by_hand(root).items() if not found.startswith(".git/")}
     assert by_hand(code) == expected
@@ -138,5 +138,5 @@ def test_a_file_that_another_program_keeps_writing_is_named_and_travels_once_it_
 
     tree = plan(root)
     sender.send(sender.plan(tree))
-    fetch(AgentBucket(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
+    fetch(ObjectStore(bucket.name, client=aws.s3), manifest_key(tree.digest), tree.digest, code)
     assert by_hand(code) == by_hand(root)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.keys import RunKeys
-from remote.bucket import Bucket, Entry
+from remote.bucket import Bucket, ObjectEntry
 from remote.errors import UsageError
 from remote.runs.log import Lines, Selection, begin, read_log, read_selection
 
@@ -29,7 +29,7 @@ class Log:
     def keys(self, prefix: str, after: str = ""):
         for seconds, (key, data) in enumerate(self.chunks.items()):
             if key.startswith(prefix) and key > after:
-                yield Entry(key=key, size=len(data), etag="", modified_at=NOW + dt.timedelta(seconds=seconds))
+                yield ObjectEntry(key=key, size=len(data), etag="", modified_at=NOW + dt.timedelta(seconds=seconds))
 
     def get(self, key: str) -> bytes:
         self.read.append(key)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
 from remote.transport import ssm
-from remote.transport.base import Command, CommandResult, Transport
+from remote.transport.base import CommandResult, HostCommand, Transport
 from remote.transport.fake import FakeTransport
 from remote.transport.files import landing, read_source, target_of
 from remote.transport.ssh import SshTransport
@@ -29,7 +29,7 @@ def sha256(body: bytes) -> str:
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=4))
 def test_a_program_gets_exactly_its_arguments(words: list[str]) -> None:
-    script = Command.of(["printf", "%s\\0", "-", *words]).text
+    script = HostCommand.of(["printf", "%s\\0", "-", *words]).text
     out = subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
 
     assert out == b"".join(word.encode() + b"\0" for word in ["-", *words])
@@ -38,7 +38,7 @@ def test_a_program_gets_exactly_its_arguments(words: list[str]) -> None:
 @pytest.mark.parametrize("folder", ["a 'b", "-x"])
 def test_a_directory_is_entered_first_whatever_its_name(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
-    script = Command(script="pwd", directory=folder).text
+    script = HostCommand(script="pwd", directory=folder).text
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == str(tmp_path / folder)
@@ -143,7 +143,7 @@ def test_the_fake_notes_what_it_is_asked_and_keeps_files(tmp_path: Path) -> None
     (tmp_path / "file").write_bytes(b"body")
     fake.put(tmp_path / "file", "there/")
     fake.get("there/file", tmp_path / "back")
-    code = fake.stream(Command(script="a"), out, err)
+    code = fake.stream(HostCommand(script="a"), out, err)
     fake.close()
 
     assert (code, out.getvalue(), err.getvalue()) == (4, b"a", b"e")
@@ -153,10 +153,12 @@ def test_the_fake_notes_what_it_is_asked_and_keeps_files(tmp_path: Path) -> None
     assert fake.closed
     with pytest.raises(InputMissing, match="nosuch"):
         fake.get("nosuch", tmp_path / "x")
-    assert FakeTransport().run(Command(script="")).exit_code == 0
+    assert FakeTransport().run(HostCommand(script="")).exit_code == 0
 
 
-@pytest.mark.parametrize("made", [lambda: Command.of(["echo", "a\0b"]), lambda: Command(script="x", directory="\0")])
-def test_what_no_process_can_be_given_is_refused_here(made: Callable[[], Command]) -> None:
+@pytest.mark.parametrize(
+    "made", [lambda: HostCommand.of(["echo", "a\0b"]), lambda: HostCommand(script="x", directory="\0")]
+)
+def test_what_no_process_can_be_given_is_refused_here(made: Callable[[], HostCommand]) -> None:
     with pytest.raises(UsageError, match="NUL byte"):
         made()

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from remote.errors import Unavailable
-from remote.transport.base import Command
+from remote.transport.base import HostCommand
 from remote.transport.ssm import THROTTLE_SECONDS, SsmTransport
 from tests.support.clock import ManualClock
 
@@ -122,8 +122,8 @@ def test_a_command_that_aws_does_not_know_yet_has_not_ended(over: Any) -> None:
 def test_a_command_is_given_its_time_and_somewhat_more(over: Any) -> None:
     stub = StubSsm(gets=[ended(json.dumps(ANSWER))] * 2)
     transport = over(stub)
-    transport.run(Command(script="true", timeout_seconds=10))
-    transport.run(Command(script="true", timeout_seconds=1e6))
+    transport.run(HostCommand(script="true", timeout_seconds=10))
+    transport.run(HostCommand(script="true", timeout_seconds=1e6))
 
     assert [r["Parameters"]["executionTimeout"] for r in stub.requests] == [["130"], ["172800"]]
 
@@ -139,19 +139,19 @@ ANSWER = {"inline": True, "out": EMPTY, "err": EMPTY, "timed_out": False, "exit_
 def test_output_that_is_not_what_the_host_said_is_refused(over: Any) -> None:
     answer = {**ANSWER, "out": {**EMPTY, "sha256": "0" * 64}}
     with pytest.raises(Unavailable, match="its output is not complete"):
-        over(StubSsm(gets=[ended(json.dumps(answer))])).run(Command(script="true"))
+        over(StubSsm(gets=[ended(json.dumps(answer))])).run(HostCommand(script="true"))
 
 
 def test_a_host_without_python_is_quoted(over: Any) -> None:
     stub = StubSsm(gets=[ended("", code=69, stderr="this host has no Python 3.10 or newer\n")])
     with pytest.raises(Unavailable, match=r"no Python 3\.10"):
-        over(stub).run(Command(script="true"))
+        over(stub).run(HostCommand(script="true"))
 
 
 def test_ctrl_c_while_a_command_runs_cancels_it(over: Any) -> None:
     stub = StubSsm(gets=[KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
-        over(stub).stream(Command(script="true"), BytesIO(), BytesIO())
+        over(stub).stream(HostCommand(script="true"), BytesIO(), BytesIO())
 
     assert stub.cancelled == ["c-1"]
 
@@ -164,13 +164,13 @@ def test_a_host_that_goes_away_is_noticed_long_before_the_commands_time_is_up(
     stub = StubSsm(gets=[{"Status": "InProgress"}] * 200)
     stub.pings = pings
     with pytest.raises(Unavailable, match="lost i-1 while the command ran"):
-        over(stub).run(Command(script="sleep 3600"))
+        over(stub).run(HostCommand(script="sleep 3600"))
 
     assert 90 <= sum(pauses) < 95
 
 
 def test_a_command_says_nothing_of_what_was_typed_in_its_history_line(over: Any) -> None:
     stub = StubSsm(gets=[ended(json.dumps(ANSWER))])
-    over(stub).run(Command.of(["curl", "--password", "s3cret"], title="exec"))
+    over(stub).run(HostCommand.of(["curl", "--password", "s3cret"], title="exec"))
 
     assert stub.requests[0]["Comment"] == "runctl exec"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
-from remote.transport.base import Command, CommandResult
+from remote.transport.base import CommandResult, HostCommand
 from remote.transport.files import read_source
 from remote.transport.ssm_exec import COURIER, INLINE_BYTES, answer_of, courier_script, inline_text, run_order
 
@@ -21,7 +21,7 @@ DOCUMENT_BYTES = 65_536
 def test_nothing_in_a_command_is_replaced_or_ends_it_early() -> None:
     """Run Command replaces `{{ name }}` in what it is given."""
     script = courier_script(
-        run_order(Command(script="echo '{{ ssm:secret }}'\nRUNCTL_COURIER_END\n"), None, stream=False)
+        run_order(HostCommand(script="echo '{{ ssm:secret }}'\nRUNCTL_COURIER_END\n"), None, stream=False)
     )
 
     assert "{{" not in script
@@ -30,7 +30,7 @@ def test_nothing_in_a_command_is_replaced_or_ends_it_early() -> None:
 
 
 def test_the_script_carries_its_order_out() -> None:
-    script = courier_script(run_order(Command(script="echo '{{ x }}'; exit 4"), None, stream=False))
+    script = courier_script(run_order(HostCommand(script="echo '{{ x }}'; exit 4"), None, stream=False))
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
 
     assert done.returncode == 4
@@ -38,7 +38,7 @@ def test_the_script_carries_its_order_out() -> None:
 
 
 def test_a_host_without_python_is_told_so() -> None:
-    script = courier_script(run_order(Command(script="true"), None, stream=False))
+    script = courier_script(run_order(HostCommand(script="true"), None, stream=False))
     done = subprocess.run(
         ["/bin/sh", "-c", script], env={"PATH": "/nosuch"}, capture_output=True, text=True, check=False
     )

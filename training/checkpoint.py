@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[Any]]
 
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
-# numpy and zipfile raise these for a file that was cut short or changed; AttributeError and TypeError: a lone .npy.
-# What numpy and zipfile raise for an archive that was cut short or changed; RuntimeError for a changed zip header.
+# numpy and zipfile raise these for a file that was cut short or changed: AttributeError and TypeError for a lone .npy,
+# RuntimeError for a changed zip header.
 NOT_WHOLE = (EOFError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 

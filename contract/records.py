@@ -368,6 +368,16 @@ class CheckpointManifest(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claim(Record):
+    """Which host runs an attempt; created once, so the agent that writes it is the one that runs the attempt."""
+
+    run: str = _run_id()
+    attempt: int = _above_zero()
+    host: str
+    started_at: str = _time()
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostRecord(Record):
     """Which run has a host; `run` is None when it is free."""
 

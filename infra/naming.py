@@ -9,13 +9,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from contract import tags
+
 ROLE_LIMIT = 64  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LAUNCH_TEMPLATE_LIMIT = 128
 REPOSITORY_LIMIT = 256
 # A bucket's name has 63 characters; Pulumi appends a hyphen and seven of its own to make it unique worldwide.
 BUCKET_LIMIT = 55
 
-TAG_NAMESPACE = "runctl:"
 TAG_KEY_LIMIT = 128  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
 TAG_VALUE_LIMIT = 256
 _DIGEST_LENGTH = 7
@@ -41,8 +42,8 @@ def stack_tags(stack: str, owner: str, extra: Mapping[str, str]) -> dict[str, st
         ValueError: a tag of the team uses a reserved prefix or is longer than AWS allows.
     """
     for key, value in extra.items():
-        if key.startswith((TAG_NAMESPACE, "aws:")):
-            raise ValueError(f"tag {key!r} uses a reserved prefix ({TAG_NAMESPACE} or aws:)")
+        if key.startswith((tags.NAMESPACE, "aws:")):
+            raise ValueError(f"tag {key!r} uses a reserved prefix ({tags.NAMESPACE} or aws:)")
         if not 0 < len(key) <= TAG_KEY_LIMIT or len(value) > TAG_VALUE_LIMIT:
             raise ValueError(f"tag {key!r} is too long: {TAG_KEY_LIMIT} characters of key, {TAG_VALUE_LIMIT} of value")
-    return {**extra, "runctl:stack": stack, "runctl:owner": owner, "runctl:managed-by": "pulumi"}
+    return {**extra, tags.STACK: stack, tags.OWNER: owner, tags.MANAGED_BY: "pulumi"}

@@ -15,6 +15,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from contract import tags
 from infra.ami import Image
 from infra.settings import WorkerSettings
 from infra.user_data import DATA_DEVICE, user_data
@@ -125,7 +126,7 @@ class Worker(pulumi.ComponentResource):
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(**metadata_options()),
             instance_market_options=market_options(worker.market),
             launch_template=aws.ec2.InstanceLaunchTemplateArgs(id=template.id, version="$Latest"),
-            tags={"Name": name, "runctl:host": worker.name},
+            tags={"Name": name, tags.HOST: worker.name},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # The template follows the newest image; a host with a run on it does not.
@@ -147,7 +148,7 @@ class Worker(pulumi.ComponentResource):
             size=worker.volume_gib,
             type="gp3",
             encrypted=True,
-            tags={"Name": f"{name}-data", "runctl:host": worker.name},
+            tags={"Name": f"{name}-data", tags.HOST: worker.name},
             opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect, ignore_changes=settled),
         )
         spot = worker.market == "spot"

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from contract import exit_codes
+
 
 class Error(Exception):
     """Base of runctl's own failures.
@@ -28,7 +30,7 @@ class Error(Exception):
         next_step: the command or action that helps, without a full stop; printed on a line of its own.
     """
 
-    exit_code: ClassVar[int] = 70
+    exit_code: ClassVar[int] = exit_codes.BUG
     kind: ClassVar[str] = "bug"
 
     def __init__(self, message: str, *, next_step: str = "") -> None:
@@ -40,21 +42,21 @@ class Error(Exception):
 class UsageError(Error):
     """The command line cannot be carried out as typed (EX_USAGE)."""
 
-    exit_code = 64
+    exit_code = exit_codes.USAGE
     kind = "usage"
 
 
 class InputMissing(Error):
     """Something the command names does not exist (EX_NOINPUT)."""
 
-    exit_code = 66
+    exit_code = exit_codes.INPUT_MISSING
     kind = "input-missing"
 
 
 class Unavailable(Error):
     """A host or service is not in a state to help (EX_UNAVAILABLE)."""
 
-    exit_code = 69
+    exit_code = exit_codes.UNAVAILABLE
     kind = "unavailable"
 
 
@@ -71,26 +73,26 @@ class HostBusy(Unavailable):
 class CannotCreate(Error):
     """Something that was to be made could not be (EX_CANTCREAT)."""
 
-    exit_code = 73
+    exit_code = exit_codes.CANNOT_CREATE
     kind = "cannot-create"
 
 
 class Interrupted(Error):
     """Stopped before its end, and the same work can be resumed (EX_TEMPFAIL)."""
 
-    exit_code = 75
+    exit_code = exit_codes.INTERRUPTED
     kind = "interrupted"
 
 
 class PermissionDenied(Error):
     """AWS or the operating system refused (EX_NOPERM)."""
 
-    exit_code = 77
+    exit_code = exit_codes.PERMISSION
     kind = "permission"
 
 
 class ConfigError(Error):
     """Configuration, or what a stack exports, is missing or wrong (EX_CONFIG)."""
 
-    exit_code = 78
+    exit_code = exit_codes.CONFIG
     kind = "config"

@@ -1,4 +1,4 @@
-"""What an hour of a host costs, in USD.
+"""Knows the price of an hour of a host, in USD.
 
 On-demand prices are AWS's list prices for Linux in us-east-1, read from the EC2 pricing page and kept here because
 asking the Price List API takes seconds; for another region or type the answer is "unknown", never a guess. A spot

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a meter that whoever waits may hand in."""
+"""Reports progress through a callback that a caller may pass to long transfers."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ from agent.code.checkout import fetch, tree_digest
 from agent.code.pack_store import PackStore, explain
 from agent.errors import AgentError, BucketError, SnapshotError
 from contract.code_manifest import CodeManifest, manifest_key, pack_key
+from contract.exit_codes import CANNOT_CREATE
 
 RECORD = "tree.json"
 HAVE_NAMES = 200  # as many as fit into what Run Command keeps of an answer; the newest
 NAME_CHARS = 16  # of a digest, in the name of a tree's directory
-EX_CANTCREAT = 73
 
 SyncOrder = dict[str, Any]
 SyncReply = dict[str, Any]
@@ -45,7 +45,7 @@ def main(order: SyncOrder) -> int:
     except (AgentError, OSError) as error:
         failure = explain(error) if isinstance(error, OSError) else error
         sys.stderr.write(f"{failure}\n")
-        return EX_CANTCREAT
+        return CANNOT_CREATE
     sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
     return 0
 

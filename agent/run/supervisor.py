@@ -34,7 +34,7 @@ from agent.run.start import HERE
 from agent.run.stop import Stopper, StopRequest
 from contract.clock import Clock, stamp
 from contract.keys import RunKeys
-from contract.records import SCHEMA, Cause, Phase, RunSpec
+from contract.records import Cause, Claim, Phase, RunSpec
 
 logger = logging.getLogger(__name__)
 
@@ -132,15 +132,14 @@ class Supervisor:
         if self._bucket.find_json(self._keys.outcome) is not None:
             logger.warning("run %s has its outcome already", self._keys.run)
             return False
-        claim = {
-            "schema": SCHEMA,
-            "run": self._keys.run,
-            "attempt": self._assignment.attempt,
-            "host": self._assignment.host,
-            "started_at": stamp(self._begun),
-        }
+        claim = Claim(
+            run=self._keys.run,
+            attempt=self._assignment.attempt,
+            host=self._assignment.host,
+            started_at=stamp(self._begun),
+        )
         key = self._keys.attempt(self._assignment.attempt)
-        if self._bucket.create(key, encode(claim)):
+        if self._bucket.create(key, encode(claim.to_mapping())):
             return True
         other = self._bucket.read_json(key).get("host")
         if other != self._assignment.host:

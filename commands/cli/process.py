@@ -14,8 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-CTRL_C = 130
-BROKEN_PIPE = 141
+from contract.exit_codes import BROKEN_PIPE, CTRL_C
 
 
 def prepare() -> None:

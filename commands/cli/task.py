@@ -22,13 +22,14 @@ from invoke.exceptions import Exit, UnexpectedExit
 from commands.cli import process
 from commands.cli.output import WIDTH, as_typed, emit, say_error
 from commands.cli.positional import CommandTask, Rest
+from contract import exit_codes
 from remote import errors
 
 # The errors by which the system denies a file.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}
 # A followed run exits with the training process's own code; everything else with one of these.
 EXIT_CODES: dict[str, int] = {
-    "done": 0,
+    "done": exit_codes.OK,
     "usage": errors.UsageError.exit_code,
     "input-missing": errors.InputMissing.exit_code,
     "unavailable": errors.Unavailable.exit_code,
@@ -38,8 +39,8 @@ EXIT_CODES: dict[str, int] = {
     "interrupted": errors.Interrupted.exit_code,
     "permission": errors.PermissionDenied.exit_code,
     "config": errors.ConfigError.exit_code,
-    "ctrl-c": process.CTRL_C,
-    "broken-pipe": process.BROKEN_PIPE,
+    "ctrl-c": exit_codes.CTRL_C,
+    "broken-pipe": exit_codes.BROKEN_PIPE,
 }
 HELP: dict[str, str] = {
     "stack": "The environment to use (default: $RUNCTL_STACK, else local)",

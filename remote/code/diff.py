@@ -1,4 +1,4 @@
-"""What differs between the trees of two snapshots, from their manifests alone: no content is fetched."""
+"""Compares two code trees by their manifests alone, without fetching any content."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ("agent", "agent.code", "contract")
 MODULES = (  # each needs only those before it
     "agent.errors",
+    "contract.exit_codes",
     "contract.code_manifest",
     "agent.code.pack_store",
     "agent.code.unpacker",

@@ -1,4 +1,4 @@
-"""Packs: the contents of many files as one compressed object, so that a sync costs calls by its bytes, not its files.
+"""Packs many files into one compressed object, so that the S3 calls of a sync depend on bytes, not on files.
 
 A pack is gzip, of one line `<sha256> <size>` and the content itself for each. It is made of gzip members of a quarter
 of a megabyte each, which several processors compress at once and any gzip reads as one. A file that is no longer what

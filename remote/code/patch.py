@@ -1,4 +1,4 @@
-"""What was not committed when a run was sent, as a patch to its commit: for people; the tree itself is kept too."""
+"""Keeps uncommitted changes as a patch beside a run, for people to read; the tree itself is kept too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which project a script belongs to: the folder that is copied to the host whole, and the script's name inside it.
+"""Finds the project of a script: the folder that is copied to the host whole, and the script's name inside it.
 
 The rule, said once: the nearest folder upwards that holds `.git`, else the nearest that holds `pyproject.toml`, looked
 for from where the command was typed and then from where the script lies; else the script's own folder. `--project`
@@ -62,7 +62,7 @@ def find_project(project: Path | None = None, *, cwd: Path | None = None) -> Pat
     """The project a command without a script means: the one named, else by the rule from where it was typed.
 
     Raises:
-        InputMissing: the one named is no folder.
+        InputMissing: the named one is not a folder.
     """
     here = (cwd or Path.cwd()).resolve()
     if project is None:
@@ -88,7 +88,7 @@ def project_name(root: Path) -> str | None:
 
 def _folder(here: Path, project: Path, next_step: str) -> Path:
     if not (here / project).is_dir():
-        raise InputMissing(f"the project {here / project} is no folder", next_step=next_step)
+        raise InputMissing(f"the project {here / project} is not a folder", next_step=next_step)
     return (here / project).resolve()
 
 
@@ -117,7 +117,7 @@ def _require_file(script: str, wanted: Path, root: Path) -> None:
         )
     if wanted.exists():
         raise UsageError(
-            f"{script} is no file to run ({wanted}; project {root})", next_step="inv train PATH/TO/SCRIPT.py"
+            f"{script} is not a file that can run ({wanted}; project {root})", next_step="inv train PATH/TO/SCRIPT.py"
         )
     from_root = root / script
     raise InputMissing(

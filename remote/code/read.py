@@ -1,4 +1,4 @@
-"""Reading files of a tree that other programs may be writing: what was seen, or an error that names the file.
+"""Reads project files that other programs may be writing: a consistent content, or an error naming the file.
 
 And what every message about a file of a project needs: its name as text, and how to leave it out.
 """

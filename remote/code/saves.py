@@ -1,4 +1,4 @@
-"""Noticing that a project was saved: a tree that differs from the one that runs, and has come to rest."""
+"""Notices that a project was saved: its tree differs from the one that runs, and has come to rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a project travel to the host: exactly those that git would commit, and the folders that are empty.
+"""Selects the files of a project that travel to the host: those that git would commit, and empty folders.
 
 Inside a git work tree git itself is asked (tracked files, and untracked ones that no rule ignores; the repositories of
 submodules by their own rules). `.runctlignore`, in gitignore syntax and in any folder, takes more away, tracked files

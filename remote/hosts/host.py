@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from contract import tags
 from remote.errors import ConfigError, InputMissing, Unavailable, UsageError
 from remote.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
-STACK_TAG = "runctl:stack"
 NAME_TAG = "Name"
 # The command that makes a host ready for a run, by its EC2 state.
 REMEDY = {
@@ -70,7 +70,7 @@ def list_hosts(stack: Stack) -> list[Host]:
     names = {worker.instance_id: worker.name for worker in stack.outputs.workers}
     pages = stack.aws.ec2.get_paginator("describe_instances").paginate(
         Filters=[
-            {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},
+            {"Name": f"tag:{tags.STACK}", "Values": [stack.name]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
         ]
     )
@@ -120,7 +120,7 @@ def only_worker(stack: Stack) -> str:
 def _by_name(stack: Stack, name: str) -> list[FilterTypeDef]:
     key = "instance-id" if name.startswith("i-") else f"tag:{NAME_TAG}"
     return [
-        {"Name": f"tag:{STACK_TAG}", "Values": [stack.name]},
+        {"Name": f"tag:{tags.STACK}", "Values": [stack.name]},
         {"Name": key, "Values": [name.encode(errors="replace").decode()]},
     ]
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from contract.tags import SSH_ADDRESS, SSH_HOST_KEY, SSH_USER
 from remote.errors import ConfigError
 from remote.hosts.host import Host
 from remote.hosts.session import session_argv
@@ -18,9 +19,6 @@ from remote.transport.ssh import Endpoint
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-ADDRESS_TAG = "runctl:ssh-address"
-USER_TAG = "runctl:ssh-user"
-KEY_TAG = "runctl:ssh-host-key"
 DEFAULT_USER = "ec2-user"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/managing-users.html#ami-default-user-names
 USERS = (
@@ -43,14 +41,14 @@ def endpoint(
     """
     instance = _instance(stack, host)
     tags = _tags_of(instance)
-    given = tags.get(ADDRESS_TAG, "")
+    given = tags.get(SSH_ADDRESS, "")
     name, port = parse_address(given) if given else (host.instance_id, 22)
     gateway = () if given else session_argv(stack, host.instance_id, which, ssh=True)
     return Endpoint(
         host=f"{host.name} ({host.instance_id})",
         address=name,
         port=port,
-        user=tags.get(USER_TAG) or user_of(_image_name(stack, instance["ImageId"])),
+        user=tags.get(SSH_USER) or user_of(_image_name(stack, instance["ImageId"])),
         keys=_keys(stack, host, access.pins, tags),
         identity=access.identity,
         gateway=gateway,
@@ -59,7 +57,7 @@ def endpoint(
 
 def ssh_address(stack: Stack, host: Host) -> str:
     """Return the address at which a host offers SSH, empty when it has none."""
-    return _tags_of(_instance(stack, host)).get(ADDRESS_TAG, "")
+    return _tags_of(_instance(stack, host)).get(SSH_ADDRESS, "")
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -71,7 +69,7 @@ def parse_address(text: str) -> tuple[str, int]:
     found = ADDRESS.fullmatch(text.strip())
     port = int(found["port"] or 22) if found else 0
     if not found or not 0 < port < 1 << 16 or found["name"].startswith("-"):
-        raise ConfigError(f"tag {ADDRESS_TAG}: {text!r} is not an address", next_step=f"{ADDRESS_TAG}=NAME:PORT")
+        raise ConfigError(f"tag {SSH_ADDRESS}: {text!r} is not an address", next_step=f"{SSH_ADDRESS}=NAME:PORT")
     return found["name"].strip("[]"), port
 
 
@@ -96,14 +94,14 @@ def _image_name(stack: Stack, image_id: str) -> str:
 
 def _keys(stack: Stack, host: Host, pins: Pins, tags: dict[str, str]) -> tuple[HostKey, ...]:
     """Return the host's keys: its tag comes first, then the keys pinned here, then the console."""
-    tagged = tags.get(KEY_TAG, "")
+    tagged = tags.get(SSH_HOST_KEY, "")
     kept = pins.get(host.instance_id)
     keys = (parse_key(tagged),) if tagged else kept or _console_keys(stack, host)
     if not keys:
         raise ConfigError(
-            f"no SSH host key is known for {host.name} ({host.instance_id}): it has no tag {KEY_TAG}, and its console "
-            "output shows none",
-            next_step=f"set the tag {KEY_TAG} to a line of the host's /etc/ssh/ssh_host_ed25519_key.pub",
+            f"no SSH host key is known for {host.name} ({host.instance_id}): it has no tag {SSH_HOST_KEY}, and its "
+            "console output shows none",
+            next_step=f"set the tag {SSH_HOST_KEY} to a line of the host's /etc/ssh/ssh_host_ed25519_key.pub",
         )
     if keys != kept:
         pins.keep(host.instance_id, keys)

@@ -1,4 +1,4 @@
-"""How this laptop reaches hosts: the transport that was asked for, and what SSH needs to log in."""
+"""Describes how this laptop reaches hosts: the requested transport, and what SSH needs to log in."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from remote.errors import InputMissing, UsageError
 from remote.progress import SILENT, Meter
 
 AGENT_SAYS = "failed to run commands:"  # what the host's SSM agent adds to the standard error of a failed command
-TIMED_OUT = 124
 """Exit code of a command whose time was up, as of coreutils' `timeout`."""
 COMMAND_SECONDS = 3600.0
 PACK_THERE = "inv exec HOST -- tar -czf FOLDER.tgz FOLDER, then inv pull HOST:FOLDER.tgz ."

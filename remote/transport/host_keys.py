@@ -1,4 +1,4 @@
-"""Which key a host must show before anything is said to it over SSH.
+"""Pins the key that a host must show before anything is sent to it over SSH.
 
 A key is never believed because it was the first one seen. It comes over AWS's own authenticated API: from the tag
 `runctl:ssh-host-key`, or from the console output, where cloud-init prints the keys at the first boot. The console is a
@@ -62,7 +62,7 @@ def parse_key(text: str) -> HostKey:
     # The bytes name their own kind and how many there are: a truncated or swapped line does not pass.
     if kind not in KINDS or _fields(body)[:1] != [kind.encode()] or len(_fields(body)) != FIELDS.get(kind, 3):
         raise ConfigError(
-            f"{text.strip()[:60]!r} is no SSH host key",
+            f"{text.strip()[:60]!r} is not an SSH host key",
             next_step="take a line of the host's /etc/ssh/ssh_host_ed25519_key.pub",
         )
     return HostKey(kind=kind, base64=encoded)

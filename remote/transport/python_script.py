@@ -1,4 +1,4 @@
-"""Python programs for a host, as shell scripts: found an interpreter, given their text and words.
+"""Wraps a Python program in a shell script that finds an interpreter on the host.
 
 Hosts differ in what their newest Python is called, and Run Command knows only shell scripts. The program comes on
 standard input, so nothing of it is in the host's process list but the words, which are ours.

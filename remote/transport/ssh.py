@@ -24,9 +24,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from contract.clock import Clock
+from contract.exit_codes import TIMED_OUT
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.progress import SILENT, Meter
-from remote.transport.base import PACK_THERE, TIMED_OUT, CommandResult, HostCommand, Transfer
+from remote.transport.base import PACK_THERE, CommandResult, HostCommand, Transfer
 from remote.transport.files import SourceFile, damaged, landing, read_source, target_of
 from remote.transport.host_keys import HostKey, fingerprint
 

@@ -1,4 +1,4 @@
-"""The bucket's side of a command over Systems Manager: room for what is too large for a command's own text.
+"""Carries through the bucket what exceeds Run Command's limits on text.
 
 A lane is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
 objects below that prefix and for so long) and one address to read; the host's role is asked for nothing. When the

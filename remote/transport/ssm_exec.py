@@ -1,4 +1,4 @@
-"""The laptop's half of the courier: orders for `agent/standalone/host_exec.py`, and what its answers mean.
+"""Sends orders to `agent/standalone/host_exec.py` over Run Command, and reads its answers.
 
 An order is one JSON object inside the text of an SSM command, an answer the last line of what the command printed.
 Output and files come back inside the answer when they are short, else from a lane of the bucket, and are believed only

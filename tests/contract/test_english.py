@@ -13,12 +13,12 @@ from commands import index
 from commands.cli.positional import CommandTask
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("runctl", "commands", "infra", "training", "localcloud")
+ROOMS = ("runctl", "commands", "infra", "training", "localcloud", "contract", "agent", "remote")
 SOURCES = {
     path.relative_to(ROOT).as_posix(): path
     for room in ROOMS
     for path in sorted((ROOT / room).rglob("*.py"))
-    if path.stat().st_size and "deployer/types" not in path.as_posix()
+    if path.stat().st_size
 }
 OPTION_HELP_LIMIT = 80
 FIRST_LINE_LIMIT = 120
@@ -36,8 +36,6 @@ TRANSLATED = (
 )
 # The first line of a module is a sentence with a verb, and not a question without one.
 QUESTION = r"^(?:What|Where|Which|How|Who|Whether)\b"
-# Options whose help is still to be rewritten.
-LEFT = {("train", "project"), ("resume", "host")}
 
 
 def option_help() -> Iterator[tuple[str, str]]:
@@ -45,8 +43,7 @@ def option_help() -> Iterator[tuple[str, str]]:
         task = index.namespace[name]
         assert isinstance(task, CommandTask)
         for argument in task.declared():
-            if (name, argument.name) not in LEFT:
-                yield f"{name} --{argument.name}", argument.help or ""
+            yield f"{name} --{argument.name}", argument.help or ""
 
 
 def translated(text: str) -> list[str]:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from contract.exit_codes import TIMED_OUT
 from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
 from remote.progress import Meter
-from remote.transport.base import TIMED_OUT, HostCommand, Transport
+from remote.transport.base import HostCommand, Transport
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
 from remote.transport.ssm_bucket import Lane, Relay

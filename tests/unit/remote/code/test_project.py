@@ -114,7 +114,7 @@ def test_a_pipe_is_no_script_and_a_link_to_nowhere_is_none(home: Path) -> None:
     os.mkfifo(home / "work" / "pipe.py")
     (home / "work" / "gone.py").symlink_to("nowhere")
 
-    with pytest.raises(UsageError, match=r"pipe\.py is no file to run"):
+    with pytest.raises(UsageError, match=r"pipe\.py is not a file that can run"):
         find_script("pipe.py", cwd=home / "work")
     with pytest.raises(InputMissing, match=r"no script gone\.py"):
         find_script("gone.py", cwd=home / "work")
@@ -149,7 +149,7 @@ def test_a_neighbour_with_the_same_beginning_is_outside(home: Path) -> None:
 
 
 def test_a_project_that_is_not_there_is_named(home: Path) -> None:
-    with pytest.raises(InputMissing, match=f"{home}/work/gone is no folder"):
+    with pytest.raises(InputMissing, match=f"{home}/work/gone is not a folder"):
         find_script("train.py", project=Path("gone"), cwd=home / "work")
 
 

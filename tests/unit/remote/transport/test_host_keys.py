@@ -61,7 +61,7 @@ def test_openssh_agrees_on_a_fingerprint(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_key_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no SSH host key"):
+    with pytest.raises(ConfigError, match="is not an SSH host key"):
         parse_key(text)
 
 
@@ -126,6 +126,6 @@ def test_a_file_of_pins_that_is_damaged_is_an_error_and_no_reason_to_believe_ano
 ) -> None:
     (tmp_path / "i-1.known_hosts").write_bytes(text)
 
-    with pytest.raises(ConfigError, match=r"i-1\.known_hosts: .* is no SSH host key") as caught:
+    with pytest.raises(ConfigError, match=r"i-1\.known_hosts: .* is not an SSH host key") as caught:
         Pins(tmp_path).get("i-1")
     assert caught.value.next_step.startswith(f"rm {tmp_path}/i-1.known_hosts")

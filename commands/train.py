@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     epochs="Short for -- --epochs N",
     hyperparams='Short for script arguments: "lr=0.001,batch-size=32"',
     wait="Follow the run to its end (default); --no-wait prints its id and returns",
-    project="The folder to send (default: nearest .git, else pyproject.toml, else the script's)",
+    project="Folder to send (default: nearest .git, else pyproject.toml, else the script's)",
     resume="Begin with a checkpoint: of a run (id, name or `latest`), or at a path here",
     queue="Wait for the host when another run has it",
     timeout="End the run after this long: 90s, 20m, 2h",

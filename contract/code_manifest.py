@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+CODE = "code/"  # the prefix in the bucket
 MAGIC = b"runctl manifest 1"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -98,12 +99,12 @@ class CodeManifest:
 
 def manifest_key(digest: str) -> str:
     """Return the key of the manifest of the tree with this digest."""
-    return f"code/{digest}.manifest"
+    return f"{CODE}{digest}.manifest"
 
 
 def pack_key(sha256: str) -> str:
     """Return the key of the pack with this SHA-256."""
-    return f"code/packs/{sha256}.pack"
+    return f"{CODE}packs/{sha256}.pack"
 
 
 def digest_of(entries: Iterable[TreeEntry]) -> str:

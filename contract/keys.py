@@ -7,7 +7,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-RUNS = "runs/"
+from contract.code_manifest import CODE
+
+# The prefixes of the bucket; the host's role may read or write by them.
+AGENT, HOSTS, RUNS = "agent/", "hosts/", "runs/"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 LATEST = "latest"
 """Stands for the newest run wherever a run is named; never a run's name."""
@@ -102,9 +105,19 @@ def attempt_of(key: str, name: str) -> int | None:
 
 def host_key(instance_id: str) -> str:
     """The key of a HostRecord: which run a host is busy with."""
-    return f"hosts/{instance_id}.json"
+    return f"{HOSTS}{instance_id}.json"
+
+
+def relay_prefix(instance_id: str) -> str:
+    """The prefix of what a command of Systems Manager carries through the bucket."""
+    return f"{HOSTS}{instance_id}/relay/"
+
+
+def patch_key(digest: str, commit: str) -> str:
+    """The key of the uncommitted changes of a tree, as a patch to its commit."""
+    return f"{CODE}{digest}-{commit[:12]}.patch"
 
 
 def agent_key(digest: str) -> str:
     """The key of the agent's file, by the SHA-256 of its bytes."""
-    return f"agent/{digest}.pyz"
+    return f"{AGENT}{digest}.pyz"

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.keys import agent_key
 from infra.settings import SettingsError
 
 
@@ -19,7 +20,7 @@ class AgentFile:
     @property
     def key(self) -> str:
         """Return the object's key: content-addressed, so a host can verify that it fetched the deployed bundle."""
-        return f"agent/{self.digest}.pyz"
+        return agent_key(self.digest)
 
 
 def read_agent_file(path: Path) -> AgentFile:

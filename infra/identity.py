@@ -11,11 +11,14 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from contract.code_manifest import CODE
+from contract.keys import AGENT, HOSTS, RUNS
+
 Document = dict[str, Any]
 
-READ_PREFIXES = ("agent/", "code/", "runs/")
-WRITE_PREFIXES = ("runs/", "hosts/")
-PRUNED = "runs/*/checkpoints/*"
+READ_PREFIXES = (AGENT, CODE, RUNS)
+WRITE_PREFIXES = (RUNS, HOSTS)
+PRUNED = f"{RUNS}*/checkpoints/*"
 
 
 def trust_policy() -> Document:

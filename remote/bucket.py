@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from contract.keys import RUNS
 from contract.records import Record, RecordError, SchemaError
 from remote.aws import error_code, is_already_there, is_missing, is_undecided
 from remote.errors import ConfigError, Unavailable
@@ -139,7 +140,7 @@ class Bucket:
         try:
             return kind.from_mapping(data)
         except RecordError as error:
-            run = re.match(r"runs/([^/]+)/", key)
+            run = re.match(rf"{RUNS}([^/]+)/", key)
             where = f"of run {run[1]}" if run else f"at s3://{self.name}/{key}"
             step = "update runctl" if isinstance(error, SchemaError) else "inv runs"
             raise ConfigError(f"the {kind.__name__} {where} is damaged: {error}", next_step=step) from error

@@ -21,6 +21,7 @@ from agent.host.imds import Metadata
 from agent.paths import Layout
 from agent.publish.bucket import ObjectStore
 from contract.clock import Clock
+from contract.keys import AGENT
 from contract.records import SCHEMA
 
 OLDEST_PYTHON = (3, 10)
@@ -98,7 +99,7 @@ def _metadata(metadata: Metadata) -> str:
 
 
 def _bucket(bucket: ObjectStore) -> str:
-    next(iter(bucket.sizes("agent/")), None)
+    next(iter(bucket.sizes(AGENT)), None)
     return f"s3://{bucket.name} can be read"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from contract import keys
 from contract.records import CodeRef
 from remote.bucket import Bucket
 from remote.code.selection import NotGit, git
@@ -22,7 +23,7 @@ def patch_key(snapshot: CodeRef) -> str | None:
     """Where the patch of a snapshot lies, if it has one; the same tree may stand on several commits."""
     if not (snapshot.dirty and snapshot.commit):
         return None
-    return f"code/{snapshot.digest}-{snapshot.commit[:12]}.patch"
+    return keys.patch_key(snapshot.digest, snapshot.commit)
 
 
 def patch_of(root: Path) -> bytes | None:

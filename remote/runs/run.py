@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import islice
 
 from contract.clock import parse_stamp
-from contract.keys import RUN_ID, RunKeys, attempt_of
+from contract.keys import RUN_ID, RUNS, RunKeys, attempt_of
 from contract.money import cost_usd
 from contract.records import SILENT_SECONDS, Outcome, RunSpec, Status
 from remote.bucket import Bucket
@@ -84,9 +84,9 @@ def newest_ids(bucket: Bucket, now: dt.datetime, since: dt.datetime | None = Non
     whole list is read only by callers that take more.
     """
     begin = since.astimezone(dt.UTC).strftime(ID_TIME) if since else f"{now - dt.timedelta(days=RECENT_DAYS):%Y%m%d}"
-    yield from reversed(bucket.folders("runs/", after=f"runs/{begin}"))
+    yield from reversed(bucket.folders(RUNS, after=f"{RUNS}{begin}"))
     if since is None:
-        yield from (run for run in reversed(bucket.folders("runs/")) if run < begin)
+        yield from (run for run in reversed(bucket.folders(RUNS)) if run < begin)
 
 
 def run_ids(bucket: Bucket, now: dt.datetime, limit: int) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contract.clock import Clock
+from contract.keys import relay_prefix
 from remote.bucket import Bucket, ObjectEntry
 from remote.errors import Unavailable
 from remote.progress import SILENT, Meter
@@ -50,7 +51,7 @@ class Relay:
         self._bucket = bucket
         self._clock = clock
         self._signer = signer
-        self._prefix = f"hosts/{instance_id}/relay/"
+        self._prefix = relay_prefix(instance_id)
 
     @contextmanager
     def lane(self, seconds: float) -> Iterator[Lane]:

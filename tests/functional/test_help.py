@@ -41,7 +41,7 @@ def test_runctl_answers_its_help_options_with_the_same(line: str, tmp_path: Path
 
 @pytest.mark.parametrize("cwd", [ROOT, Path("/")], ids=["checkout", "elsewhere"])
 def test_the_inv_that_make_installs_answers_them_too(cwd: Path, tmp_path: Path) -> None:
-    """newcomer m12; Invoke's own `inv` answers them before it loads anything of ours, see test_make.py."""
+    """newcomer m9 and m12; Invoke's own `inv` answers them before it loads anything of ours, see test_make.py."""
     inv = shutil.copy(BIN / "runctl", tmp_path / "inv")
 
     def said(word: str) -> str:

@@ -33,7 +33,6 @@ def read_agent_file(path: Path) -> AgentFile:
         content = path.read_bytes()
     except OSError as error:
         raise SettingsError(
-            f"the agent's file cannot be read: {path} ({error.strerror}); build it with `inv up` or `make agent`, "
-            "or set agentBundle"
+            f"the agent's file cannot be read: {path} ({error.strerror}); build it with `inv up`, or set agentBundle"
         ) from error
     return AgentFile(path=path, digest=hashlib.sha256(content).hexdigest())

@@ -50,8 +50,6 @@ SILENT = (OSError, ValueError, HTTPException)
 
 # Servers outlive this process by design; kept so that Popen does not complain about them, and reaped by `stop`.
 _started: list[subprocess.Popen[bytes]] = []
-
-
 Tell = Callable[[str], None]
 
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from remote.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.text import Text
 
 
-from remote.errors import UsageError
-
 SCHEMA = 1
-
-
 WIDTH = 100
 
 

@@ -9,27 +9,15 @@ from pathlib import Path
 from remote.errors import ConfigError
 
 LOCAL = "local"
-
-
 BUNDLE = Path("build") / "agent.pyz"
-
-
 # The folder that holds `commands/`: the checkout, or the copy of it in an installed wheel.
 HOME = Path(__file__).resolve().parents[2]
-
-
 PROJECT = "runctl"
-
-
 PROJECT_NAME = re.compile(
     rf"(?m)^name: {PROJECT}$"
 )  # matches runctl's own Pulumi.yaml, so that no command waits for a YAML parser
-
-
 # A Pulumi project may have any name and any folder may be called infra, so the program itself carries a marker.
 MARKER = Path("infra") / "runctl.marker"
-
-
 MARK = "The Pulumi program of runctl, 5d0e2c1a-6b4f-4f0b-9a57-1f6b8f2a3c94\n"
 
 

@@ -13,14 +13,8 @@ from contract.files import atomic_write
 from remote.code.selection import FileStatus
 
 CACHE_FORMAT = b"runctl stat cache 3 "
-
-
 KEY_BYTES = 16
-
-
 CACHE_RECORD = struct.Struct(f"{KEY_BYTES}s32s")  # a key and a SHA-256
-
-
 # A file as young as this may change once more without a change of its times: FAT counts in 2 s, others in a few ms.
 RACY_NS = 2_000_000_000
 

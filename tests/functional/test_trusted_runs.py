@@ -299,7 +299,7 @@ def test_an_agent_that_was_killed_is_brought_back_and_loses_nothing(project: Cli
     done = project("resume", run, code=69)
     assert "bring the agent back" in done.err
     assert re.search(rf"run {run} is (syncing|running)", done.err)
-    last = steps_of(project, run)[-1]
+    last = until(lambda: steps_of(project, run), "no step was printed")[-1]
     until(lambda: committed(project, run)[-1] > last + 5, "the run does not go on")
     project("cancel", run)
     log = project("monitor", run).out

@@ -97,8 +97,8 @@ def pull(
 
     opened, chosen, found = _open(stack, run, host)
     one = _choose(found, chosen, step)
-    with bar("pull") as meter:
-        paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"), meter)
+    with bar("pull") as progress:
+        paths = pull_one(opened.bucket, one, Path(to or f"{chosen.id}/{one.step}"), progress)
     if json:
         emit("pulled", run=chosen.id, step=one.step, files=[str(path) for path in paths])
         return
@@ -116,8 +116,8 @@ def push(c: Any, run: str, path: str, step: str = "", stack: str = "", json: boo
 
     opened = stacks.open_stack(stack)
     chosen = choose_run(opened, run).id
-    with bar("push") as meter:
-        manifest = push_one(opened.bucket, chosen, Path(path), _number(step, chosen), dt.datetime.now(dt.UTC), meter)
+    with bar("push") as progress:
+        manifest = push_one(opened.bucket, chosen, Path(path), _number(step, chosen), dt.datetime.now(dt.UTC), progress)
     say("pushed", f"step {manifest.step} of run {chosen}, {formats.size(manifest.size)}")
     if json:
         emit("pushed", run=chosen, step=manifest.step, files=manifest.files)

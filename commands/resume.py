@@ -14,7 +14,7 @@ from commands.run_view import finish_with, say_outcome
 from contract.clock import Clock
 
 if TYPE_CHECKING:
-    from remote.runs.launch import Prepared
+    from remote.runs.plan import Prepared
     from remote.runs.run import Run
     from remote.stack import Stack
     from remote.transport.access import Access

@@ -98,11 +98,11 @@ def _say_what_is_left(found: Found, limit: int, *, filtered: bool) -> None:
     if found.more:
         say(
             "more",
-            f"only the newest {found.looked_at} runs were searched, back to {found.back_to}; "
-            f"--limit {max(limit, found.looked_at) * 2} searches that many",
+            f"only the newest {found.searched} runs were searched, back to {found.back_to}; "
+            f"--limit {max(limit, found.searched) * 2} searches that many",
         )
     elif filtered and not found.runs:
-        say("none", f"no such run; searched {formats.count(found.looked_at, 'run')}")
+        say("none", f"no such run; searched {formats.count(found.searched, 'run')}")
 
 
 @command(

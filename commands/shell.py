@@ -93,8 +93,8 @@ def push(
     Example: inv push data.npz trainer:/tmp/data.npz
     """
     host, path = parse_remote(target)
-    with _reached(c, stack, host, transport, identity) as carrier, bar("push") as meter:
-        done = carrier.put(Path(local), path, meter)
+    with _reached(c, stack, host, transport, identity) as carrier, bar("push") as progress:
+        done = carrier.put(Path(local), path, progress)
     _report("pushed", f"{local} to {host}:{done.path}", host, carrier, done, as_json=json)
 
 
@@ -119,8 +119,8 @@ def pull(
         raise UsageError(f"{source!r} names no file", next_step=f"inv pull {host}:PATH {local}")
     with _reached(c, stack, host, transport, identity) as carrier:
         to = Path(local) / Path(path).name if local.endswith("/") else Path(local)
-        with bar("pull") as meter:
-            done = carrier.get(path, to, meter)
+        with bar("pull") as progress:
+            done = carrier.get(path, to, progress)
     _report("pulled", f"{source} to {done.path}", host, carrier, done, as_json=json)
 
 

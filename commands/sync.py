@@ -38,7 +38,7 @@ def send(
     from remote.hosts.connect import connect
     from remote.hosts.host import find_host
 
-    tree = _look(find_project(Path(project) if project else None), max_size)
+    tree = _read_tree(find_project(Path(project) if project else None), max_size)
     access = stacks.access_of(c, transport, identity)
     opened = stacks.open_stack(stack)
     found = find_host(opened, host)
@@ -46,8 +46,8 @@ def send(
     say("transport", f"{choice.way}: {choice.why}")
     try:
         sync = HostSync(carrier, found.instance_id, paths.state_dir() / "sent")
-        with bar("code") as meter:
-            arrival = sync.bring(tree, to or tree.root.name, meter)
+        with bar("code") as progress:
+            arrival = sync.sync(tree, to or tree.root.name, progress)
     finally:
         carrier.close()
     amount = f"{formats.size(arrival.sent)} sent" if arrival.sent else "nothing sent"
@@ -72,7 +72,7 @@ def plan(
     if why:
         _explain(root, why, as_json=json)
         return
-    tree = _look(root, max_size)
+    tree = _read_tree(root, max_size)
     try:
         opened = stacks.open_stack(stack)
     except Unavailable as error:
@@ -83,12 +83,12 @@ def plan(
     _show(found, as_json=json)
 
 
-def _look(root: Path, max_size: str) -> Tree:
-    from remote.code.tree import plan as look
+def _read_tree(root: Path, max_size: str) -> Tree:
+    from remote.code.tree import plan
     from remote.units import parse_size
 
     limit = parse_size(max_size, option="max-size")
-    return look(root, cache_dir=paths.state_dir() / "snapshots", max_bytes=limit)
+    return plan(root, cache_dir=paths.state_dir() / "snapshots", max_bytes=limit)
 
 
 def _explain(root: Path, path: str, *, as_json: bool) -> None:

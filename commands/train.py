@@ -21,7 +21,7 @@ from remote.errors import UsageError
 if TYPE_CHECKING:
     from contract.records import RunSpec
     from remote.code.project import Script
-    from remote.runs.launch import Prepared
+    from remote.runs.plan import Prepared
     from remote.runs.request import RunRequest
     from remote.stack import Stack
     from remote.transport.access import Access
@@ -149,7 +149,7 @@ def _open(name: str, *, dry_run: bool) -> Stack:
 
 
 def _prepare(stack: Stack, request: RunRequest, script: Script | None) -> Prepared:
-    from remote.runs import launch, rerun
+    from remote.runs import plan, rerun
 
     def say_wait(run: str, host: str) -> None:
         say("queue", f"waiting for run {run} on {host}")
@@ -157,7 +157,7 @@ def _prepare(stack: Stack, request: RunRequest, script: Script | None) -> Prepar
     if script is None:
         return rerun.prepare(stack, request, clock=Clock(), on_wait=say_wait)
     cache_dir = paths.state_dir() / "snapshots"
-    return launch.prepare(stack, request, script, cache_dir=cache_dir, clock=Clock(), on_wait=say_wait)
+    return plan.prepare(stack, request, script, cache_dir=cache_dir, clock=Clock(), on_wait=say_wait)
 
 
 def _start(stack: Stack, request: RunRequest, script: Script | None, access: Access) -> Prepared:
@@ -181,15 +181,15 @@ def _send(stack: Stack, prepared: Prepared) -> None:
     if prepared.repeats:
         say("again", f"run {prepared.repeats}: the same code, arguments and limits")
     if source and source.path:
-        with bar("resume") as meter:
-            pushed = push(stack.bucket, spec.run, source.path, None, Clock().now(), meter)
+        with bar("resume") as progress:
+            pushed = push(stack.bucket, spec.run, source.path, None, Clock().now(), progress)
         say("resume", f"from step {pushed.step} in {source.path}, {formats.size(pushed.size)} sent")
     elif source:
         say("resume", f"from the newest valid checkpoint of run {source.run}")
     if tree is None:
         return
-    with bar("code") as meter:
-        sent = upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", meter)
+    with bar("code") as progress:
+        sent = upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", progress)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{formats.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{formats.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")
@@ -211,12 +211,12 @@ def _finish(stack: Stack, prepared: Prepared, *, wait: bool, as_json: bool) -> N
 def _watch(stack: Stack, request: RunRequest, script: Script, access: Access, *, log_to: TextIO) -> None:
     from commands.train_watch import Watch
     from remote.runs.end import ensure_ended
-    from remote.runs.launch import read_tree
+    from remote.runs.plan import read_tree
 
     Watch(
         stack,
         start=lambda: _start(stack, request, script, access).spec,
-        look=lambda: read_tree(script, request, paths.state_dir() / "snapshots"),
+        read_tree=lambda: read_tree(script, request, paths.state_dir() / "snapshots"),
         end=lambda run: ensure_ended(stack, run, access, Clock()),
         log_to=log_to,
     ).keep_running()

@@ -28,7 +28,7 @@ class Watch:
     Args:
         stack: where the runs are.
         start: sends the project as it is and starts a run of it.
-        look: reads the project as it is.
+        read_tree: reads the project as it is.
         end: ends a run and waits for its outcome.
         log_to: where the log is shown.
         clock: waits between two polls.
@@ -39,14 +39,14 @@ class Watch:
         stack: Stack,
         *,
         start: Callable[[], RunSpec],
-        look: Callable[[], Tree],
+        read_tree: Callable[[], Tree],
         end: Callable[[str], object],
         log_to: TextIO,
         clock: Clock = Clock(),  # noqa: B008  it has no state
     ) -> None:
         self._stack = stack
         self._start = start
-        self._look = look
+        self._read_tree = read_tree
         self._end = end
         self._log_to = log_to
         self._clock = clock
@@ -59,7 +59,7 @@ class Watch:
         from remote.runs.follow import Follower
 
         spec = self._start()
-        saves = Saves(self._look, spec.snapshot.digest)
+        saves = Saves(self._read_tree, spec.snapshot.digest)
         self._run, follower = spec.run, Follower(self._stack.bucket, spec.run)
         try:
             while True:

@@ -13,7 +13,7 @@ from contract.keys import RUNS
 from contract.records import Record, RecordError, SchemaError
 from remote.aws import error_code, is_already_there, is_missing, is_undecided
 from remote.errors import ConfigError, Unavailable
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,10 +99,10 @@ class Bucket:
                 break
         return True
 
-    def put(self, key: str, body: BinaryIO, meter: Meter = SILENT) -> None:
+    def put(self, key: str, body: BinaryIO, progress: Progress = NO_PROGRESS) -> None:
         """Write an object of any size, in parts when it is large."""
         try:
-            self._s3.upload_fileobj(body, self.name, key, Callback=meter.add)
+            self._s3.upload_fileobj(body, self.name, key, Callback=progress.add)
         except self._s3.exceptions.ClientError as error:
             raise self._explain(error) from error
 

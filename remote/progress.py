@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Meter:
+class Progress:
     """Is told how many bytes are to move and how many have; this one keeps it to itself.
 
     `add` may be called from several threads.
@@ -16,4 +16,4 @@ class Meter:
         """So many more have moved."""
 
 
-SILENT = Meter()
+NO_PROGRESS = Progress()

@@ -46,7 +46,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class Published:
     """How far a run had come when it ended."""
 
     last_step: int | None = None
@@ -93,7 +93,7 @@ def _cause_unseen(ending: Ending) -> tuple[Cause, str]:
 def outcome_record(
     identity: Identity,
     verdict: Verdict,
-    progress: Progress,
+    progress: Published,
     *,
     ended_at: datetime,
     duration_seconds: float,

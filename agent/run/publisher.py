@@ -20,7 +20,7 @@ from agent.publish.log import LogShipper, last_line, print_note
 from agent.publish.metrics import Metrics
 from agent.publish.status import Identity, Standing, StatusWriter
 from agent.repeat import THREADS, Repeater, Threads, retry, within
-from agent.run.outcome import Progress
+from agent.run.outcome import Published
 from contract.clock import Clock
 from contract.keys import RunKeys
 from contract.records import Phase, RunSpec
@@ -139,10 +139,10 @@ class Publisher:
         self._send("the host record", self._status.free_host, seconds=STATUS_SECONDS)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> Published:
         """How far the run has come, as far as the bucket knows."""
         last = self._last
-        return Progress(
+        return Published(
             last_step=last.step if last else None,
             last_checkpoint=last.key if last else None,
             log_chunks=self._shipper.chunks,

@@ -9,7 +9,7 @@ from agent.errors import AgentError
 from agent.json_file import encode
 from agent.publish.bucket import ObjectStore
 from agent.publish.status import Identity
-from agent.run.outcome import Ending, Progress, decide, outcome_record
+from agent.run.outcome import Ending, Published, decide, outcome_record
 from contract.clock import Clock
 from contract.keys import RunKeys
 
@@ -24,7 +24,7 @@ def record_refusal(bucket: ObjectStore, *, run: str, attempt: int, host: str, de
     now = clock.now()
     identity = Identity(run=run, attempt=attempt, host=host, started_at=now)
     verdict = decide(Ending(failure=detail))
-    record = outcome_record(identity, verdict, Progress(), ended_at=now, duration_seconds=0.0, usd_per_hour=Decimal(0))
+    record = outcome_record(identity, verdict, Published(), ended_at=now, duration_seconds=0.0, usd_per_hour=Decimal(0))
     try:
         bucket.create(RunKeys(run=run, number=attempt).outcome, encode(record))
     except AgentError as error:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from commands.cli.output import console
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 
 @contextmanager
-def bar(verb: str) -> Iterator[Meter]:
-    """Yield a meter that a terminal shows until the block ends."""
+def bar(verb: str) -> Iterator[Progress]:
+    """Yield the progress that a terminal shows until the block ends."""
     if not console().is_interactive:
-        yield SILENT
+        yield NO_PROGRESS
         return
     from rich import progress
 
@@ -29,8 +29,8 @@ def bar(verb: str) -> Iterator[Meter]:
         yield Bar(shown, shown.add_task(verb, total=None))
 
 
-class Bar(Meter):
-    """A meter shown as one line of a rich display.
+class Bar(Progress):
+    """Progress shown as one line of a rich display.
 
     Args:
         shown: the display.

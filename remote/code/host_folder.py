@@ -22,7 +22,7 @@ from remote.bucket import BucketGone
 from remote.code.tree import Tree
 from remote.code.upload import CodeSync
 from remote.errors import CannotCreate, Unavailable
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 from remote.transport.base import HostCommand, Transport
 from remote.transport.python_script import python_script
 
@@ -97,13 +97,13 @@ class HostSync:
         self._host = host
         self._copies = copies
 
-    def bring(self, tree: Tree, folder: str, meter: Meter = SILENT) -> Arrival:
+    def sync(self, tree: Tree, folder: str, progress: Progress = NO_PROGRESS) -> Arrival:
         """Make the folder on the host the tree.
 
         Args:
             tree: the tree.
             folder: on the host, relative to the user's home.
-            meter: counts content that has to travel.
+            progress: counts content that has to travel.
 
         Raises:
             Unavailable: the host is not reached; or the tree is too large for a command and there is no bucket.
@@ -111,23 +111,23 @@ class HostSync:
             Interrupted: a file here is no longer what the tree says.
         """
         order = {"digest": tree.digest, "folder": folder, "shelf": self._shelf}
-        answer, sent = self._give({**order, "objects": {}}), 0
+        answer, sent = self._call({**order, "objects": {}}), 0
         for _ in range(TRIES):
             if answer["state"] != "lacking":
                 break
             name = f"{self._host}/{self._transport.name}/{self._shelf}"
             shelf = Shelf(self._transport, name, set(answer["have"]), folder=f"{self._shelf}/store")
             sync = CodeSync(shelf, self._copies)
-            sync.send(sync.plan(tree), meter)
+            sync.send(sync.plan(tree), progress)
             sent += shelf.sent
-            answer = self._give({**order, "objects": shelf.objects})
+            answer = self._call({**order, "objects": shelf.objects})
         else:
             raise CannotCreate(
                 f"{self._host} goes on lacking parts of the tree that were sent", next_step="the same command again"
             )
         return Arrival(state=answer["state"], folder=answer["folder"], sent=sent)
 
-    def _give(self, order: dict[str, Any]) -> Answer:
+    def _call(self, order: dict[str, Any]) -> Answer:
         command = HostCommand(script=receiver_script(order), timeout_seconds=RECEIVE_SECONDS, title="sync")
         done = self._transport.run(command)
         if done.exit_code == CannotCreate.exit_code:

@@ -9,22 +9,22 @@ from remote.errors import Interrupted
 
 
 class Saves:
-    """Looks at a project again and again.
+    """Polls a project for a saved change.
 
     Args:
-        look: what the project is now; a file that changes while it is read counts as not yet at rest.
+        read_tree: returns the project as it is now; a file that changes while it is read counts as not yet at rest.
         current: the digest of the tree that runs.
     """
 
-    def __init__(self, look: Callable[[], Tree], current: str) -> None:
-        self._look = look
+    def __init__(self, read_tree: Callable[[], Tree], current: str) -> None:
+        self._read_tree = read_tree
         self._current = current
         self._last = current
 
     def saved(self) -> bool:
-        """Whether the tree has changed and was the same at the last look too; asked again it is False."""
+        """Return whether the tree has changed and was the same at the last poll too; the next call returns False."""
         try:
-            digest = self._look().digest
+            digest = self._read_tree().digest
         except Interrupted:
             return False
         settled = digest == self._last != self._current

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.code_manifest import NOTHING, TreeEntry
-from remote.code.gc_pause import uncollected
 from remote.code.packs import Draft, Drafts
 from remote.code.provenance import Provenance, provenance
 from remote.code.read import Named, changed, leave_out, open_file, read_whole, shown
@@ -46,7 +45,6 @@ class Tree:
     drafts: tuple[Draft, ...] = field(default=(), compare=False, repr=False)
 
 
-@uncollected()
 def plan(
     root: Path,
     *,

@@ -27,11 +27,10 @@ from contract.code_manifest import (
     manifest_key,
     pack_key,
 )
-from remote.code.gc_pause import uncollected
 from remote.code.packs import groups, level_for, write_pack
 from remote.code.sent_manifests import UNFINISHED, Copies, Place, Presence
 from remote.code.tree import Tree
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 UPLOADS = 2
 # Packs of single edits gather; beyond this many the contents in them are sent again, together.
@@ -92,7 +91,6 @@ class CodeSync:
         """The plan for a bucket that has nothing, without asking one; not to be sent."""
         return SyncPlan(tree=tree, sources=tuple(_contents(tree).values()), packs={})
 
-    @uncollected()
     def plan(self, tree: Tree) -> SyncPlan:
         """Find out what the bucket lacks; nothing is changed but our own copies.
 
@@ -115,12 +113,12 @@ class CodeSync:
         usable = base if presence.all(base_needs) and not scattered else None
         return SyncPlan(tree=tree, sources=sources, packs=packs, base=usable)
 
-    def send(self, plan: SyncPlan, meter: Meter = SILENT) -> int:
+    def send(self, plan: SyncPlan, progress: Progress = NO_PROGRESS) -> int:
         """Send what is lacking, the manifest last; returns the bytes that were sent.
 
         Args:
             plan: what is lacking.
-            meter: counts content, before compression.
+            progress: counts content, before compression.
 
         Raises:
             Interrupted: a file is no longer what the plan says.
@@ -129,14 +127,14 @@ class CodeSync:
         if plan.complete:
             return 0
         copies = Copies(self._folder, self._bucket, plan.tree.root)
-        meter.expect(plan.bytes_to_send)
+        progress.expect(plan.bytes_to_send)
         packs, sent, unnoted = dict(plan.packs), 0, 0
         try:
             for pack, group, size in self._send_packs(plan):
                 packs.update((entry.sha256, pack) for entry in group)
                 sent += size
                 content = sum(entry.size for entry in group)
-                meter.add(content)
+                progress.add(content)
                 unnoted += content
                 if unnoted >= NOTED_BYTES:
                     _note_unfinished(copies, plan, packs)

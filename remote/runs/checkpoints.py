@@ -21,7 +21,7 @@ from contract.keys import RunKeys
 from contract.records import CheckpointManifest
 from remote.bucket import Bucket, ObjectEntry
 from remote.errors import CannotCreate, InputMissing, UsageError
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 MANIFEST = "/manifest.json"
 READERS = 16
@@ -93,7 +93,7 @@ def verify(bucket: Bucket, checkpoint: Checkpoint) -> CheckpointVerdict:
     return CheckpointVerdict(checkpoint=checkpoint, problems=problems)
 
 
-def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> list[Path]:
+def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, progress: Progress = NO_PROGRESS) -> list[Path]:
     """Download a checkpoint's files into `folder` and verify them; either all of them arrive or none.
 
     Raises:
@@ -107,7 +107,7 @@ def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SI
         raise CannotCreate(f"{taken[0]} is already there", next_step="inv checkpoint.pull --to ANOTHER_FOLDER")
     draft = Path(tempfile.mkdtemp(prefix=".runctl-pull-", dir=folder))
     try:
-        problems = list(_fetch_all(bucket, checkpoint, draft, meter))
+        problems = list(_fetch_all(bucket, checkpoint, draft, progress))
         if problems:
             raise InputMissing(
                 f"step {checkpoint.step} is not what was committed: {'; '.join(problems)}",
@@ -121,9 +121,9 @@ def pull(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SI
     return targets
 
 
-def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Meter = SILENT) -> Iterator[str]:
+def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path, progress: Progress = NO_PROGRESS) -> Iterator[str]:
     """Fetch the files into `folder` and yield what is wrong with them."""
-    meter.expect(checkpoint.manifest.size)
+    progress.expect(checkpoint.manifest.size)
     if not checkpoint.manifest.files:
         yield "the manifest names no file"
     for file in checkpoint.manifest.files:
@@ -133,10 +133,10 @@ def _fetch_all(bucket: Bucket, checkpoint: Checkpoint, folder: Path, meter: Mete
             continue
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield from _fetch(bucket, file, path, meter)
+        yield from _fetch(bucket, file, path, progress)
 
 
-def _fetch(bucket: Bucket, file: dict[str, object], path: Path, meter: Meter) -> Iterator[str]:
+def _fetch(bucket: Bucket, file: dict[str, object], path: Path, progress: Progress) -> Iterator[str]:
     name = file["path"]
     digest = hashlib.sha256()
     size = 0
@@ -148,7 +148,7 @@ def _fetch(bucket: Bucket, file: dict[str, object], path: Path, meter: Meter) ->
         for block in blocks:
             size += out.write(block)
             digest.update(block)
-            meter.add(len(block))
+            progress.add(len(block))
     if size != file["size"]:
         yield f"{name} has {size} bytes, {file['size']} were committed"
     elif digest.hexdigest() != file["sha256"]:
@@ -164,7 +164,7 @@ def is_safe(name: str) -> bool:
 
 
 def push(
-    bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime, meter: Meter = SILENT
+    bucket: Bucket, run: str, source: Path, step: int | None, now: dt.datetime, progress: Progress = NO_PROGRESS
 ) -> CheckpointManifest:
     """Commit a local file or folder as a checkpoint of `run`; the step is the last number in its name if not given.
 
@@ -180,8 +180,8 @@ def push(
         raise UsageError(f"{source.name} has no number in its name", next_step="inv checkpoint.push RUN PATH --step N")
     prefix = f"{RunKeys(run=run).checkpoints}{number:012d}/"
     paths = _files(source)
-    meter.expect(sum(path.stat().st_size for path in paths))
-    files = [_put(bucket, prefix, path, source, meter) for path in paths]
+    progress.expect(sum(path.stat().st_size for path in paths))
+    files = [_put(bucket, prefix, path, source, progress) for path in paths]
     manifest = CheckpointManifest(run=run, attempt=PUSHED_ATTEMPT, step=number, committed_at=stamp(now), files=files)
     if not bucket.put_json_once(f"{prefix}manifest.json", manifest.to_mapping()):
         raise CannotCreate(f"run {run} has a checkpoint of step {number} already", next_step="inv checkpoint.list")
@@ -196,13 +196,13 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _put(bucket: Bucket, prefix: str, path: Path, source: Path, meter: Meter) -> dict[str, object]:
+def _put(bucket: Bucket, prefix: str, path: Path, source: Path, progress: Progress) -> dict[str, object]:
     name = path.relative_to(source.parent).as_posix()
     key = f"{prefix}{PUSHED_ATTEMPT:03d}/{name}"
     with path.open("rb") as body:
         digest = hashlib.file_digest(body, "sha256").hexdigest()
         body.seek(0)
-        bucket.put(key, body, meter)
+        bucket.put(key, body, progress)
     return {"path": name, "key": key, "size": path.stat().st_size, "sha256": digest}
 
 

@@ -20,7 +20,7 @@ from remote.errors import InputMissing
 from remote.hosts.host import Host
 from remote.runs.checkpoints import PUSHED_ATTEMPT, list_checkpoints
 from remote.runs.labels import require_few
-from remote.runs.launch import Prepared, place, wait_for_host
+from remote.runs.plan import Prepared, place, wait_for_host
 from remote.runs.request import RunRequest
 from remote.runs.run import read_run, read_spec
 from remote.runs.search import find_run
@@ -30,7 +30,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def prepare(stack: Stack, request: RunRequest, *, clock: Clock, on_wait: Callable[[str, str], object]) -> Prepared:
-    """Plan the rerun that a request asks for; nothing is sent or started. See `remote.runs.launch.prepare`."""
+    """Plan the rerun that a request asks for; nothing is sent or started. See `remote.runs.plan.prepare`."""
     earlier = find_run(stack.bucket, request.rerun, clock.now())
     name = request.host or earlier.spec.host.name
     host = wait_for_host(stack, name, queue=request.queue, clock=clock, on_wait=on_wait)

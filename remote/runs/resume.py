@@ -10,7 +10,7 @@ from contract.records import Resume, RunSpec
 from remote.errors import HostBusy, UsageError
 from remote.hosts.agent_client import AgentClient
 from remote.hosts.host import Host, find_host
-from remote.runs.launch import Prepared, place, preflight
+from remote.runs.plan import Prepared, place, preflight
 from remote.runs.run import Run, read_run
 from remote.stack import Stack
 from remote.transport.access import Access
@@ -56,7 +56,7 @@ def prepare(stack: Stack, run: Run, host_name: str, now: dt.datetime) -> Prepare
 
     Raises:
         UsageError, HostBusy: see `require_resumable`; or another run is on the host.
-        InputMissing, Unavailable: see `remote.runs.launch.preflight`.
+        InputMissing, Unavailable: see `remote.runs.plan.preflight`.
     """
     require_resumable(run, now)
     spec = plan_resume(stack, run, preflight(stack, host_name, now))

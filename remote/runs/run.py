@@ -17,7 +17,7 @@ from remote.bucket import Bucket
 from remote.errors import InputMissing, Interrupted, Unavailable
 
 RECENT_DAYS = 14
-LOOK_BACK = 50
+SEARCH_AT_MOST = 50
 READERS = 16
 WITHDRAWN_AT_MOST = 20  # so many of the newest ids may be without a run behind them
 ID_TIME = "%Y%m%d-%H%M%S"
@@ -176,12 +176,12 @@ def latest_run_on(bucket: Bucket, host: str, now: dt.datetime) -> Run:
     Raises:
         InputMissing: none of the newest runs was.
     """
-    ids = run_ids(bucket, now, limit=LOOK_BACK)
+    ids = run_ids(bucket, now, limit=SEARCH_AT_MOST)
     for start in range(0, len(ids), READERS):
         for run in read_runs(bucket, ids[start : start + READERS]):
             if host in {run.spec.host.name, run.spec.host.instance_id}:
                 return run
-    raise InputMissing(f"none of the newest {LOOK_BACK} runs was on host {host!r}", next_step="inv runs")
+    raise InputMissing(f"none of the newest {SEARCH_AT_MOST} runs was on host {host!r}", next_step="inv runs")
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -23,7 +23,7 @@ from remote.runs.run import READERS, STATES, WITHDRAWN_AT_MOST, Run, latest_run,
 from remote.units import parse_duration
 
 BATCH = 2 * READERS
-LOOK_AT_MOST = 500
+SEARCH_AT_MOST = 500
 SHOWN_NAMES = 5
 ME = "me"
 NEWEST = ("", LATEST)
@@ -96,12 +96,12 @@ def read_filters(
 class Found:
     """The result of a search.
 
-    `looked_at` counts the runs that were read, back to the id `back_to`; `more` is set when older ones were not;
+    `searched` counts the runs that were read, back to the id `back_to`; `more` is set when older ones were not;
     `damaged` has the records that could not be read.
     """
 
     runs: tuple[Run, ...]
-    looked_at: int
+    searched: int
     back_to: str
     more: bool
     damaged: tuple[ConfigError, ...]
@@ -110,24 +110,24 @@ class Found:
 def search(bucket: Bucket, filters: Filters, limit: int, now: dt.datetime) -> Found:
     """Return at most `limit` of the newest runs that pass, newest first.
 
-    A run whose spec does not pass costs one call, any other four. With filters, at most `LOOK_AT_MOST` runs are read,
+    A run whose spec does not pass costs one call, any other four. With filters, at most `SEARCH_AT_MOST` runs are read,
     or `limit` when that is more; ids without a run behind them do not pass.
     """
-    most = max(limit, LOOK_AT_MOST) if filters else limit + WITHDRAWN_AT_MOST
+    most = max(limit, SEARCH_AT_MOST) if filters else limit + WITHDRAWN_AT_MOST
     ids = newest_ids(bucket, now, filters.since)
-    runs, damaged, looked_at = list[Run](), list[ConfigError](), list[str]()
+    runs, damaged, searched = list[Run](), list[ConfigError](), list[str]()
     with ThreadPoolExecutor(READERS) as readers:
         for batch in _batches(ids, BATCH if filters else limit, most):
-            seen = list(readers.map(lambda run: _look(bucket, run, filters, now), batch))
+            seen = list(readers.map(lambda run: _read(bucket, run, filters, now), batch))
             runs += [one for one in seen if isinstance(one, Run)]
             damaged += [one for one in seen if isinstance(one, ConfigError)]
-            looked_at += batch
+            searched += batch
             if len(runs) >= limit:
                 break
     return Found(
         runs=tuple(runs[:limit]),
-        looked_at=len(looked_at),
-        back_to=looked_at[-1] if looked_at else "",
+        searched=len(searched),
+        back_to=searched[-1] if searched else "",
         more=len(runs) < limit and next(ids, None) is not None,
         damaged=tuple(damaged),
     )
@@ -140,7 +140,7 @@ def _batches(ids: Iterator[str], size: int, most: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _look(bucket: Bucket, run: str, filters: Filters, now: dt.datetime) -> Run | ConfigError | None:
+def _read(bucket: Bucket, run: str, filters: Filters, now: dt.datetime) -> Run | ConfigError | None:
     """Return the run if it passes, or its error if it cannot be read."""
     try:
         if filters.ask_spec:
@@ -182,7 +182,7 @@ def find_run(bucket: Bucket, word: str, now: dt.datetime) -> Run:
 def _newest_specs(bucket: Bucket, now: dt.datetime) -> Iterator[RunSpec]:
     """Yield the specs of the newest runs, newest first; those that cannot be read are passed over."""
     with ThreadPoolExecutor(READERS) as readers:
-        for batch in _batches(newest_ids(bucket, now), BATCH, LOOK_AT_MOST):
+        for batch in _batches(newest_ids(bucket, now), BATCH, SEARCH_AT_MOST):
             yield from (spec for spec in readers.map(lambda run: _spec(bucket, run), batch) if spec)
 
 
@@ -198,5 +198,5 @@ def _no_such_run(bucket: Bucket, word: str, names: list[str]) -> str:
     shown = ", ".join(known[:SHOWN_NAMES]) + (", …" if len(known) > SHOWN_NAMES else "")
     return (
         f"there is no run {word!r} in bucket {bucket.name}: a run goes by its id (YYYYMMDD-HHMMSS-xxxxxx), "
-        f"by its name ({shown or f'none of the newest {LOOK_AT_MOST} has one'}), or by {LATEST}"
+        f"by its name ({shown or f'none of the newest {SEARCH_AT_MOST} has one'}), or by {LATEST}"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from remote.errors import InputMissing, UsageError
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 AGENT_SAYS = "failed to run commands:"  # what the host's SSM agent adds to the standard error of a failed command
 """Exit code of a command whose time was up, as of coreutils' `timeout`."""
@@ -114,13 +114,13 @@ class Transport(Protocol):
     def stream(self, command: HostCommand, out: BinaryIO, err: BinaryIO) -> int:
         """Run a command to its end and hand on its output, byte for byte, as it comes; its exit code."""
 
-    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
+    def put(self, local: Path, remote: str, progress: Progress = NO_PROGRESS) -> Transfer:
         """Copy a file to the host with its permissions, by rename, once its hash was seen to be right.
 
         Args:
             local: a file here.
             remote: a path there, relative to the user's home. A folder, or what ends in `/`, takes the file's name.
-            meter: counts bytes that have left here.
+            progress: counts bytes that have left here.
 
         Raises:
             InputMissing: there is no such file here, or no such folder there.
@@ -128,8 +128,8 @@ class Transport(Protocol):
             CannotCreate: it did not arrive as it left, or could not be written; nothing is left of it.
         """
 
-    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
-        """Copy a file from the host, by rename, once its hash was seen to be right; `meter` counts what has come.
+    def get(self, remote: str, local: Path, progress: Progress = NO_PROGRESS) -> Transfer:
+        """Copy a file from the host, by rename, once its hash was seen to be right; `progress` counts what has come.
 
         Raises:
             InputMissing: there is no such file there, or no such folder here.

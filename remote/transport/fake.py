@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from remote.errors import InputMissing
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 from remote.transport.base import CommandResult, HostCommand, Transfer
 from remote.transport.files import landing, read_source, target_of
 
@@ -48,15 +48,15 @@ class FakeTransport:
         err.write(result.stderr.encode())
         return result.exit_code
 
-    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
+    def put(self, local: Path, remote: str, progress: Progress = NO_PROGRESS) -> Transfer:
         """Keep the file's bytes."""
         source = read_source(local)
         path = f"{remote}{local.name}" if remote.endswith("/") else remote
         self.files[path] = local.read_bytes()
-        meter.add(source.bytes)
+        progress.add(source.bytes)
         return Transfer(path=path, bytes=source.bytes, sha256=source.sha256)
 
-    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
+    def get(self, remote: str, local: Path, progress: Progress = NO_PROGRESS) -> Transfer:
         """Write the bytes that are kept."""
         if remote not in self.files:
             raise InputMissing(f"there is no {remote} on the host")
@@ -64,7 +64,7 @@ class FakeTransport:
         digest = hashlib.sha256(body).hexdigest()
         with landing(target, digest) as stream:
             stream.write(body)
-        meter.add(len(body))
+        progress.add(len(body))
         return Transfer(path=str(target), bytes=len(body), sha256=digest)
 
     def close(self) -> None:

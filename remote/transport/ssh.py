@@ -26,14 +26,14 @@ from typing import Any, BinaryIO
 from contract.clock import Clock
 from contract.exit_codes import TIMED_OUT
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 from remote.transport.base import PACK_THERE, CommandResult, HostCommand, Transfer
 from remote.transport.files import SourceFile, damaged, landing, read_source, target_of
 from remote.transport.host_keys import HostKey, fingerprint
 
 CONNECT_SECONDS = 15
 KEEP_ALIVE_SECONDS = 30
-LOOK_SECONDS = 0.01
+POLL_SECONDS = 0.01
 LINGER_SECONDS = 1.0  # for output that a child left behind still holds open, once the command has ended
 BLOCK_BYTES = 1 << 16
 NO_PROGRAM = 127
@@ -146,7 +146,7 @@ class SshTransport:
             raise Unavailable(f"{self._endpoint.host}: the connection ended before the command", next_step="inv status")
         return code
 
-    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
+    def put(self, local: Path, remote: str, progress: Progress = NO_PROGRESS) -> Transfer:
         """Copy a file to the host; see `Transport.put`."""
         source = read_source(local)
         with self._explained(remote):
@@ -154,7 +154,7 @@ class SshTransport:
             target = self._target(sftp, remote, local.name)
             draft = str(PurePosixPath(target).with_name(f".{local.name}.{secrets.token_hex(4)}.part"))
             try:
-                sftp.put(str(local), draft, callback=_counting(meter), confirm=False)
+                sftp.put(str(local), draft, callback=_counting(progress), confirm=False)
                 self._verify(draft, source, target)
                 sftp.chmod(draft, source.mode)
                 sftp.posix_rename(draft, target)
@@ -163,7 +163,7 @@ class SshTransport:
                 raise
             return Transfer(path=sftp.normalize(target), bytes=source.bytes, sha256=source.sha256)
 
-    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
+    def get(self, remote: str, local: Path, progress: Progress = NO_PROGRESS) -> Transfer:
         """Copy a file from the host; see `Transport.get`."""
         with self._explained(remote):
             sftp = self._open().sftp()
@@ -175,7 +175,7 @@ class SshTransport:
             digest = self._hash(remote)
         target = target_of(local, remote)
         with landing(target, digest) as stream, self._explained(remote):
-            sftp.getfo(remote, stream, callback=_counting(meter))
+            sftp.getfo(remote, stream, callback=_counting(progress))
         return Transfer(path=str(target), bytes=target.stat().st_size, sha256=digest)
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ class SshTransport:
                 return
             if exited and ended_at is None:
                 ended_at = self._clock.monotonic()
-            self._clock.sleep(LOOK_SECONDS)
+            self._clock.sleep(POLL_SECONDS)
 
     def _open(self) -> Any:
         if self._connection is None:
@@ -369,14 +369,14 @@ def _move(ready: Callable[[], bool], read: Callable[[int], bytes], sink: BinaryI
     return True
 
 
-def _counting(meter: Meter) -> Callable[[int, int], None]:
-    """What paramiko calls with the bytes so far and in all, telling the meter what is new."""
+def _counting(progress: Progress) -> Callable[[int, int], None]:
+    """What paramiko calls with the bytes so far and in all, telling the progress what is new."""
     last = 0
 
     def count(done: int, total: int) -> None:
         nonlocal last
-        meter.expect(total)
-        meter.add(done - last)
+        progress.expect(total)
+        progress.add(done - last)
         last = done
 
     return count

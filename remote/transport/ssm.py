@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from contract.clock import Clock
 from remote.aws import error_code
 from remote.errors import Unavailable, UsageError
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 from remote.transport.base import CommandResult, HostCommand, Transfer
 from remote.transport.files import SourceFile, landing, read_source, target_of
-from remote.transport.ssm_bucket import Lane, Relay
+from remote.transport.ssm_bucket import Relay, ScratchSpace
 from remote.transport.ssm_exec import (
     Answer,
     Order,
     Output,
     answer_of,
     content,
-    courier_script,
     get_order,
+    host_exec_script,
     inline_text,
     put_order,
     run_order,
@@ -48,12 +48,12 @@ FINISHED = {"Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Term
 THROTTLED = {"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException"}
 # Waits between the tries of a throttled call, on top of botocore's own.
 THROTTLE_SECONDS = (1.0, 2.0, 4.0, 8.0)
-LOOK_SECONDS = 0.1
-QUIET_LOOK_SECONDS = 1.0
+POLL_SECONDS = 0.1
+QUIET_POLL_SECONDS = 1.0
 CHECK_SECONDS = 3.0
 # Run Command shows a command on a host that went away as InProgress until its time is up, so the host is looked at too.
 WATCH_SECONDS = 30.0
-GUARD_SECONDS = 120  # how much longer than the courier Run Command itself waits
+GUARD_SECONDS = 120  # how much longer than the host program Run Command itself waits
 LARGEST_COMMAND_SECONDS = 172_800  # 48 hours: Run Command's limit
 TRANSFER_SECONDS = 4 * 3600.0
 
@@ -146,11 +146,11 @@ class SsmTransport:
     def run(self, command: HostCommand) -> CommandResult:
         """Run a command to its end; see `Transport.run`. One SendCommand, and the bucket only for long output."""
         out, err = BytesIO(), BytesIO()
-        with self._lane(command.timeout_seconds) as lane:
-            answer = self._wait(self._dispatch(run_order(command, lane, stream=False), command))
-            Output(out, err).take(answer, lane)
-            if lane and answer["inline"]:
-                lane.leave()
+        with self._scratch(command.timeout_seconds) as scratch:
+            answer = self._wait(self._dispatch(run_order(command, scratch, stream=False), command))
+            Output(out, err).take(answer, scratch)
+            if scratch and answer["inline"]:
+                scratch.release()
         return CommandResult(
             status=status_of(answer),
             exit_code=answer["exit_code"],
@@ -164,42 +164,42 @@ class SsmTransport:
         Ctrl-C here, or a reader of the output that goes away, cancels the command there.
         """
         output = Output(out, err)
-        with self._lane(command.timeout_seconds) as lane:
-            command_id = self._dispatch(run_order(command, lane, stream=True), command)
+        with self._scratch(command.timeout_seconds) as scratch:
+            command_id = self._dispatch(run_order(command, scratch, stream=True), command)
             try:
-                answer = self._follow(command_id, lane, output) if lane else self._wait(command_id)
+                answer = self._follow(command_id, scratch, output) if scratch else self._wait(command_id)
             except (KeyboardInterrupt, BrokenPipeError):
                 self._ssm.cancel_command(CommandId=command_id, InstanceIds=[self.instance_id])
                 raise
-            output.take(answer, lane)
+            output.take(answer, scratch)
         return int(answer["exit_code"])
 
-    def put(self, local: Path, remote: str, meter: Meter = SILENT) -> Transfer:
+    def put(self, local: Path, remote: str, progress: Progress = NO_PROGRESS) -> Transfer:
         """Copy a file to the host; see `Transport.put`. A small one goes inside the command, with no bucket at all."""
         source = read_source(local)
-        meter.expect(source.bytes)
+        progress.expect(source.bytes)
         inline = inline_text(source)
         if inline is not None:
             return self._put(source, remote, inline=inline)
-        with self._lane(TRANSFER_SECONDS) as lane:
-            if lane is None:
+        with self._scratch(TRANSFER_SECONDS) as scratch:
+            if scratch is None:
                 raise UsageError(
                     f"{local} is {source.bytes:,} bytes, more than fits into a command, and there is no bucket for it",
                     next_step="inv up, which makes the stack's bucket, or --transport ssh",
                 )
-            return self._put(source, remote, inline=None, url=lane.upload(local, meter))
+            return self._put(source, remote, inline=None, url=scratch.upload(local, progress))
 
-    def get(self, remote: str, local: Path, meter: Meter = SILENT) -> Transfer:
+    def get(self, remote: str, local: Path, progress: Progress = NO_PROGRESS) -> Transfer:
         """Copy a file from the host; see `Transport.get`."""
-        with self._lane(TRANSFER_SECONDS) as lane:
-            order = get_order(remote, lane)
+        with self._scratch(TRANSFER_SECONDS) as scratch:
+            order = get_order(remote, scratch)
             answer = self._wait(self._order(order, "get", TRANSFER_SECONDS))
             target = target_of(local, answer["path"])
-            meter.expect(answer["bytes"])
+            progress.expect(answer["bytes"])
             with landing(target, answer["sha256"]) as stream:
-                for block in content(answer, lane):
+                for block in content(answer, scratch):
                     stream.write(block)
-                    meter.add(len(block))
+                    progress.add(len(block))
         return Transfer(path=str(target), bytes=answer["bytes"], sha256=answer["sha256"])
 
     def close(self) -> None:
@@ -211,39 +211,39 @@ class SsmTransport:
         return Transfer(path=answer["path"], bytes=answer["bytes"], sha256=answer["sha256"])
 
     @contextmanager
-    def _lane(self, seconds: float) -> Iterator[Lane | None]:
+    def _scratch(self, seconds: float) -> Iterator[ScratchSpace | None]:
         if self._relay is None:
             yield None
             return
-        with self._relay.lane(seconds) as lane:
-            yield lane
+        with self._relay.scratch(seconds) as scratch:
+            yield scratch
 
     def _dispatch(self, order: Order, command: HostCommand) -> str:
         return self._order(order, command.title, command.timeout_seconds)
 
     def _order(self, order: Order, title: str, seconds: float) -> str:
-        return self.send(courier_script(order), f"runctl {title}", seconds=seconds + GUARD_SECONDS)
+        return self.send(host_exec_script(order), f"runctl {title}", seconds=seconds + GUARD_SECONDS)
 
     def _wait(self, command_id: str) -> Answer:
-        pause, next_watch = LOOK_SECONDS, self._clock.monotonic() + WATCH_SECONDS
+        pause, next_watch = POLL_SECONDS, self._clock.monotonic() + WATCH_SECONDS
         while (result := self.result(command_id)) is None:
             next_watch = self._watch(next_watch)
             self._clock.sleep(pause)
-            pause = min(pause * 1.5, QUIET_LOOK_SECONDS)
+            pause = min(pause * 1.5, QUIET_POLL_SECONDS)
         return answer_of(result, self.instance_id)
 
-    def _follow(self, command_id: str, lane: Lane, output: Output) -> Answer:
+    def _follow(self, command_id: str, scratch: ScratchSpace, output: Output) -> Answer:
         """Take the output from the bucket as it grows, until its last object; ask Systems Manager only seldom."""
-        pause, next_check, ended = LOOK_SECONDS, self._clock.monotonic() + CHECK_SECONDS, None
+        pause, next_check, ended = POLL_SECONDS, self._clock.monotonic() + CHECK_SECONDS, None
         next_watch = self._clock.monotonic() + WATCH_SECONDS
         while True:
-            new = lane.entries(output.last_key)
-            answer = output.take_entries(new, lane)
+            new = scratch.entries(output.last_key)
+            answer = output.take_entries(new, scratch)
             if answer is not None:
                 return answer
             if ended is not None and not new:
                 return answer_of(ended, self.instance_id)
-            pause = LOOK_SECONDS if new else min(pause * 1.2, QUIET_LOOK_SECONDS)
+            pause = POLL_SECONDS if new else min(pause * 1.2, QUIET_POLL_SECONDS)
             self._clock.sleep(pause)
             if self._clock.monotonic() > next_check:
                 ended = self.result(command_id)

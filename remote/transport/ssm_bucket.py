@@ -1,8 +1,8 @@
 """Carries through the bucket what exceeds Run Command's limits on text.
 
-A lane is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
+A scratch is a prefix of the bucket for one order. The laptop signs what the host may do there (one form, good for new
 objects below that prefix and for so long) and one address to read; the host's role is asked for nothing. When the
-order is done its lane is emptied, and with it those that a killed laptop has left.
+order is done its scratch is emptied, and with it those that a killed laptop has left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contract.clock import Clock
 from contract.keys import relay_prefix
 from remote.bucket import Bucket, ObjectEntry
 from remote.errors import Unavailable
-from remote.progress import SILENT, Meter
+from remote.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,15 +54,15 @@ class Relay:
         self._prefix = relay_prefix(instance_id)
 
     @contextmanager
-    def lane(self, seconds: float) -> Iterator[Lane]:
-        """A new lane whose signatures are good for an order of that long; emptied at the end."""
+    def scratch(self, seconds: float) -> Iterator[ScratchSpace]:
+        """A new scratch whose signatures are good for an order of that long; emptied at the end."""
         valid = int(min(seconds + SLACK_SECONDS, LARGEST_SECONDS))
         prefix = f"{self._prefix}{uuid.uuid4().hex}/"
-        lane = Lane(self._bucket, self._signer, prefix, valid)
+        scratch = ScratchSpace(self._bucket, self._signer, prefix, valid)
         try:
-            yield lane
+            yield scratch
         finally:
-            if lane.used:
+            if scratch.used:
                 self._clear(prefix)
 
     def _clear(self, prefix: str) -> None:
@@ -78,8 +78,8 @@ class Relay:
             log.warning("s3://%s/%s was not emptied: %s", self._bucket.name, prefix, error)
 
 
-class Lane:
-    """One order's place in the bucket; made by `Relay.lane`."""
+class ScratchSpace:
+    """One order's place in the bucket; made by `Relay.scratch`."""
 
     def __init__(self, bucket: Bucket, signer: S3Client, prefix: str, valid_seconds: int) -> None:
         self._bucket = bucket
@@ -88,12 +88,12 @@ class Lane:
         self._valid_seconds = valid_seconds
         self.used = True  # as far as is known: who holds the form may store here at any moment
 
-    def leave(self) -> None:
-        """Say that the order is done and has stored nothing here, so that nobody need look."""
+    def release(self) -> None:
+        """Say that the order is done and has stored nothing here, so that nothing need be cleared."""
         self.used = False
 
     def form(self) -> dict[str, Any]:
-        """What the host needs to store objects in this lane, and nowhere else.
+        """What the host needs to store objects in this scratch, and nowhere else.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
         """
@@ -102,11 +102,11 @@ class Lane:
         )
         return {"url": signed["url"], "fields": signed["fields"], "prefix": self._prefix}
 
-    def upload(self, path: Path, meter: Meter = SILENT) -> str:
+    def upload(self, path: Path, progress: Progress = NO_PROGRESS) -> str:
         """Store a file, of any size; the signed address at which the host reads it."""
         key = f"{self._prefix}file"
         with path.open("rb") as stream:
-            self._bucket.put(key, stream, meter)
+            self._bucket.put(key, stream, progress)
         return str(
             self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket.name, "Key": key}, ExpiresIn=self._valid_seconds

@@ -1,8 +1,8 @@
 """Sends orders to `agent/standalone/host_exec.py` over Run Command, and reads its answers.
 
 An order is one JSON object inside the text of an SSM command, an answer the last line of what the command printed.
-Output and files come back inside the answer when they are short, else from a lane of the bucket, and are believed only
-when their hash is the one that the answer names.
+Output and files come back inside the answer when they are short, else from scratch space in the bucket, and are
+believed only when their hash is the one that the answer names.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, U
 from remote.transport.base import PACK_THERE, CommandResult, HostCommand
 from remote.transport.files import BLOCK_BYTES, SourceFile
 from remote.transport.python_script import python_script
-from remote.transport.ssm_bucket import Lane
+from remote.transport.ssm_bucket import ScratchSpace
 
-COURIER = Path(__file__).parents[2] / "agent/standalone/host_exec.py"
-HEREDOC = "RUNCTL_COURIER_END"
-# A command's parameters have a limit of their own (AWS does not say which; a document's is 64 KiB): the courier takes
-# 14 KB of it, 40 KB are left for a file as base64.
+HOST_EXEC = Path(__file__).parents[2] / "agent/standalone/host_exec.py"
+HEREDOC = "RUNCTL_HOST_EXEC_END"
+# A command's parameters have a limit of their own (AWS does not say which; a document's is 64 KiB): the host program
+# takes 14 KB of it, 40 KB are left for a file as base64.
 INLINE_BYTES = 30_000
 FAILURES: dict[str, type[Error]] = {
     "usage": UsageError,
@@ -43,14 +43,14 @@ Order = dict[str, Any]
 Answer = dict[str, Any]
 
 
-def run_order(command: HostCommand, lane: Lane | None, *, stream: bool) -> Order:
+def run_order(command: HostCommand, scratch: ScratchSpace | None, *, stream: bool) -> Order:
     """Run a script; its output comes as it grows when `stream` is set, else at the end."""
     return {
         "do": "run",
         "script": command.text,
         "timeout_seconds": command.timeout_seconds,
         "stream": stream,
-        "post": lane.form() if lane else None,
+        "post": scratch.form() if scratch else None,
     }
 
 
@@ -68,20 +68,20 @@ def put_order(source: SourceFile, remote: str, *, inline: str | None, url: str |
     }
 
 
-def get_order(remote: str, lane: Lane | None) -> Order:
+def get_order(remote: str, scratch: ScratchSpace | None) -> Order:
     """Give a file."""
-    return {"do": "get", "path": remote, "post": lane.form() if lane else None}
+    return {"do": "get", "path": remote, "post": scratch.form() if scratch else None}
 
 
-def courier_script(order: dict[str, Any]) -> str:
-    """The shell script that finds a Python and lets the courier carry out an order.
+def host_exec_script(order: dict[str, Any]) -> str:
+    """The shell script that finds a Python and lets the host program carry out an order.
 
     The order travels packed, as base64: Run Command replaces `{{ … }}` in a command, and nothing a user typed may end
     the text it stands in. It is part of the program's text and not an argument, since it may hold signed addresses.
     """
     packed = base64.b64encode(zlib.compress(json.dumps(order).encode(), 9)).decode()
     call = f'sys.exit(main(json.loads(zlib.decompress(base64.b64decode("{packed}")))))'
-    return python_script(f"{COURIER.read_text()}\n{call}", mark=HEREDOC)
+    return python_script(f"{HOST_EXEC.read_text()}\n{call}", mark=HEREDOC)
 
 
 def inline_text(source: SourceFile) -> str | None:
@@ -96,7 +96,7 @@ def answer_of(result: CommandResult, instance_id: str) -> Answer:
     """The courier's answer in a finished command.
 
     Raises:
-        Error: the courier says why it could not do it, in its class, or gave no answer.
+        Error: the host program says why it could not do it, in its class, or gave no answer.
     """
     lines = result.stdout.splitlines()
     answer = _decoded(lines[-1]) if lines else None
@@ -123,16 +123,16 @@ def status_of(answer: Answer) -> str:
     return "Failed" if answer["exit_code"] else "Success"
 
 
-def content(answer: Answer, lane: Lane | None) -> Iterator[bytes]:
+def content(answer: Answer, scratch: ScratchSpace | None) -> Iterator[bytes]:
     """The bytes of a file that was asked for."""
     if answer["inline"] is not None:
         yield zlib.decompress(base64.b64decode(answer["inline"]))
-    elif lane is not None:
-        yield from lane.file(BLOCK_BYTES)
+    elif scratch is not None:
+        yield from scratch.file(BLOCK_BYTES)
 
 
 class Output:
-    """What a command has said so far, written on as it comes and held against the courier's sizes and hashes."""
+    """What a command has said so far, written on as it comes and held against the host program's sizes and hashes."""
 
     def __init__(self, out: BinaryIO, err: BinaryIO) -> None:
         self._sinks = {"out": out, "err": err}
@@ -140,18 +140,18 @@ class Output:
         self._sizes = dict.fromkeys(self._sinks, 0)
         self.last_key = ""
 
-    def take_entries(self, entries: Iterable[ObjectEntry], lane: Lane) -> Answer | None:
-        """Write what new objects of the lane hold; the answer when the last of them is there."""
+    def take_entries(self, entries: Iterable[ObjectEntry], scratch: ScratchSpace) -> Answer | None:
+        """Write what new objects of the scratch hold; the answer when the last of them is there."""
         for entry in entries:
             self.last_key = entry.key
             ending = entry.key.rpartition(".")[2]
             if ending == "end":
-                return dict(json.loads(b"".join(lane.blocks(entry.key, BLOCK_BYTES))))
-            for block in lane.blocks(entry.key, BLOCK_BYTES):
+                return dict(json.loads(b"".join(scratch.blocks(entry.key, BLOCK_BYTES))))
+            for block in scratch.blocks(entry.key, BLOCK_BYTES):
                 self._write(ending, block)
         return None
 
-    def take(self, answer: Answer, lane: Lane | None) -> None:
+    def take(self, answer: Answer, scratch: ScratchSpace | None) -> None:
         """Write the rest of the output, wherever the answer says it is, and see that it is whole.
 
         Raises:
@@ -161,8 +161,8 @@ class Output:
             for name in self._sinks:
                 body = zlib.decompress(base64.b64decode(answer[name]["inline"]))
                 self._write(name, body[self._sizes[name] :])
-        elif lane is not None:
-            self.take_entries(lane.entries(self.last_key), lane)
+        elif scratch is not None:
+            self.take_entries(scratch.entries(self.last_key), scratch)
         for name, sink in self._sinks.items():
             sink.flush()
             if self._digests[name].hexdigest() != answer[name]["sha256"]:

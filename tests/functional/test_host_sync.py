@@ -22,7 +22,7 @@ from remote.transport.base import CommandResult, HostCommand, Transfer, Transpor
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
 from remote.transport.ssm_bucket import Relay
-from remote.transport.ssm_exec import courier_script, run_order
+from remote.transport.ssm_exec import host_exec_script, run_order
 from tests.support.cloud import launch
 from tests.support.sshd import sshd
 from tests.support.trees import by_hand
@@ -61,7 +61,7 @@ class Place:
         counted = Counted(self.transport)
         sync = HostSync(counted, "box", self.root.parent / "copies", shelf=f"{self.there}/shelf")  # type: ignore[arg-type]
         try:
-            return sync.bring(plan(self.root), f"{self.there}/{folder}")
+            return sync.sync(plan(self.root), f"{self.there}/{folder}")
         finally:
             self.carried.append((counted.runs, counted.puts))
 
@@ -293,6 +293,6 @@ def _stops_after(calls: int, function: Callable[[dict], str]) -> Callable[[dict]
 def test_the_largest_order_fits_into_a_command_of_systems_manager() -> None:
     packs = {pack_key("1" * 64): base64.b64encode(noise(INLINE_BYTES)).decode()}
     order = {"digest": "0" * 64, "folder": "project", "shelf": ".runctl", "objects": packs}
-    script = courier_script(run_order(HostCommand(script=receiver_script(order)), None, stream=False))
+    script = host_exec_script(run_order(HostCommand(script=receiver_script(order)), None, stream=False))
 
     assert len(script) < 60_000

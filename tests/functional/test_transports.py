@@ -17,11 +17,11 @@ from localcloud.daemon import Address
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.errors import CannotCreate, InputMissing, PermissionDenied, UsageError
-from remote.progress import Meter
+from remote.progress import Progress
 from remote.transport.base import HostCommand, Transport
 from remote.transport.ssh import SshTransport
 from remote.transport.ssm import SsmTransport
-from remote.transport.ssm_bucket import Lane, Relay
+from remote.transport.ssm_bucket import Relay, ScratchSpace
 from tests.support.cloud import launch, until
 from tests.support.sshd import sshd
 
@@ -217,19 +217,19 @@ def leftovers(folder: Path) -> list[str]:
 
 def tamper(by_ssm: Way, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     """Change every object the moment before it is read."""
-    upload, file = Lane.upload, Lane.file
+    upload, file = ScratchSpace.upload, ScratchSpace.file
 
-    def uploaded(lane: Lane, path: Path, meter: Meter) -> str:
-        url = upload(lane, path, meter)
-        lane._bucket.put(f"{lane._prefix}file", BytesIO(body))
+    def uploaded(scratch: ScratchSpace, path: Path, progress: Progress) -> str:
+        url = upload(scratch, path, progress)
+        scratch._bucket.put(f"{scratch._prefix}file", BytesIO(body))
         return url
 
-    def read(lane: Lane, block_bytes: int) -> Iterator[bytes]:
-        lane._bucket.put(f"{lane._prefix}file", BytesIO(body))
-        return file(lane, block_bytes)
+    def read(scratch: ScratchSpace, block_bytes: int) -> Iterator[bytes]:
+        scratch._bucket.put(f"{scratch._prefix}file", BytesIO(body))
+        return file(scratch, block_bytes)
 
-    monkeypatch.setattr(Lane, "upload", uploaded)
-    monkeypatch.setattr(Lane, "file", read)
+    monkeypatch.setattr(ScratchSpace, "upload", uploaded)
+    monkeypatch.setattr(ScratchSpace, "file", read)
 
 
 def test_a_file_damaged_in_the_bucket_is_refused_and_nothing_is_left(

@@ -32,7 +32,9 @@ class Desk(ManualClock):
         self.refuse: Exception | None = None
         self.log = io.TextIOWrapper(io.BytesIO(), write_through=True)
         self.moments: list[Callable[[], object]] = []
-        self._watch = Watch(stack, start=self._start, look=self._look, end=self._end, log_to=self.log, clock=self)
+        self._watch = Watch(
+            stack, start=self._start, read_tree=self._read_tree, end=self._end, log_to=self.log, clock=self
+        )
 
     def live(self, *moments: Callable[[], object]) -> str:
         """Keep it running through these moments; what was shown of the logs."""
@@ -51,7 +53,7 @@ class Desk(ManualClock):
         run = self.started[-1]
         self.bucket.put_json_once(RunKeys(run=run).outcome, {**golden("outcome"), "run": run})
 
-    def _look(self) -> Tree:
+    def _read_tree(self) -> Tree:
         return plan(self.root)
 
     def _start(self) -> RunSpec:
@@ -60,7 +62,7 @@ class Desk(ManualClock):
         run = f"20261122-160000-00000{len(self.started)}"
         self.started.append(run)
         spec = RunSpec.from_mapping(golden("run_spec"))
-        return replace(spec, run=run, snapshot=replace(spec.snapshot, digest=self._look().digest))
+        return replace(spec, run=run, snapshot=replace(spec.snapshot, digest=self._read_tree().digest))
 
     def _end(self, run: str) -> None:
         self.ended.append(run)

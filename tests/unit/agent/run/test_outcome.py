@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.publish.status import Identity
-from agent.run.outcome import Ending, Progress, decide, outcome_record
+from agent.run.outcome import Ending, Published, decide, outcome_record
 from agent.run.process import ExitStatus
 from contract.money import cost_usd
 from contract.records import Cause
@@ -87,7 +87,7 @@ def test_the_record_is_the_golden_one() -> None:
             started_at=datetime(2026, 11, 22, 16, 0, 2, tzinfo=UTC),
         ),
         decide(Ending(status=ended(0))),
-        Progress(last_step=3, last_checkpoint=expected["last_checkpoint"], log_chunks=7),
+        Published(last_step=3, last_checkpoint=expected["last_checkpoint"], log_chunks=7),
         ended_at=datetime(2026, 11, 22, 16, 0, 11, tzinfo=UTC),
         duration_seconds=9.0,
         usd_per_hour=Decimal("0.0208"),

@@ -1,4 +1,4 @@
-"""What the courier does on a host: a script, a file there, a file back. Its bucket is a moto server."""
+"""What the host program does on a host: a script, a file there, a file back. Its bucket is a moto server."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def moto_form() -> Any:
     url = "http://{}:{}".format(*server.get_host_and_port())
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     s3 = boto3.session.Session().client("s3", endpoint_url=url, **keys)
-    s3.create_bucket(Bucket="courier")
-    signed = s3.generate_presigned_post("courier", "lane/${filename}")
-    yield {**signed, "prefix": "lane/", "s3": s3}
+    s3.create_bucket(Bucket="host-exec")
+    signed = s3.generate_presigned_post("host-exec", "scratch/${filename}")
+    yield {**signed, "prefix": "scratch/", "s3": s3}
     server.stop()
 
 
@@ -103,10 +103,10 @@ def test_output_is_stored_in_numbered_objects_with_the_answer_last(moto_form: di
     (tmp_path / "noise").write_bytes(NOISE)
     s3 = moto_form.pop("s3")
     host_exec.run(run_order(f"cat '{tmp_path}/noise'; echo e >&2; exit 9", post=moto_form, stream=True))
-    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="courier")["Contents"]]
-    bodies = [s3.get_object(Bucket="courier", Key=key)["Body"].read() for key in keys]
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="host-exec")["Contents"]]
+    bodies = [s3.get_object(Bucket="host-exec", Key=key)["Body"].read() for key in keys]
 
-    assert keys == ["lane/00000001.out", "lane/00000002.err", "lane/00000003.end"]
+    assert keys == ["scratch/00000001.out", "scratch/00000002.err", "scratch/00000003.end"]
     assert bodies[:2] == [NOISE, b"e\n"]
     assert json.loads(bodies[2])["exit_code"] == 9
 

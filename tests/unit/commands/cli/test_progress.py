@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from commands.cli import progress
-from remote.progress import SILENT
+from remote.progress import NO_PROGRESS
 
 
 def shown_on(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:
@@ -20,10 +20,10 @@ def shown_on(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:
 
 def test_a_terminal_sees_how_much_has_moved_how_fast_and_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
     out = shown_on(monkeypatch, terminal=True)
-    with progress.bar("push") as meter:
-        meter.expect(4_000_000)
-        meter.add(1_000_000)
-        meter.add(2_000_000)
+    with progress.bar("push") as shown:
+        shown.expect(4_000_000)
+        shown.add(1_000_000)
+        shown.add(2_000_000)
 
     assert "push" in out.getvalue()
     assert "3.0/4.0 MB" in out.getvalue()
@@ -32,9 +32,9 @@ def test_a_terminal_sees_how_much_has_moved_how_fast_and_how_long_it_will_take(m
 
 def test_where_no_person_looks_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     out = shown_on(monkeypatch, terminal=False)
-    with progress.bar("push") as meter:
-        meter.expect(4)
-        meter.add(4)
+    with progress.bar("push") as shown:
+        shown.expect(4)
+        shown.add(4)
 
-    assert meter is SILENT
+    assert progress is NO_PROGRESS
     assert out.getvalue() == ""

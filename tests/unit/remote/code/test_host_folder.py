@@ -21,7 +21,7 @@ from tests.support.trees import by_hand, things, write
 class Here(HostSync):
     """Carries orders out in this process; the text that a host gets is tested with real hosts."""
 
-    def _give(self, order: dict) -> dict:
+    def _call(self, order: dict) -> dict:
         return receive(order, environ={})
 
 
@@ -31,7 +31,7 @@ def test_any_tree_is_the_same_in_the_folder(tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("any")
     root = write(folder / "project", {b"0": ("file", b"", False)} | state)
     tree = plan(root)
-    arrival = Here(FakeTransport(), "host", None, shelf=str(folder / "shelf")).bring(tree, str(folder / "there"))
+    arrival = Here(FakeTransport(), "host", None, shelf=str(folder / "shelf")).sync(tree, str(folder / "there"))
 
     assert by_hand(Path(arrival.folder).resolve()) == by_hand(root)
     assert tree_digest(Path(arrival.folder)) == tree.digest
@@ -55,13 +55,13 @@ def tree(tmp_path: Path) -> Tree:
 def test_what_the_host_says_is_the_message(tree: Tree, code: int, said: str, kind: type[Error]) -> None:
     failed = CommandResult(status="Failed", exit_code=code, stdout="", stderr=f"noise\n{said}\n")
     with pytest.raises(kind, match=f"i-1: {said}"):
-        HostSync(FakeTransport(lambda _: failed), "i-1", None).bring(tree, "project")
+        HostSync(FakeTransport(lambda _: failed), "i-1", None).sync(tree, "project")
 
 
 def test_a_host_that_forgets_what_it_was_sent_is_given_up(tree: Tree) -> None:
     lacking = json.dumps({"state": "lacking", "have": []})
     transport = FakeTransport(lambda _: CommandResult(status="Success", exit_code=0, stdout=lacking, stderr=""))
     with pytest.raises(CannotCreate, match="goes on lacking"):
-        HostSync(transport, "i-1", None).bring(tree, "project")
+        HostSync(transport, "i-1", None).sync(tree, "project")
 
     assert len(transport.commands) == 3

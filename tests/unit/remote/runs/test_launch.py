@@ -18,7 +18,7 @@ from remote.bucket import Bucket
 from remote.errors import HostBusy, InputMissing, Unavailable
 from remote.hosts.agent_client import Sent
 from remote.hosts.connect import Choice
-from remote.runs import launch
+from remote.runs import launch, plan
 from remote.stack import Stack
 from remote.transport.access import Access
 from remote.transport.base import CommandResult, Way
@@ -53,11 +53,11 @@ def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "runctl:stack", "Value": "local"}]}],
     )  # fmt: skip
     instance_id = reply["Instances"][0]["InstanceId"]
-    assert launch.preflight(stack, instance_id, NOW).instance_id == instance_id
+    assert plan.preflight(stack, instance_id, NOW).instance_id == instance_id
     stack.bucket.put_json_once(host_key(instance_id), {**golden("host"), "host": instance_id})
 
     with pytest.raises(HostBusy, match=f"busy with run {RUN}") as caught:
-        launch.preflight(stack, instance_id, NOW)
+        plan.preflight(stack, instance_id, NOW)
     assert caught.value.run == RUN
 
 
@@ -81,7 +81,7 @@ def test_a_busy_host_is_waited_for_and_that_is_told_once(stack: Stack, busy_host
                 stack.bucket.delete([host_key(busy_host)])
 
     clock, told = Queue(NOW), list[tuple[str, str]]()
-    host = launch.wait_for_host(
+    host = plan.wait_for_host(
         stack, busy_host, queue=True, clock=clock, on_wait=lambda run, name: told.append((run, name))
     )
 
@@ -93,7 +93,7 @@ def test_a_busy_host_is_waited_for_and_that_is_told_once(stack: Stack, busy_host
 def test_a_busy_host_is_not_waited_for_unasked(stack: Stack, busy_host: str) -> None:
     told: list[str] = []
     with pytest.raises(HostBusy, match=f"busy with run {RUN}"):
-        launch.wait_for_host(
+        plan.wait_for_host(
             stack, busy_host, queue=False, clock=ManualClock(NOW), on_wait=lambda run, _: told.append(run)
         )
 

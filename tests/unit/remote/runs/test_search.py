@@ -11,7 +11,7 @@ from contract.keys import RunKeys
 from remote.bucket import Bucket
 from remote.errors import InputMissing, UsageError
 from remote.runs import search as search_module
-from remote.runs.search import LOOK_AT_MOST, Filters, find_run, read_filters, search
+from remote.runs.search import SEARCH_AT_MOST, Filters, find_run, read_filters, search
 from tests.support.golden import golden
 
 NOW = dt.datetime(2026, 11, 22, 16, 0, 12, tzinfo=dt.UTC)
@@ -110,16 +110,16 @@ class Counted:
 
 
 def test_a_search_ends_after_so_many_runs_and_says_so(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "LOOK_AT_MOST", 40)
+    monkeypatch.setattr(search_module, "SEARCH_AT_MOST", 40)
     ids = [place(bucket, number) for number in range(60)]
     counted = Counted(bucket)
     result = search(counted, Filters(name="nosuch"), 5, NOW)
 
-    assert (result.runs, result.looked_at, result.back_to, result.more) == ((), 40, ids[39], True)
+    assert (result.runs, result.searched, result.back_to, result.more) == ((), 40, ids[39], True)
     assert counted.calls <= 40 + 2, "one call for a run that does not pass, and the listing"
     assert search(bucket, Filters(name="nosuch"), 60, NOW).more is False, "a larger limit looks at more"
-    assert search(bucket, Filters(name="nosuch", since=NOW - dt.timedelta(minutes=9)), 5, NOW).looked_at == 10
-    assert LOOK_AT_MOST == 500
+    assert search(bucket, Filters(name="nosuch", since=NOW - dt.timedelta(minutes=9)), 5, NOW).searched == 10
+    assert SEARCH_AT_MOST == 500
 
 
 def test_a_search_reads_no_more_once_it_has_enough(bucket: Bucket) -> None:

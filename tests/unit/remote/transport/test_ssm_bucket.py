@@ -1,4 +1,4 @@
-"""The bucket's side of a command: what is signed is good for one lane and nothing else."""
+"""The bucket's side of a command: what is signed is good for one scratch and nothing else."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def relay(aws: Aws, bucket: Bucket) -> Relay:
 
 
 def test_the_form_is_good_for_the_lane_and_nothing_else(relay: Relay) -> None:
-    with relay.lane(60) as lane:
-        form = lane.form()
+    with relay.scratch(60) as scratch:
+        form = scratch.form()
     conditions = json.loads(base64.b64decode(form["fields"]["policy"]))["conditions"]
 
     assert ["starts-with", "$key", form["prefix"]] in conditions
@@ -33,18 +33,18 @@ def test_the_form_is_good_for_the_lane_and_nothing_else(relay: Relay) -> None:
 
 
 def test_two_lanes_share_nothing(relay: Relay) -> None:
-    with relay.lane(60) as one, relay.lane(60) as two:
+    with relay.scratch(60) as one, relay.scratch(60) as two:
         assert one.form()["prefix"] != two.form()["prefix"]
 
 
 def test_what_the_host_stores_is_found_in_order_and_removed_at_the_end(relay: Relay, bucket: Bucket) -> None:
-    with relay.lane(60) as lane:
+    with relay.scratch(60) as scratch:
         for name in ("00000002.err", "00000001.out", "file"):
-            host_exec.post(lane.form(), name, [name.encode()], len(name))
-        entries = lane.entries()
-        later = lane.entries(entries[0].key)
-        first = b"".join(lane.blocks(entries[0].key, 4))
-        file = b"".join(lane.file(4))
+            host_exec.post(scratch.form(), name, [name.encode()], len(name))
+        entries = scratch.entries()
+        later = scratch.entries(entries[0].key)
+        first = b"".join(scratch.blocks(entries[0].key, 4))
+        file = b"".join(scratch.file(4))
 
     assert [entry.key.rpartition("/")[2] for entry in entries] == ["00000001.out", "00000002.err", "file"]
     assert later == entries[1:]
@@ -60,29 +60,29 @@ def test_what_a_killed_laptop_left_goes_with_a_later_order_and_what_may_be_in_us
         bucket.put_once(key, b"x")
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=LARGEST_SECONDS - 60)
     for now, gone in ((ahead, False), (ahead + dt.timedelta(minutes=2), True)):
-        with Relay(bucket, aws.s3_signer, "i-1", clock=ManualClock(now)).lane(60) as lane:
-            host_exec.post(lane.form(), "file", [b"x"], 1)
+        with Relay(bucket, aws.s3_signer, "i-1", clock=ManualClock(now)).scratch(60) as scratch:
+            host_exec.post(scratch.form(), "file", [b"x"], 1)
         assert [entry.key for entry in bucket.keys("")] == ["hosts/i-1.json", *([] if gone else [left]), other]
 
 
 def test_an_uploaded_file_is_read_at_its_signed_address(relay: Relay, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"body")
-    with relay.lane(60) as lane, urllib.request.urlopen(lane.upload(tmp_path / "file")) as answer:
+    with relay.scratch(60) as scratch, urllib.request.urlopen(scratch.upload(tmp_path / "file")) as answer:
         assert answer.read() == b"body"
 
 
 def test_an_object_that_is_not_there_is_named(relay: Relay) -> None:
-    with relay.lane(60) as lane, pytest.raises(Unavailable, match="file is not there"):
-        lane.file(4)
+    with relay.scratch(60) as scratch, pytest.raises(Unavailable, match="file is not there"):
+        scratch.file(4)
 
 
 def test_signatures_last_no_longer_than_aws_allows(relay: Relay) -> None:
-    with relay.lane(10 * LARGEST_SECONDS) as lane:
-        assert lane._valid_seconds == LARGEST_SECONDS
+    with relay.scratch(10 * LARGEST_SECONDS) as scratch:
+        assert scratch._valid_seconds == LARGEST_SECONDS
 
 
 def test_a_bucket_that_is_gone_does_not_hide_how_the_order_ended(aws: Aws) -> None:
-    with Relay(Bucket(aws.s3, "no-such-bucket-here"), aws.s3_signer, "i-1").lane(60):
+    with Relay(Bucket(aws.s3, "no-such-bucket-here"), aws.s3_signer, "i-1").scratch(60):
         pass
 
 

@@ -1,4 +1,4 @@
-"""The laptop's half of the courier: orders that survive Run Command, answers that are believed or explained."""
+"""The laptop's half of the host program: orders that survive Run Command, answers that are believed or explained."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from remote.errors import CannotCreate, Error, InputMissing, PermissionDenied, Unavailable, UsageError
 from remote.transport.base import CommandResult, HostCommand
 from remote.transport.files import read_source
-from remote.transport.ssm_exec import COURIER, INLINE_BYTES, answer_of, courier_script, inline_text, run_order
+from remote.transport.ssm_exec import HOST_EXEC, INLINE_BYTES, answer_of, host_exec_script, inline_text, run_order
 
 DOCUMENT_BYTES = 65_536
 
 
 def test_nothing_in_a_command_is_replaced_or_ends_it_early() -> None:
     """Run Command replaces `{{ name }}` in what it is given."""
-    script = courier_script(
+    script = host_exec_script(
         run_order(HostCommand(script="echo '{{ ssm:secret }}'\nRUNCTL_COURIER_END\n"), None, stream=False)
     )
 
@@ -30,7 +30,7 @@ def test_nothing_in_a_command_is_replaced_or_ends_it_early() -> None:
 
 
 def test_the_script_carries_its_order_out() -> None:
-    script = courier_script(run_order(HostCommand(script="echo '{{ x }}'; exit 4"), None, stream=False))
+    script = host_exec_script(run_order(HostCommand(script="echo '{{ x }}'; exit 4"), None, stream=False))
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
 
     assert done.returncode == 4
@@ -38,7 +38,7 @@ def test_the_script_carries_its_order_out() -> None:
 
 
 def test_a_host_without_python_is_told_so() -> None:
-    script = courier_script(run_order(HostCommand(script="true"), None, stream=False))
+    script = host_exec_script(run_order(HostCommand(script="true"), None, stream=False))
     done = subprocess.run(
         ["/bin/sh", "-c", script], env={"PATH": "/nosuch"}, capture_output=True, text=True, check=False
     )
@@ -49,11 +49,11 @@ def test_a_host_without_python_is_told_so() -> None:
 
 def test_signed_addresses_are_on_no_command_line() -> None:
     order = {"do": "get", "path": "x", "post": {"url": "https://signed"}}
-    script = courier_script(order)
+    script = host_exec_script(order)
     argv = re.findall(r'^exec "\$python" (.*)$', script, re.MULTILINE)
 
     assert argv == ["- <<'RUNCTL_COURIER_END'"]
-    assert "signed" not in script.replace(COURIER.read_text().rstrip(), "")
+    assert "signed" not in script.replace(HOST_EXEC.read_text().rstrip(), "")
 
 
 @pytest.mark.parametrize(("size", "fits"), [(0, True), (INLINE_BYTES - 64, True), (INLINE_BYTES + 64, False)])
@@ -62,7 +62,7 @@ def test_a_file_goes_inside_a_command_when_it_fits(tmp_path: Path, size: int, fi
     text = inline_text(read_source(tmp_path / "file"))
 
     assert (text is not None) == fits
-    assert len(courier_script({"inline": text})) < DOCUMENT_BYTES
+    assert len(host_exec_script({"inline": text})) < DOCUMENT_BYTES
 
 
 def result(stdout: str) -> CommandResult:
@@ -78,7 +78,7 @@ def result(stdout: str) -> CommandResult:
         ("damaged", CannotCreate),
         ("cannot", CannotCreate),
         ("denied", PermissionDenied),
-        ("of a newer courier", Unavailable),
+        ("of a newer host program", Unavailable),
     ],
 )
 def test_a_failure_there_is_the_same_kind_of_error_here(kind: str, error: type[Error]) -> None:
@@ -98,4 +98,4 @@ def test_both_halves_know_the_same_failures() -> None:
 
     assert ssm_exec.FAILURES.keys() == there.EXIT_CODES.keys()
     assert {kind: error.exit_code for kind, error in ssm_exec.FAILURES.items()} == there.EXIT_CODES
-    assert Path(str(there.__file__)) == COURIER
+    assert Path(str(there.__file__)) == HOST_EXEC

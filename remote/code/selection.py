@@ -230,7 +230,7 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
 
 
 def _behind_link(place: bytes, folder: bytes, known: dict[bytes, bool]) -> bool:
-    """Return whether a folder is or lies behind a link: git counts its files there as gone. `known` has earlier answers."""
+    """Return whether a folder is or lies behind a link, where git counts files as gone. `known` has earlier answers."""
     if folder not in known:
         status = _lstat(place + folder)
         behind = status is not None and stat.S_ISLNK(status.mode)
@@ -345,7 +345,7 @@ def status_of(found: os.stat_result) -> FileStatus:
 
 
 def stamp_of(found: os.stat_result) -> bytes:
-    """Return what distinguishes two states of a file, the inode's change time included, which no program can set back."""
+    """Return what distinguishes two states of a file, including the inode's change time, which nothing can set back."""
     return STAMP(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
 
 

@@ -81,7 +81,7 @@ class RunKeys:
         return f"{self.log(attempt)}{sequence:08d}"
 
     def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
-        """Return the key of a checkpoint's file; attempts share no keys, so a late one cannot spoil another's commit."""
+        """Return the key of a checkpoint's file; attempts share no keys, so none spoils another's commit."""
         return f"{self.checkpoints}{step:012d}/{attempt:03d}/{path}"
 
     def manifest(self, step: int) -> str:

@@ -150,7 +150,7 @@ class Bucket:
         return self.put_once(key, json.dumps(data, indent=2).encode(), "application/json")
 
     def keys(self, prefix: str, after: str = "") -> Iterator[ObjectEntry]:
-        """Yield the entries below `prefix` in the order of keys, from the first one after `after`; one call per page."""
+        """Yield the entries below `prefix` in the order of keys, beginning behind `after`; one call per page."""
         for page in self._pages(Prefix=prefix, StartAfter=after):
             for item in page.get("Contents", []):
                 yield ObjectEntry(

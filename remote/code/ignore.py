@@ -193,7 +193,7 @@ def _character_class(pattern: bytes, at: int) -> tuple[list[int], int]:
 
 
 def _class_item(pattern: bytes, at: int, previous: int) -> tuple[set[int], int, int]:
-    """Return a class's next item: the bytes it accepts, the byte that may start a range (or 0), and the index after it."""
+    """Return a class's next item: the bytes it accepts, the start of a range (or 0), and the index after it."""
     value = pattern[at]
     if value == ord("-") and previous and pattern[at + 1] != ord("]"):
         at += 1 + (pattern[at + 1] == ord("\\"))

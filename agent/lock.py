@@ -41,7 +41,7 @@ class FileLock:
         return cls(descriptor)
 
     def fileno(self) -> int:
-        """The descriptor, to pass on to a child."""
+        """Return the descriptor, to pass on to a child."""
         return self._descriptor
 
     def note(self, holder: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from benchmarks.timing import Sample, command, in_turn, table, timed
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 EMPTY = "from invoke.tasks import task\n\n\n@task\ndef nothing(c):\n    pass\n"
+INVOKE = "from invoke.main import program; program.run()"  # .venv/bin/inv is our launcher
 FIRST_LINE = "print('first line', flush=True)\n"
 
 
@@ -36,7 +37,7 @@ def _report(here: Path, env: dict[str, str]) -> str:
     (empty / "tasks.py").write_text(EMPTY)
     nothing, listing, status = in_turn(
         {
-            "`inv --list` of an empty tasks.py": command(inv, "--list", cwd=empty, env=env),
+            "`inv --list` of an empty tasks.py": command(sys.executable, "-c", INVOKE, "--list", cwd=empty, env=env),
             "`inv --list`": command(inv, "--list", cwd=ROOT, env=env),
             "`inv status`": command(inv, "status", cwd=ROOT, env=env),
         },

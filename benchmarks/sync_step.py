@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from commands.cli import process
 from remote.aws import Aws
 from remote.bucket import Bucket
 from remote.code.tree import plan
@@ -16,6 +17,7 @@ from remote.code.upload import CodeSync
 
 def main(url: str, bucket: str, root: str, state: str) -> None:
     """Look, send what is lacking, and say so as JSON."""
+    process.prepare()
     aws = Aws("us-east-1", url)
     aws.s3.head_bucket(Bucket=bucket)  # a command has asked for more than this before it comes to the code
     begin = time.perf_counter()

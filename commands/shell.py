@@ -146,7 +146,7 @@ def _report(topic: str, what: str, host: str, carrier: Transport, done: Transfer
 
 @contextmanager
 def _reached(c: Any, stack: str, host: str, transport: str, identity: str) -> Iterator[Transport]:
-    """The transport that was asked for, said out loud, and closed at the end."""
+    """Yield the transport that was asked for, said out loud, and closed at the end."""
     from remote.hosts.connect import connect
 
     carrier, choice = connect(*_find(c, stack, host, transport, identity))

@@ -14,7 +14,7 @@ class Clock:
     """A machine's clock: `now` for records (UTC), `monotonic` for durations, `sleep` for waiting."""
 
     def now(self) -> datetime:
-        """The present moment in UTC; only for records, because the clock may be set meanwhile."""
+        """Return the present moment in UTC; only for records, because the clock may be set meanwhile."""
         return datetime.now(tz=timezone.utc)  # noqa: UP017  datetime.UTC came with Python 3.11; hosts may have 3.10
 
     def monotonic(self) -> float:

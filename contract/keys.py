@@ -69,27 +69,27 @@ class RunKeys:
         return f"{self.prefix}log/"
 
     def attempt(self, attempt: int) -> str:
-        """The claim of an attempt: the agent that creates it runs the attempt."""
+        """Return the key of an attempt's claim: the agent that creates it runs the attempt."""
         return f"{self.attempts}{attempt:03d}.json"
 
     def log(self, attempt: int) -> str:
-        """The prefix of an attempt's log chunks."""
+        """Return the prefix of an attempt's log chunks."""
         return f"{self.logs}{attempt:03d}/"
 
     def chunk(self, attempt: int, sequence: int) -> str:
-        """One chunk of the log; `sequence` counts from 1."""
+        """Return the key of a log chunk; `sequence` counts from 1."""
         return f"{self.log(attempt)}{sequence:08d}"
 
     def checkpoint_file(self, step: int, attempt: int, path: str) -> str:
-        """A file of a checkpoint; attempts do not share keys, so a late one cannot spoil what another committed."""
+        """Return the key of a checkpoint's file; attempts share no keys, so none spoils another's commit."""
         return f"{self.checkpoints}{step:012d}/{attempt:03d}/{path}"
 
     def manifest(self, step: int) -> str:
-        """The commit of a step."""
+        """Return the key of a step's commit."""
         return f"{self.checkpoints}{step:012d}/manifest.json"
 
     def output(self, path: str) -> str:
-        """A file that the script left in `RUNCTL_OUTPUT_DIR`."""
+        """Return the key of a file that the script left in `RUNCTL_OUTPUT_DIR`."""
         return f"{self.prefix}output/{path}"
 
     def _numbered(self, name: str) -> str:
@@ -104,20 +104,20 @@ def attempt_of(key: str, name: str) -> int | None:
 
 
 def host_key(instance_id: str) -> str:
-    """The key of a HostRecord: which run a host is busy with."""
+    """Return the key of a HostRecord: which run a host is busy with."""
     return f"{HOSTS}{instance_id}.json"
 
 
 def relay_prefix(instance_id: str) -> str:
-    """The prefix of what a command of Systems Manager carries through the bucket."""
+    """Return the prefix of what a command of Systems Manager carries through the bucket."""
     return f"{HOSTS}{instance_id}/relay/"
 
 
 def patch_key(digest: str, commit: str) -> str:
-    """The key of the uncommitted changes of a tree, as a patch to its commit."""
+    """Return the key of the uncommitted changes of a tree, as a patch to its commit."""
     return f"{CODE}{digest}-{commit[:12]}.patch"
 
 
 def agent_key(digest: str) -> str:
-    """The key of the agent's file, by the SHA-256 of its bytes."""
+    """Return the key of the agent's file, by the SHA-256 of its bytes."""
     return f"{AGENT}{digest}.pyz"

@@ -136,7 +136,7 @@ def _up_to_date(target: Path, stamp: Path, fingerprint: str) -> Bundle | None:
 
 
 def _fingerprint() -> str:
-    """A hash of all that decides what is in the file: our sources, this one included, and the packages' versions."""
+    """Return a hash of all that the file depends on: our sources, this one included, and the packages' versions."""
     whole = hashlib.sha256()
     whole.update(Path(__file__).read_bytes())
     for path in _agent_sources():

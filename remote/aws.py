@@ -134,12 +134,12 @@ def error_code(error: BaseException) -> str:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether AWS said that an object is not there."""
+    """Return whether AWS said that an object is not there."""
     return error_code(error) in {"NoSuchKey", "404", "NotFound"}
 
 
 def is_already_there(error: BaseException) -> bool:
-    """Whether a conditional write lost to an earlier one.
+    """Return whether a conditional write lost to an earlier one.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
@@ -147,12 +147,12 @@ def is_already_there(error: BaseException) -> bool:
 
 
 def is_undecided(error: BaseException) -> bool:
-    """Whether a conditional write met another one under way, which may yet fail: nobody has written, try again."""
+    """Return whether a conditional write met another under way, which may still fail: nobody has written, try again."""
     return error_code(error) in {"ConditionalRequestConflict", "409"}
 
 
 def as_error(error: BaseException) -> Error | None:
-    """What a botocore exception means to a user, or None when it is not botocore's.
+    """Return what a botocore exception means to a user, or None when it is not botocore's.
 
     Works on names, so that asking does not import botocore.
     """
@@ -171,7 +171,7 @@ def as_error(error: BaseException) -> Error | None:
 
 
 def as_silence(error: BaseException, local_cloud: str) -> Error | None:
-    """That the local cloud did not answer, or None when it did, or when the silence is another's.
+    """Return that the local cloud did not answer, or None when it did, or when the silence is another's.
 
     Args:
         error: any exception.

@@ -50,7 +50,7 @@ class Bucket:
         self.name = name
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None when it is not there."""
+        """Return the object's bytes, or None when it is not there."""
         try:
             return bytes(self._s3.get_object(Bucket=self.name, Key=key)["Body"].read())
         except self._s3.exceptions.ClientError as error:
@@ -59,7 +59,7 @@ class Bucket:
             raise self._explain(error) from error
 
     def blocks(self, key: str, block_bytes: int) -> Iterator[bytes] | None:
-        """The object's bytes block by block, for what need not fit into memory; None when it is not there."""
+        """Return the object's bytes block by block, for what need not fit into memory; None when it is not there."""
         try:
             body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
         except self._s3.exceptions.ClientError as error:
@@ -69,12 +69,12 @@ class Bucket:
         return body.iter_chunks(block_bytes)
 
     def get_json(self, key: str) -> dict[str, Any] | None:
-        """The decoded object, or None when it is not there."""
+        """Return the decoded object, or None when it is not there."""
         body = self.get(key)
         return None if body is None else dict(json.loads(body))
 
     def exists(self, key: str) -> bool:
-        """Whether the key is there."""
+        """Return whether the key is there."""
         try:
             self._s3.head_object(Bucket=self.name, Key=key)
         except self._s3.exceptions.ClientError as error:
@@ -150,7 +150,7 @@ class Bucket:
         return self.put_once(key, json.dumps(data, indent=2).encode(), "application/json")
 
     def keys(self, prefix: str, after: str = "") -> Iterator[ObjectEntry]:
-        """Every entry below `prefix` in the order of keys, from the first key past `after`; one call per page."""
+        """Yield the entries below `prefix` in the order of keys, beginning behind `after`; one call per page."""
         for page in self._pages(Prefix=prefix, StartAfter=after):
             for item in page.get("Contents", []):
                 yield ObjectEntry(
@@ -158,11 +158,11 @@ class Bucket:
                 )
 
     def level(self, prefix: str) -> list[str]:
-        """The keys directly below `prefix`, without those in deeper folders; one call per page."""
+        """Return the keys directly below `prefix`, without those in deeper folders; one call per page."""
         return [item["Key"] for page in self._pages(Prefix=prefix, Delimiter="/") for item in page.get("Contents", [])]
 
     def folders(self, prefix: str, after: str = "") -> list[str]:
-        """The names one level below `prefix`, in order: `runs/` gives run ids."""
+        """Return the names one level below `prefix`, in order: `runs/` gives run ids."""
         found = [
             item["Prefix"].removeprefix(prefix).rstrip("/")
             for page in self._pages(Prefix=prefix, Delimiter="/", StartAfter=after)

@@ -47,7 +47,7 @@ ON_DEMAND_USD_PER_HOUR = {
 
 
 def usd_per_hour(stack: Stack, host: Host) -> Decimal | None:
-    """The price of an hour of `host` now, or None when it is not known."""
+    """Return the price of an hour of `host` now, or None when it is not known."""
     if host.market == "spot":
         return _spot_price(stack, host)
     if stack.outputs.region != LISTED_REGION:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 
 class Progress:
-    """Is told how many bytes are to move and how many have; this one keeps it to itself.
+    """Receives how many bytes are to move and how many have; this one ignores both.
 
     `add` may be called from several threads.
     """
 
     def expect(self, total: int) -> None:
-        """So many bytes are to move in all."""
+        """Expect this many bytes in all."""
 
     def add(self, count: int) -> None:
-        """So many more have moved."""
+        """Count bytes that have moved."""
 
 
 NO_PROGRESS = Progress()

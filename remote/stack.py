@@ -46,13 +46,13 @@ class Stack:
         return Bucket(self.aws.s3, self.outputs.bucket)
 
     def worker(self, name: str) -> WorkerOutput | None:
-        """The declared worker of that name or instance id."""
+        """Return the declared worker of that name or instance id."""
         found = (w for w in self.outputs.workers if name in {w.name, w.instance_id})
         return next(found, None)
 
 
 def read_outputs(data: Mapping[str, Any]) -> StackOutputs:
-    """The exports of a stack as the typed contract.
+    """Return the exports of a stack as the typed contract.
 
     Raises:
         ConfigError: a field is missing or odd; it names the field.
@@ -83,7 +83,7 @@ def pulumi_target(name: str, project: Path) -> tuple[str, str]:
 
 
 def pulumi_outputs(name: str, project: Path) -> dict[str, Any]:
-    """What `pulumi stack output` says of a stack on AWS.
+    """Return what `pulumi stack output` says of a stack on AWS.
 
     Raises:
         ConfigError: the Pulumi CLI is not installed, or it failed.

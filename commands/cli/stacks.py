@@ -43,7 +43,7 @@ def access_of(c: Any, transport: str = "", identity: str = "") -> Access:
 
 
 def open_stack(option: str) -> Stack:
-    """The stack, which must exist.
+    """Return the stack, which must exist.
 
     Args:
         option: `--stack`.

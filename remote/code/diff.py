@@ -29,7 +29,7 @@ class Change:
 
 
 def compare(before: CodeManifest, after: CodeManifest) -> list[Change]:
-    """The names whose entries differ, in order."""
+    """Return the names whose entries differ, in order."""
     old = {entry.name: entry for entry in before.entries}
     new = {entry.name: entry for entry in after.entries}
     names = sorted(set(chain(old, new)))

@@ -44,7 +44,7 @@ class Rule:
     line: int
 
     def matches(self, path: bytes, *, folder: bool) -> bool:
-        """Whether the rule speaks of this entry itself; `path` is relative to the rule's folder."""
+        """Return whether the rule speaks of this entry itself; `path` is relative to the rule's folder."""
         if self.only_folders and not folder:
             return False
         return self.regex.fullmatch(path.rpartition(b"/")[2] if self.by_name else path) is not None
@@ -68,7 +68,7 @@ class IgnoreFiles:
         self._folders: dict[bytes, Rule | None] = {b"": None}
 
     def rule_against(self, path: bytes, *, folder: bool) -> Rule | None:
-        """The rule that leaves this entry, or a folder above it, out; None when it stays."""
+        """Return the rule that leaves this entry, or a folder above it, out; None when it stays."""
         parent = path.rpartition(b"/")[0]
         if parent not in self._folders:
             self._folders[parent] = self.rule_against(parent, folder=True)
@@ -110,7 +110,7 @@ def parse(content: bytes, source: str) -> tuple[Rule, ...]:
 
 
 def _upwards(path: bytes) -> Iterator[bytes]:
-    """The folders an entry lies in, from its own to the top, which is empty."""
+    """Return the folders an entry lies in, from its own to the top, which is empty."""
     while path:
         path = path.rpartition(b"/")[0]
         yield path
@@ -168,7 +168,7 @@ def _translate(pattern: bytes) -> Iterator[bytes]:
 
 
 def _crosses(pattern: bytes, start: int, end: int) -> bool:
-    """Whether these stars are two or more and fill a whole part, so that they match across folders."""
+    """Return whether these stars are two or more and fill a whole part, so that they match across folders."""
     return end - start > 1 and pattern[start - 1 : start] in {b"", b"/"} and pattern[end : end + 1] in {b"", b"/"}
 
 
@@ -179,7 +179,7 @@ def _stars(pattern: bytes, start: int, end: int) -> bytes:
 
 
 def _character_class(pattern: bytes, at: int) -> tuple[list[int], int]:
-    """The bytes that a class accepts, and the index behind it. `at` is behind its `[`."""
+    """Return the bytes that a class accepts, and the index behind it. `at` is behind its `[`."""
     negated = pattern[at] in b"!^"
     at += negated
     accepted: set[int] = set()
@@ -193,7 +193,7 @@ def _character_class(pattern: bytes, at: int) -> tuple[list[int], int]:
 
 
 def _class_item(pattern: bytes, at: int, previous: int) -> tuple[set[int], int, int]:
-    """One item of a class: what it accepts, the byte that a range may start from (0: none), and the index behind it."""
+    """Return a class's next item: the bytes it accepts, the start of a range (or 0), and the index after it."""
     value = pattern[at]
     if value == ord("-") and previous and pattern[at + 1] != ord("]"):
         at += 1 + (pattern[at + 1] == ord("\\"))

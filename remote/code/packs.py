@@ -38,7 +38,7 @@ GZIP = 31  # zlib's name for: the largest window, in gzip's clothes
 
 
 def groups(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
-    """The entries in packs of a size that fits all of them; a larger file has one of its own."""
+    """Return the entries in packs of a size that fits all of them; a larger file has one of its own."""
     entries = list(entries)
     largest = pack_bytes(sum(entry.size for entry in entries))
     group: list[TreeEntry] = []
@@ -54,12 +54,12 @@ def groups(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
 
 
 def pack_bytes(size: int) -> int:
-    """The largest pack of a sync of this many bytes."""
+    """Return the largest pack of a sync of this many bytes."""
     return min(PACK_BYTES, max(LEAST_PACK_BYTES, size // PACKS + MEMBER_BYTES))  # no pack is filled to the last byte
 
 
 def level_for(size: int) -> int:
-    """How hard to compress a sync of this many bytes."""
+    """Return how hard to compress a sync of this many bytes."""
     return SMALL_LEVEL if size <= SMALL_BYTES else LARGE_LEVEL
 
 
@@ -131,7 +131,7 @@ class Draft:
         weakref.finalize(self, file.close)
 
     def open(self) -> BinaryIO:
-        """The pack, from its start; closing it leaves the draft as it is."""
+        """Return the pack, from its start; closing it leaves the draft as it is."""
         file = os.fdopen(os.dup(self._file.fileno()), "rb")
         file.seek(0)
         return file
@@ -175,7 +175,7 @@ class Drafts:
         self._left -= size
 
     def finish(self) -> tuple[Draft, ...]:
-        """The packs, each whole."""
+        """Return the packs, each whole."""
         if self._making:
             self._end(self._making)
         return tuple(self._done)

@@ -20,14 +20,14 @@ PLAIN = (
 
 
 def patch_key(snapshot: CodeRef) -> str | None:
-    """Where the patch of a snapshot lies, if it has one; the same tree may stand on several commits."""
+    """Return where the patch of a snapshot lies, if it has one; the same tree may stand on several commits."""
     if not (snapshot.dirty and snapshot.commit):
         return None
     return keys.patch_key(snapshot.digest, snapshot.commit)
 
 
 def patch_of(root: Path) -> bytes | None:
-    """What git would apply to the commit to get the tracked files as they are; None when it cannot, or it is huge."""
+    """Return the patch from the commit to the tracked files as they are; None when git cannot make it or it is huge."""
     try:
         found = git(os.fsencode(root), "diff", "HEAD", *PLAIN, "--", ".")
     except (NotGit, ConfigError, PermissionDenied):

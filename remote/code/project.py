@@ -59,7 +59,7 @@ def find_script(script: str, *, project: Path | None = None, cwd: Path | None = 
 
 
 def find_project(project: Path | None = None, *, cwd: Path | None = None) -> Path:
-    """The project a command without a script means: the one named, else by the rule from where it was typed.
+    """Return the project a command without a script means: the one named, else by the rule from where it was typed.
 
     Raises:
         InputMissing: the named one is not a folder.
@@ -71,7 +71,7 @@ def find_project(project: Path | None = None, *, cwd: Path | None = None) -> Pat
 
 
 def project_name(root: Path) -> str | None:
-    """What people call the project of that folder: the folder's name, for each of a repository's worktrees the same.
+    """Return the name of the project in a folder: the folder's own, the same for each worktree of a repository.
 
     A worktree's `.git` is a file that leads to `…/NAME/.git/worktrees/…`, or to `…/NAME.git/worktrees/…` where the
     repository has no work tree of its own. The root of the file system has no name.
@@ -93,7 +93,7 @@ def _folder(here: Path, project: Path, next_step: str) -> Path:
 
 
 def find_root(here: Path, script: Path) -> Path:
-    """The project by the rule at the top of this module; its folder is absolute and free of symbolic links."""
+    """Return the project by the rule at the top of this module; its folder is absolute and free of symbolic links."""
     folder = script.parent.resolve()
     return _marked(here.resolve()) or _marked(folder) or folder
 

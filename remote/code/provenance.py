@@ -23,7 +23,7 @@ class Provenance:
 
 
 def provenance(root: Path) -> Provenance:
-    """The commit and branch a tree stands on; whatever git cannot say is None, and it never fails for git's sake."""
+    """Return a tree's commit and branch; whatever git cannot tell is None, and a failure of git is not an error."""
     try:
         said = git(os.fsencode(root), "status", *STATUS, "--", ".")
     except (NotGit, ConfigError, PermissionDenied):

@@ -88,7 +88,7 @@ class NotGit(Exception):  # caught here and in snapshot.py; never reaches a user
 
 
 def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int] = (0,)) -> bytes:
-    """What git prints when asked in a folder.
+    """Return what git prints when asked in a folder.
 
     Raises:
         NotGit: there is no work tree here, or no git.
@@ -122,7 +122,7 @@ def git(folder: bytes, *arguments: str, stdin: bytes = b"", accept: Iterable[int
 
 
 def select(root: Path) -> Iterator[Found]:
-    """Every file, link and empty folder that travels, by its name below `root`, in no order, with its lstat.
+    """Return every file, link and empty folder that travels, by its name below `root`, in no order, with its lstat.
 
     Raises:
         ConfigError, PermissionDenied: what is there cannot be told for sure.
@@ -178,7 +178,7 @@ def why(root: Path, path: str) -> str | None:
 
 
 def _nature_against(top: bytes, name: bytes, status: FileStatus) -> str | None:
-    """What keeps an entry back without any rule."""
+    """Return what keeps an entry back without any rule."""
     if b".git" in name.split(b"/"):
         return "it is git's own"
     if _behind_link(top + b"/", name.rpartition(b"/")[0], {b"": False}):
@@ -209,7 +209,7 @@ def _spoken(rule: Rule | None) -> str | None:
 
 
 def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
-    """What travels of one repository, and of those inside it; `prefix` is empty or ends in a slash."""
+    """Return what travels of one repository, and of those inside it; `prefix` is empty or ends in a slash."""
     place = top + b"/" + prefix
     listed = git(place, "ls-files", "-c", "-o", "--exclude-standard", "-z").split(b"\0")
     own: set[bytes] = set()
@@ -230,7 +230,7 @@ def _select_repository(top: bytes, prefix: bytes) -> Iterator[Found]:
 
 
 def _behind_link(place: bytes, folder: bytes, known: dict[bytes, bool]) -> bool:
-    """Whether a folder is, or lies behind, a link: for git what it knows there is gone. `known` has earlier answers."""
+    """Return whether a folder is or lies behind a link, where git counts files as gone. `known` has earlier answers."""
     if folder not in known:
         status = _lstat(place + folder)
         behind = status is not None and stat.S_ISLNK(status.mode)
@@ -248,7 +248,7 @@ def _select_inner(top: bytes, prefix: bytes) -> Iterator[Found]:
 
 
 def _empty_folders(place: bytes, own: set[bytes], repositories: set[bytes]) -> Iterator[Found]:
-    """The folders that git does not list because nothing is in them. Names are relative to `place`."""
+    """Return the folders that git does not list because nothing is in them. Names are relative to `place`."""
     occupied = _parents(own | repositories)
     unlisted = [
         name
@@ -278,7 +278,7 @@ def _parents(names: set[bytes]) -> set[bytes]:
 
 
 def _folders_in(place: bytes, folder: bytes) -> tuple[bool, list[bytes]]:
-    """Whether a folder is empty, and the folders in it but `.git`."""
+    """Return whether a folder is empty, and the folders in it but `.git`."""
     start = folder + b"/" if folder else b""
     try:
         with os.scandir(place + folder) as entries:
@@ -327,7 +327,7 @@ def _walk(top: bytes, folder: bytes, rules: IgnoreFiles) -> Iterator[Found]:
 
 
 def _names_in(top: bytes, folder: bytes) -> list[bytes]:
-    """What is in a folder but `.git`, by names below `top`."""
+    """Return what is in a folder but `.git`, by names below `top`."""
     start = folder + b"/" if folder else b""
     with os.scandir(top + b"/" + folder) as entries:
         return [start + entry.name for entry in entries if entry.name != b".git"]
@@ -340,12 +340,12 @@ def _venv_around(top: bytes, name: bytes) -> bytes | None:
 
 
 def status_of(found: os.stat_result) -> FileStatus:
-    """The part of a stat result that counts."""
+    """Return the part of a stat result that counts."""
     return FileStatus(found.st_mode, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns), stamp_of(found))
 
 
 def stamp_of(found: os.stat_result) -> bytes:
-    """What tells one state of a file from another; the inode's change time is in it, which no program can set back."""
+    """Return what distinguishes two states of a file, including the inode's change time, which nothing can set back."""
     return STAMP(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
 
 

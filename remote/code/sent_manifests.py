@@ -23,7 +23,7 @@ UNFINISHED = "unfinished"  # the copy that stands for a send that has not come t
 
 
 def read_manifest(bucket: Bucket, digest: str) -> CodeManifest:
-    """The whole tree with this digest, as the bucket has it.
+    """Return the whole tree with this digest, as the bucket has it.
 
     Raises:
         InputMissing: it is not there, or no longer.
@@ -37,7 +37,7 @@ def read_manifest(bucket: Bucket, digest: str) -> CodeManifest:
 
 
 def missing_parts(bucket: Bucket, digest: str) -> list[str]:
-    """The keys that a host would look for in vain if it were to run the tree with this digest; asked all at once."""
+    """Return the keys that a host would need for the tree with this digest and not find; asked all at once."""
     try:
         manifest = read_manifest(bucket, digest)
     except InputMissing:
@@ -72,7 +72,7 @@ class Presence:
                 self._seen.update(zip(new, askers.map(self._bucket.exists, new), strict=True))
 
     def all(self, keys: Iterable[str]) -> bool:
-        """Whether the bucket has all of them."""
+        """Return whether the bucket has all of them."""
         wanted = list(keys)
         if not all(key in self._seen for key in wanted):
             self.ask(wanted)
@@ -89,7 +89,7 @@ class Copies:
         self._whole: dict[str, CodeManifest] = {}
 
     def head(self, digest: str) -> Head | None:
-        """The head of a tree's manifest, from our copy, else from the bucket; None when neither has it."""
+        """Return the head of a tree's manifest, from our copy, else from the bucket; None when neither has it."""
         try:
             if (data := self._read(digest)) is not None:
                 self._touch(digest)
@@ -103,14 +103,14 @@ class Copies:
         return None
 
     def needs_of_base(self, head: Head) -> list[str]:
-        """The keys that a difference needs for its base."""
+        """Return the keys that a difference needs for its base."""
         if head.base is None:
             return []
         base = self.head(head.base)
         return [manifest_key(head.base), *map(pack_key, base.packs if base else ())]
 
     def known(self) -> dict[str, str]:
-        """Which pack holds which content, as far as our copies tell; the newest has the last word."""
+        """Return which pack holds which content, as far as our copies tell; the newest has the last word."""
         known: dict[str, str] = {}
         names = dict.fromkeys(part for name in reversed(self._names()) for part in (self._base_of(name), name) if part)
         for name in names:  # each once: most are differences to one and the same
@@ -119,7 +119,7 @@ class Copies:
         return known
 
     def newest_base(self) -> tuple[str, CodeManifest] | None:
-        """The whole manifest that the newest copy is, or that it is a difference to."""
+        """Return the whole manifest that the newest copy is, or that it is a difference to."""
         for name in self._names():
             manifest = self._load(name) if name != UNFINISHED else None
             digest = (manifest.head.base or name) if manifest else None
@@ -158,14 +158,14 @@ class Copies:
         return manifest.head.base if manifest else None
 
     def _names(self) -> list[str]:
-        """The copies' names, newest first."""
+        """Return the copies' names, newest first."""
         if self._folder is None or not self._folder.is_dir():
             return []
         paths = sorted(self._folder.glob("*.manifest"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         return [path.stem for path in paths]
 
     def _load(self, name: str) -> CodeManifest | None:
-        """A copy, not merged with its base; damaged ones are dropped."""
+        """Return a copy, not merged with its base; damaged ones are dropped."""
         if name not in self._whole:
             data = self._read(name)
             if data is None:

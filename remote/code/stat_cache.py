@@ -36,7 +36,7 @@ class StatCache:
         self._news = False
 
     def get(self, name: bytes, status: FileStatus) -> str | None:
-        """The SHA-256 that the file had when its status was this one."""
+        """Return the SHA-256 that the file had when its status was this one."""
         if not self._known:  # the first look at a project: half of its keys need not be computed
             return None
         key = _cache_key(name, status)

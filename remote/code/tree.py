@@ -102,7 +102,7 @@ def plan(
 
 
 def tree_of(root: Path, entries: Iterable[TreeEntry], drafts: tuple[Draft, ...] = ()) -> Tree:
-    """The tree that has these entries, in whatever order they come."""
+    """Return the tree that has these entries, in whatever order they come."""
     ordered = tuple(sorted(entries, key=lambda entry: entry.name))
     digest = hashlib.sha256()
     for entry in ordered:
@@ -159,7 +159,7 @@ def _file(name: bytes, status: FileStatus, sha256: str) -> TreeEntry:
 
 
 def _hash_file(path: bytes, name: bytes) -> tuple[FileStatus, str]:
-    """A file's status and the hash of the content it had under that very status."""
+    """Return a file's status and the hash of the content it had under that very status."""
     for _ in range(READ_TRIES):
         with os.fdopen(open_file(path), "rb") as file:
             before = status_of(os.fstat(file.fileno()))

@@ -91,7 +91,7 @@ class CodeSync:
 
     @staticmethod
     def nothing_known(tree: Tree) -> SyncPlan:
-        """The plan for a bucket that has nothing, without asking one; not to be sent."""
+        """Return the plan for a bucket that has nothing, without asking one; not to be sent."""
         return SyncPlan(tree=tree, sources=tuple(_contents(tree).values()), packs={})
 
     def plan(self, tree: Tree) -> SyncPlan:
@@ -204,7 +204,7 @@ def _note_unfinished(copies: Copies, plan: SyncPlan, packs: Mapping[str, str]) -
 
 
 def packed_bytes(plan: SyncPlan) -> int:
-    """How many bytes the contents of a plan are as packs, found by making them."""
+    """Return how many bytes the contents of a plan are as packs, found by making them."""
     total = 0
     for _, _, out in _make_packs(plan):
         with out:
@@ -213,7 +213,7 @@ def packed_bytes(plan: SyncPlan) -> int:
 
 
 def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[TreeEntry], str, BinaryIO]]:
-    """The packs of what is lacking: those that were made while the tree was looked at, then those of the rest."""
+    """Yield the packs of the missing contents: those made while the tree was read, then those of the rest."""
     rest = {entry.sha256: entry for entry in plan.sources}
     for draft in plan.tree.drafts:
         if all(sha256 in rest for sha256 in draft.contents):
@@ -224,7 +224,7 @@ def _make_packs(plan: SyncPlan) -> Iterator[tuple[list[TreeEntry], str, BinaryIO
 
 
 def _make_pack(root: Path, group: list[TreeEntry], level: int) -> tuple[str, BinaryIO]:
-    """A pack in a file that goes when it is closed, with its SHA-256."""
+    """Return a pack in a file that goes when it is closed, with its SHA-256."""
     with ExitStack() as stack:
         out = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
         pack = write_pack(root, group, out, level=level)
@@ -233,17 +233,17 @@ def _make_pack(root: Path, group: list[TreeEntry], level: int) -> tuple[str, Bin
 
 
 def _contents(tree: Tree) -> dict[str, TreeEntry]:
-    """One entry for each content of a tree."""
+    """Return one entry for each content of a tree."""
     return {entry.sha256: entry for entry in tree.entries if entry.size}
 
 
 def _needs(digest: str, head: Head, copies: Copies) -> list[str]:
-    """The keys that a host needs to make the tree of this manifest."""
+    """Return the keys that a host needs to make the tree of this manifest."""
     return [manifest_key(digest), *map(pack_key, head.packs), *copies.needs_of_base(head)]
 
 
 def _scattered(packs: Mapping[str, str], wanted: Mapping[str, TreeEntry]) -> set[str]:
-    """The small packs, when there are too many of them."""
+    """Return the small packs, when there are too many of them."""
     live: dict[str, int] = {}
     for sha256, pack in packs.items():
         live[pack] = live.get(pack, 0) + wanted[sha256].size
@@ -252,7 +252,7 @@ def _scattered(packs: Mapping[str, str], wanted: Mapping[str, TreeEntry]) -> set
 
 
 def _manifest(entries: Iterable[TreeEntry], packs: Mapping[str, str], *, only_known: bool = False) -> CodeManifest:
-    """A whole manifest of these entries."""
+    """Return a whole manifest of these entries."""
     chosen = tuple(entry for entry in entries if not only_known or entry.sha256 in packs)
     numbers: dict[str, int] = {}
     places = tuple(numbers.setdefault(packs[entry.sha256], len(numbers)) if entry.size else NOWHERE for entry in chosen)
@@ -260,7 +260,7 @@ def _manifest(entries: Iterable[TreeEntry], packs: Mapping[str, str], *, only_kn
 
 
 def _shortest(plan: SyncPlan, packs: Mapping[str, str]) -> bytes:
-    """The tree's manifest, as a difference where that is much shorter."""
+    """Return the tree's manifest, as a difference where that is much shorter."""
     if plan.base is not None:
         digest, base = plan.base
         difference = _difference(base, plan.tree, packs, digest)

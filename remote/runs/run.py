@@ -54,7 +54,7 @@ class Run:
         return seen.last_step if seen else None
 
     def state(self, now: dt.datetime) -> str:
-        """One word: the outcome's cause, the agent's phase, `silent` when the agent is not heard of, or `sent`."""
+        """Return one word: the outcome's cause, the agent's phase, `silent` without a sign of the agent, or `sent`."""
         if self.outcome:
             return self.outcome.cause
         if self.status is None:

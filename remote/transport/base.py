@@ -58,7 +58,7 @@ class HostCommand:
 
     @classmethod
     def of(cls, argv: Sequence[str], *, timeout_seconds: float = COMMAND_SECONDS, title: str = "command") -> Self:
-        """One program with exactly these arguments."""
+        """Return one program with exactly these arguments."""
         return cls(script=shlex.join(argv), timeout_seconds=timeout_seconds, title=title)
 
     @property

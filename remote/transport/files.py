@@ -47,19 +47,19 @@ def read_source(path: Path) -> SourceFile:
 
 
 def hash_of(path: Path) -> str:
-    """A file's SHA-256, block by block."""
+    """Return a file's SHA-256, block by block."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def target_of(local: Path, remote: str) -> Path:
-    """Where a file of the host goes: into a folder under its own name, else exactly where it was said."""
+    """Return where a file of the host goes: into a folder under its own name, else exactly where it was said."""
     return local / PurePosixPath(remote).name if local.is_dir() else local
 
 
 @contextmanager
 def landing(target: Path, sha256: str) -> Iterator[IO[bytes]]:
-    """A draft beside `target` that becomes it when the block ends and its hash is right; otherwise nothing is left.
+    """Yield a draft beside `target` that replaces it when the block ends and the hash is right; else nothing is left.
 
     Raises:
         InputMissing: the folder is not there.
@@ -92,7 +92,7 @@ def _settle(draft: Path, target: Path, sha256: str) -> None:
 
 
 def damaged(path: str, expected: str, found: str) -> Error:
-    """The error for a file whose hash is not the one it left with."""
+    """Return the error for a file whose hash is not the one it left with."""
     return CannotCreate(
         f"{path} did not arrive as it left: SHA-256 {found}, not {expected}; nothing was kept",
         next_step="the same command again",

@@ -43,12 +43,12 @@ class HostKey:
 
 
 def fingerprint(key: bytes) -> str:
-    """A key's fingerprint as OpenSSH writes it."""
+    """Return a key's fingerprint as OpenSSH writes it."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
 def parse_key(text: str) -> HostKey:
-    """A key from one line of OpenSSH: `ssh-ed25519 AAAA… comment`.
+    """Return a key from one line of OpenSSH: `ssh-ed25519 AAAA… comment`.
 
     Raises:
         ConfigError: it is none, or of a kind that is not used.
@@ -69,7 +69,7 @@ def parse_key(text: str) -> HostKey:
 
 
 def _fields(body: bytes) -> list[bytes]:
-    """The fields of a key, each behind its length in four bytes; none when they do not fill it exactly."""
+    """Return the fields of a key, each behind its length in four bytes; none when they do not fill it exactly."""
     found, at = [], 0
     while at < len(body):
         end = at + 4 + int.from_bytes(body[at : at + 4], "big")
@@ -79,7 +79,7 @@ def _fields(body: bytes) -> list[bytes]:
 
 
 def from_console(output: str) -> tuple[HostKey, ...]:
-    """The keys that cloud-init printed, of the newest boot that printed any; none when there are none."""
+    """Return the keys that cloud-init printed, of the newest boot that printed any; none when there are none."""
     blocks = CONSOLE.findall(output)
     lines = [line.strip() for line in blocks[-1].splitlines()] if blocks else []
     # cloud-init puts a prefix such as `ci-info: ` before its lines on some images.
@@ -103,7 +103,7 @@ class Pins:
         self._folder = folder
 
     def path(self, instance_id: str) -> Path:
-        """The host's known_hosts file, whether it is there or not.
+        """Return the host's known_hosts file, whether it is there or not.
 
         Raises:
             ConfigError: nothing is kept.
@@ -113,7 +113,7 @@ class Pins:
         return self._folder / f"{instance_id}.known_hosts"
 
     def get(self, instance_id: str) -> tuple[HostKey, ...]:
-        """The host's keys, none when it is not known.
+        """Return the host's keys, none when it is not known.
 
         Raises:
             ConfigError: the file is damaged; that is no reason to believe any other key.

@@ -13,7 +13,7 @@ PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10"
 
 
 def python_script(program: str, words: Sequence[str] = (), *, mark: str, as_root: bool = False) -> str:
-    """The shell script that becomes a Python program.
+    """Return the shell script that becomes a Python program.
 
     Args:
         program: its text; no line of it is `mark`.

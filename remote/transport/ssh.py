@@ -75,7 +75,7 @@ class Endpoint:
 
 
 def client_argv(endpoint: Endpoint, known_hosts: Path, alias: str) -> list[str]:
-    """The OpenSSH client's command line for an interactive session, with the same pins and nothing else believed.
+    """Return the OpenSSH client's command line for an interactive session, which trusts the same pinned keys only.
 
     Raises:
         InputMissing: the private key is not there; the client would go on with others.
@@ -239,7 +239,7 @@ class SshTransport:
         return self._connection
 
     def _prepared(self) -> Any:
-        """A Fabric connection that knows this host's keys, refuses every other, and reads nobody's configuration."""
+        """Return a Fabric connection that accepts only this host's keys and reads nobody's configuration."""
         from fabric import Config, Connection  # noqa: PLC0415  0.2 s that other transports need not pay
         from paramiko import PKey, RejectPolicy, SSHConfig  # noqa: PLC0415
 
@@ -370,7 +370,7 @@ def _move(ready: Callable[[], bool], read: Callable[[int], bytes], sink: BinaryI
 
 
 def _counting(progress: Progress) -> Callable[[int, int], None]:
-    """What paramiko calls with the bytes so far and in all, telling the progress what is new."""
+    """Return what paramiko calls with the bytes so far and in all, telling the progress what is new."""
     last = 0
 
     def count(done: int, total: int) -> None:

@@ -123,7 +123,7 @@ class SsmTransport:
         return str(reply["Command"]["CommandId"])
 
     def result(self, command_id: str) -> CommandResult | None:
-        """The end of a command, or None while it has not ended.
+        """Return the end of a command, or None while it has not ended.
 
         AWS may not know a command in the first moments after it was sent; that counts as not ended. The outputs are as
         Run Command keeps them: cut at 24,000 and 8,000 characters.

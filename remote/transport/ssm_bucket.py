@@ -55,7 +55,7 @@ class Relay:
 
     @contextmanager
     def scratch(self, seconds: float) -> Iterator[ScratchSpace]:
-        """A new scratch whose signatures are good for an order of that long; emptied at the end."""
+        """Yield a new scratch whose signatures are good for an order of that long; emptied at the end."""
         valid = int(min(seconds + SLACK_SECONDS, LARGEST_SECONDS))
         prefix = f"{self._prefix}{uuid.uuid4().hex}/"
         scratch = ScratchSpace(self._bucket, self._signer, prefix, valid)
@@ -93,7 +93,7 @@ class ScratchSpace:
         self.used = False
 
     def form(self) -> dict[str, Any]:
-        """What the host needs to store objects in this scratch, and nowhere else.
+        """Return what the host needs to store objects in this scratch, and nowhere else.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
         """
@@ -114,11 +114,11 @@ class ScratchSpace:
         )
 
     def entries(self, after: str = "") -> list[ObjectEntry]:
-        """The objects the host has stored, in order, from the first past `after`."""
+        """Return the objects the host has stored, in order, from the first past `after`."""
         return list(self._bucket.keys(self._prefix, after))
 
     def blocks(self, key: str, block_bytes: int) -> Iterator[bytes]:
-        """An object's bytes.
+        """Return an object's bytes.
 
         Raises:
             Unavailable: it is not there.
@@ -129,5 +129,5 @@ class ScratchSpace:
         return found
 
     def file(self, block_bytes: int) -> Iterator[bytes]:
-        """The file that the host has stored."""
+        """Return the file that the host has stored."""
         return self.blocks(f"{self._prefix}file", block_bytes)

@@ -74,7 +74,7 @@ def get_order(remote: str, scratch: ScratchSpace | None) -> Order:
 
 
 def host_exec_script(order: dict[str, Any]) -> str:
-    """The shell script that finds a Python and lets the host program carry out an order.
+    """Return the shell script that finds a Python and lets the host program carry out an order.
 
     The order travels packed, as base64: Run Command replaces `{{ … }}` in a command, and nothing a user typed may end
     the text it stands in. It is part of the program's text and not an argument, since it may hold signed addresses.
@@ -85,7 +85,7 @@ def host_exec_script(order: dict[str, Any]) -> str:
 
 
 def inline_text(source: SourceFile) -> str | None:
-    """The file as text for an order, None when it is too large for one."""
+    """Return the file as text for an order, None when it is too large for one."""
     if source.bytes > BLOCK_BYTES:
         return None
     packed = zlib.compress(source.path.read_bytes(), 9)
@@ -93,7 +93,7 @@ def inline_text(source: SourceFile) -> str | None:
 
 
 def answer_of(result: CommandResult, instance_id: str) -> Answer:
-    """The courier's answer in a finished command.
+    """Return the host program's answer in a finished command.
 
     Raises:
         Error: the host program says why it could not do it, in its class, or gave no answer.
@@ -124,7 +124,7 @@ def status_of(answer: Answer) -> str:
 
 
 def content(answer: Answer, scratch: ScratchSpace | None) -> Iterator[bytes]:
-    """The bytes of a file that was asked for."""
+    """Return the bytes of a file that was asked for."""
     if answer["inline"] is not None:
         yield zlib.decompress(base64.b64decode(answer["inline"]))
     elif scratch is not None:

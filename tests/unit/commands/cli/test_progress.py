@@ -36,5 +36,5 @@ def test_where_no_person_looks_nothing_is_written(monkeypatch: pytest.MonkeyPatc
         shown.expect(4)
         shown.add(4)
 
-    assert progress is NO_PROGRESS
+    assert shown is NO_PROGRESS
     assert out.getvalue() == ""

@@ -71,6 +71,18 @@ def test_the_last_chunks_come_before_the_outcome_even_when_they_arrive_between_t
     assert [type(event) for event in events] == [LogChunk, Outcome]
 
 
+def test_a_run_is_polled_often_at_first_and_seldom_later(bucket: Bucket) -> None:
+    begun: list[float] = []
+    stage = Stage(*[lambda: begun.append(stage.monotonic())] * 60, lambda: put_outcome(bucket))
+    start = stage.monotonic()
+
+    list(stage.follow(bucket).events())
+
+    pauses = [later - earlier for earlier, later in zip([start, *begun], begun, strict=False)]
+    assert max(pauses[:45]) <= 0.11, "the last line of a short run is on the screen soon"
+    assert min(pauses[-5:]) >= 0.49, "a long run costs two listings a second"
+
+
 def test_a_second_look_shows_nothing_twice(bucket: Bucket) -> None:
     put_chunk(bucket, 1, b"one\n")
     follower = Stage().follow(bucket)

@@ -43,8 +43,8 @@ def test_what_is_no_run_id_never_reaches_a_shell(stack: Stack) -> None:
 def test_a_host_whose_record_is_fresh_is_busy_and_one_whose_record_is_stale_is_not() -> None:
     record = HostRecord.from_mapping(golden("host"))
 
-    assert launch._fresh(record, NOW)
-    assert not launch._fresh(record, NOW + dt.timedelta(minutes=1))
+    assert plan._fresh(record, NOW)
+    assert not plan._fresh(record, NOW + dt.timedelta(minutes=1))
 
 
 def test_preflight_names_the_run_that_has_the_host(stack: Stack) -> None:

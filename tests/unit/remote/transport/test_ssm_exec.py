@@ -21,11 +21,11 @@ DOCUMENT_BYTES = 65_536
 def test_nothing_in_a_command_is_replaced_or_ends_it_early() -> None:
     """Run Command replaces `{{ name }}` in what it is given."""
     script = host_exec_script(
-        run_order(HostCommand(script="echo '{{ ssm:secret }}'\nRUNCTL_COURIER_END\n"), None, stream=False)
+        run_order(HostCommand(script="echo '{{ ssm:secret }}'\nRUNCTL_HOST_EXEC_END\n"), None, stream=False)
     )
 
     assert "{{" not in script
-    assert script.splitlines().count("RUNCTL_COURIER_END") == 1
+    assert script.splitlines().count("RUNCTL_HOST_EXEC_END") == 1
     assert script.isascii()
 
 
@@ -52,7 +52,7 @@ def test_signed_addresses_are_on_no_command_line() -> None:
     script = host_exec_script(order)
     argv = re.findall(r'^exec "\$python" (.*)$', script, re.MULTILINE)
 
-    assert argv == ["- <<'RUNCTL_COURIER_END'"]
+    assert argv == ["- <<'RUNCTL_HOST_EXEC_END'"]
     assert "signed" not in script.replace(HOST_EXEC.read_text().rstrip(), "")
 
 

@@ -5,6 +5,7 @@
 - `recover`: after a crash or a reboot, bring every attempt that has begun here to its end; JSON, exit 0
 - `processes`: list the busiest processes and the load of this host; JSON, exit 0
 - `doctor`: check everything that a run needs of this host; JSON, exit 0 or 69
+- `sync`: make a folder of this host a tree of the bucket; JSON, exit 0, 69, 73 or 77
 - `supervise`: be the supervisor (for `start` to use)
 
 Each command imports what only it needs: a run waits for `start`, which needs neither S3 nor the metadata.
@@ -32,6 +33,7 @@ from agent.run.cancel import cancel
 from agent.run.recover import recover
 from agent.run.start import AgentReply, StartOrder, start
 from contract.clock import Clock
+from contract.code_manifest import DIGEST
 from contract.exit_codes import OK, UNAVAILABLE
 from contract.keys import RUN_ID
 
@@ -54,19 +56,12 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     """
     options = _parser().parse_args(arguments)
     _log_to_stderr()
-    if options.command == "doctor":
-        from agent.host.doctor import examine  # noqa: PLC0415  see the module's docstring
-
-        report, healthy = examine(options.bucket, region=options.region, environ=environ)
-        return _print(AgentReply(line=report, exit_code=OK if healthy else UNAVAILABLE))
+    if apart := {"doctor": _doctor, "processes": _processes, "sync": _sync}.get(options.command):
+        return apart(options, environ)
     layout = Layout.of(environ)
     systemd = Systemd(root=os.geteuid() == 0 and not environ.get("HOST_ROOT"))
     if options.command in {"cancel", "stop"}:
         return _print(cancel(options.run, layout=layout))
-    if options.command == "processes":
-        from agent.host.processes import list_processes  # noqa: PLC0415  see the module's docstring
-
-        return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=OK))
     if options.command == "recover":
         return _print(recover(layout=layout, program=program, refuse=partial(_refuse, environ), systemd=systemd))
     order = StartOrder(bucket=options.bucket, run=options.run, attempt=options.attempt, region=options.region)
@@ -75,6 +70,31 @@ def main(arguments: Sequence[str], *, environ: Mapping[str, str], program: Seque
     systemd.install_recovery(program, environ)
     refuse = partial(_refuse, environ, order)
     return _print(start(order, layout=layout, program=program, refuse=refuse, systemd=systemd))
+
+
+def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from agent.host.doctor import examine  # noqa: PLC0415  see the module's docstring
+
+    report, healthy = examine(options.bucket, region=options.region, environ=environ)
+    return _print(AgentReply(line=report, exit_code=OK if healthy else UNAVAILABLE))
+
+
+def _processes(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from agent.host.processes import list_processes  # noqa: PLC0415  see the module's docstring
+
+    return _print(AgentReply(line=list_processes(environ, clock=Clock()), exit_code=OK))
+
+
+def _sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from agent.code.host_folder import LazyBucket, exit_code_of, sync  # noqa: PLC0415  see the module's docstring
+
+    bucket = LazyBucket(options.bucket, partial(_bucket, options.bucket, options.region, environ))
+    try:
+        line = sync(bucket, options.digest, options.folder, environ=environ)
+    except AgentError as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_code_of(error)
+    return _print(AgentReply(line=line, exit_code=OK))
 
 
 def _supervise(order: StartOrder, *, host_lock: int | None, duty_lock: int, environ: Mapping[str, str]) -> int:
@@ -109,7 +129,7 @@ def _assignment(order: StartOrder, environ: Mapping[str, str]) -> Assignment:
     from agent.run.publisher import Assignment  # noqa: PLC0415
     from contract.keys import RunKeys  # noqa: PLC0415  see the module's docstring
 
-    bucket = _bucket(order, environ)
+    bucket = _bucket(order.bucket, order.region, environ)
     return Assignment(
         attempt=order.attempt,
         host=_host(order, bucket, environ),
@@ -122,7 +142,7 @@ def _assignment(order: StartOrder, environ: Mapping[str, str]) -> Assignment:
 def _refuse(environ: Mapping[str, str], order: StartOrder, detail: str) -> None:
     from agent.run.refusal import record_refusal  # noqa: PLC0415  see the module's docstring
 
-    bucket = _bucket(order, environ)
+    bucket = _bucket(order.bucket, order.region, environ)
     host = _host(order, bucket, environ)
     record_refusal(bucket, run=order.run, attempt=order.attempt, host=host, detail=detail, clock=Clock())
 
@@ -144,12 +164,12 @@ def _host(order: StartOrder, bucket: ObjectStore, environ: Mapping[str, str]) ->
         return UNKNOWN_HOST
 
 
-def _bucket(order: StartOrder, environ: Mapping[str, str]) -> ObjectStore:
+def _bucket(name: str, region: str | None, environ: Mapping[str, str]) -> ObjectStore:
     from agent.publish.bucket import ObjectStore  # noqa: PLC0415  see the module's docstring
 
     gc.disable()  # while boto3 is loaded: all of it stays, and searching it for garbage takes a tenth of the time
     try:
-        return ObjectStore.connect(order.bucket, region=order.region, environ=environ)
+        return ObjectStore.connect(name, region=region, environ=environ)
     finally:
         gc.freeze()
         gc.enable()
@@ -174,6 +194,12 @@ def _run_id(text: str) -> str:
     return text
 
 
+def _digest(text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid digest")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="agent.pyz", description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -184,6 +210,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("processes")
     for name in ("cancel", "stop"):
         commands.add_parser(name).add_argument("--run", required=True, type=_run_id)
+    synchronization = commands.add_parser("sync")
+    synchronization.add_argument("--bucket", required=True)
+    synchronization.add_argument("--region")
+    synchronization.add_argument("--digest", required=True, type=_digest)
+    synchronization.add_argument("--folder", required=True)
     for name in ("start", "supervise"):
         command = commands.add_parser(name)
         command.add_argument("--bucket", required=True)

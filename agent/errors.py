@@ -28,6 +28,11 @@ class BucketError(AgentError):
         """True when the object does not exist, as far as S3 tells (without ListBucket it answers 403 instead)."""
         return self.code in {"NoSuchKey", "404", "NotFound"}
 
+    @property
+    def refused(self) -> bool:
+        """True when S3 refuses the host's role, or the host has none."""
+        return self.code in {"AccessDenied", "403", "Forbidden", "NoCredentialsError"}
+
 
 class SpecError(AgentError):
     """The run's spec is incomplete or impossible."""

@@ -45,7 +45,7 @@ def send(
     carrier, choice = connect(opened, found, access)
     say("transport", f"{choice.way}: {choice.why}")
     try:
-        sync = HostSync(carrier, found.instance_id, paths.state_dir() / "sent")
+        sync = HostSync(opened, carrier, found.instance_id, paths.state_dir() / "sent")
         with bar("code") as progress:
             arrival = sync.sync(tree, to or tree.root.name, progress)
     finally:

@@ -174,8 +174,8 @@ def _start(stack: Stack, request: RunRequest, script: Script | None, access: Acc
 
 
 def _send(stack: Stack, prepared: Prepared) -> None:
+    from remote.code.upload import upload
     from remote.runs.checkpoints import push
-    from remote.runs.launch import upload
 
     spec, source, tree = prepared.spec, prepared.source, prepared.tree
     if prepared.repeats:
@@ -189,7 +189,7 @@ def _send(stack: Stack, prepared: Prepared) -> None:
     if tree is None:
         return
     with bar("code") as progress:
-        sent = upload(stack, spec.snapshot, tree, paths.state_dir() / "sent", progress)
+        sent = upload(stack.bucket, tree, paths.state_dir() / "sent", progress, snapshot=spec.snapshot)
     origin = f"{spec.snapshot.commit[:7]}{'+changes' if spec.snapshot.dirty else ''} " if spec.snapshot.commit else ""
     amount = f"{formats.size(sent)} sent" if sent else "already in the bucket"
     say("code", f"{origin}{formats.count(spec.snapshot.files, 'file')} from {tree.root}, {amount}")

@@ -45,7 +45,6 @@ def fetch(
     digest: str,
     target: Path,
     *,
-    store: Path | None = None,
     spared: Callable[[Path], bool] = lambda _: False,
 ) -> None:
     """Make `target` the tree that has this digest, or leave no `target` at all.
@@ -54,8 +53,7 @@ def fetch(
         bucket: holds manifest and packs.
         key: the manifest's, as the spec has it.
         digest: the tree's.
-        target: the code directory of a run, `runs/<run>/code`.
-        store: where packs are kept between runs; by default beside `runs`.
+        target: the code directory of a run, `runs/<run>/code`; packs are kept between runs in `store`, beside `runs`.
         spared: whether an older code directory stays, see `make_room`.
 
     Raises:
@@ -66,7 +64,7 @@ def fetch(
     if key != manifest_key(digest):
         raise SnapshotError(f"the code lies at {key}, but the spec says {digest}")
     partial = target.with_name(f"{target.name}.partial")
-    kept = PackStore(store or target.parents[2] / "store", bucket)
+    kept = PackStore(target.parents[2] / "store", bucket)
     try:
         with kept.opened():
             for leftover in (target, partial):  # under the lock: what a killed agent left may still be written to

@@ -36,11 +36,8 @@ class WorkerPool:
     def __init__(
         self, files_to_do: int = 0, *, locks: tuple[int, ...] = (), processors: int = os.cpu_count() or 1
     ) -> None:
-        # A module that was sent as text has no file to run.
-        self._program: str = getattr(unpacker, "__file__", "")
-        several = self._program and files_to_do >= FEW_FILES
         self._locks = locks
-        self.count = min(processors, MOST) if several else 1
+        self.count = min(processors, MOST) if files_to_do >= FEW_FILES else 1
         self._workers: list[_Worker] = []
         self._free: queue.Queue[Callable[..., Any]] = queue.Queue()
         self._free.put(_do_here)
@@ -49,7 +46,7 @@ class WorkerPool:
         if self.count > 1:
             self._free.get()
         while len(self._workers) < self.count > 1:
-            self._workers.append(_Worker(self._program, self._locks))
+            self._workers.append(_Worker(unpacker.__file__, self._locks))
             self._free.put(self._workers[-1].do)
         return self
 

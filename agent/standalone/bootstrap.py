@@ -1,8 +1,8 @@
 """Gets the agent onto a host that may have nothing but Python, then becomes it.
 
-The laptop sends this file's text inside the SSM command: `python3 - BUCKET DIGEST REGION start ...`. If the agent of
-that digest is not there yet, it is fetched from the bucket with the instance role's credentials and run only when its
-SHA-256 is the digest. One file, standard library only, nothing printed but one line when it fails.
+The laptop sends this file's text inside its command: `python3 - BUCKET DIGEST REGION start ...`. If the agent of that
+digest is not there yet (root's is the host's, another user's is below the home), it is fetched from the bucket with the
+instance role's credentials and run only when its SHA-256 is the digest. Standard library only; prints only a failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import urllib.parse
 from http import HTTPStatus
 from pathlib import Path
 
-IMDS = "http://169.254.169.254"
 OLDEST_PYTHON, CALL_SECONDS = (3, 10), 60
 EX_UNAVAILABLE, EX_NOPERM = 69, 77
 
@@ -36,7 +35,8 @@ def main(words: list[str]) -> None:
     bucket, digest, region, *rest = words
     if sys.version_info[:2] < OLDEST_PYTHON:
         raise Failure(f"Python 3.10 or newer is needed on this host; {sys.executable} is {sys.version.split()[0]}")
-    agent = Path(os.environ.get("HOST_ROOT") or "/") / f"var/lib/runctl/agent/{digest}.pyz"
+    root = os.environ.get("HOST_ROOT") or ("/" if os.geteuid() == 0 else "")
+    agent = (Path(root) / "var/lib/runctl" if root else Path.home() / ".runctl") / f"agent/{digest}.pyz"
     if not agent.exists():
         store(agent, digest, fetch(bucket, f"agent/{digest}.pyz", region))
     os.execv(sys.executable, [sys.executable, str(agent), *rest])  # noqa: S606  to become it is the point
@@ -85,7 +85,7 @@ def address(bucket: str, key: str, region: str) -> tuple[str, str]:
 
 def credentials() -> dict[str, str]:
     """Return the role's temporary keys, from the metadata service (version 2)."""
-    base = (os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or IMDS).rstrip("/")
+    base = (os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254").rstrip("/")
     token = metadata("PUT", base, "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
     headers = {"X-aws-ec2-metadata-token": token}
     folder = "/latest/meta-data/iam/security-credentials/"

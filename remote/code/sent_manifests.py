@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 from contract.code_manifest import CodeManifest, Head, ManifestError, decode, decode_head, manifest_key, merge, pack_key
 from contract.files import atomic_write
@@ -56,28 +55,10 @@ def _object(bucket: Bucket, digest: str) -> bytes:
     return data
 
 
-class Place(Protocol):
-    """Where trees are sent: the bucket, or one host's own store. Methods as `Bucket` has them."""
-
-    name: str
-
-    def get(self, key: str) -> bytes | None:
-        """Return the object's bytes, or None when it is not there."""
-
-    def exists(self, key: str) -> bool:
-        """Return whether the key is there."""
-
-    def put_once(self, key: str, body: bytes | BinaryIO, content_type: str = ...) -> bool:
-        """Write the object unless the key exists; True when this call wrote it."""
-
-    def put(self, key: str, body: BinaryIO) -> None:
-        """Write an object of any size."""
-
-
 class Presence:
     """Which keys the bucket has; each is asked for once."""
 
-    def __init__(self, bucket: Place) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._seen: dict[str, bool] = {}
 
@@ -101,7 +82,7 @@ class Presence:
 class Copies:
     """Copies of the manifests that were sent from here: one folder for a project and a bucket."""
 
-    def __init__(self, folder: Path | None, bucket: Place, root: Path) -> None:
+    def __init__(self, folder: Path | None, bucket: Bucket, root: Path) -> None:
         name = hashlib.sha256(os.fsencode(root) + b"\0" + bucket.name.encode()).hexdigest()[:32]
         self._folder = folder / name if folder else None
         self._bucket = bucket

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.code_manifest import NOTHING, TreeEntry
+from contract.code_manifest import NOTHING, TreeEntry, manifest_key
+from contract.records import CodeRef
 from remote.code.packs import Draft, Drafts
 from remote.code.provenance import Provenance, provenance
 from remote.code.read import Named, changed, leave_out, open_file, read_whole, shown
@@ -43,6 +44,20 @@ class Tree:
     digest: str
     bytes: int
     drafts: tuple[Draft, ...] = field(default=(), compare=False, repr=False)
+
+
+def code_ref(tree: Tree) -> CodeRef:
+    """Return a tree the way a run's record has it, with the commit that it stands on now."""
+    origin = provenance(tree.root)
+    return CodeRef(
+        digest=tree.digest,
+        key=manifest_key(tree.digest),
+        files=len(tree.entries),
+        bytes=tree.bytes,
+        commit=origin.commit,
+        branch=origin.branch,
+        dirty=origin.dirty,
+    )
 
 
 def plan(

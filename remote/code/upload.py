@@ -27,9 +27,12 @@ from contract.code_manifest import (
     manifest_key,
     pack_key,
 )
+from contract.records import CodeRef
+from remote.bucket import Bucket
 from remote.code.packs import groups, level_for, write_pack
-from remote.code.sent_manifests import UNFINISHED, Copies, Place, Presence
-from remote.code.tree import Tree
+from remote.code.patch import keep_patch
+from remote.code.sent_manifests import UNFINISHED, Copies, Presence
+from remote.code.tree import Tree, code_ref
 from remote.progress import NO_PROGRESS, Progress
 
 UPLOADS = 2
@@ -75,14 +78,14 @@ class SyncPlan:
 
 
 class CodeSync:
-    """Brings trees of one project into one bucket, or to one host.
+    """Brings trees of one project into one bucket.
 
     Args:
         bucket: where they go.
         folder: where copies of manifests are kept between calls, for all buckets and projects; None keeps none.
     """
 
-    def __init__(self, bucket: Place, folder: Path | None) -> None:
+    def __init__(self, bucket: Bucket, folder: Path | None) -> None:
         self._bucket = bucket
         self._folder = folder
 
@@ -166,6 +169,33 @@ class CodeSync:
             out.seek(0)
             self._bucket.put_once(pack_key(pack), out, "application/gzip")
         return pack, group, size
+
+
+def upload(
+    bucket: Bucket,
+    tree: Tree,
+    copies: Path | None = None,
+    progress: Progress = NO_PROGRESS,
+    *,
+    snapshot: CodeRef | None = None,
+) -> int:
+    """Send the contents that the bucket lacks and the patch of uncommitted changes; returns the bytes that were sent.
+
+    Args:
+        bucket: the stack's.
+        tree: the code.
+        copies: the folder where `CodeSync` keeps copies of manifests.
+        progress: counts content that has to travel.
+        snapshot: the tree as a run's spec names it; by default as it is now.
+
+    Raises:
+        Interrupted, Unavailable: see `CodeSync.send`.
+    """
+    sync = CodeSync(bucket, copies)
+    found = sync.plan(tree)
+    if found.complete:
+        return 0
+    return sync.send(found, progress) + keep_patch(bucket, snapshot or code_ref(tree), tree.root)
 
 
 def _note_unfinished(copies: Copies, plan: SyncPlan, packs: Mapping[str, str]) -> None:

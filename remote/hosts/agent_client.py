@@ -33,13 +33,13 @@ POLL_SECONDS = 1.0
 InFlight = tuple[str, Callable[[], CommandResult | None]]
 
 
-def agent_script(stack: Stack, words: Sequence[str], bootstrap: str) -> str:
-    """Return the shell script that fetches the agent if need be and becomes it, as root, with `words`.
+def agent_script(stack: Stack, words: Sequence[str], bootstrap: str, *, as_root: bool = True) -> str:
+    """Return the shell script that fetches the agent if need be and becomes it with `words`.
 
-    The agent runs as root, because it manages volumes, units and every user's runs.
+    The agent runs as root, because it manages volumes, units and every user's runs; a folder is synced as its user.
     """
     arguments = [stack.outputs.bucket, stack.outputs.agent_digest, stack.outputs.region, *words]
-    return python_script(bootstrap, arguments, mark=HEREDOC, as_root=True)
+    return python_script(bootstrap, arguments, mark=HEREDOC, as_root=as_root)
 
 
 @dataclass(frozen=True, kw_only=True)

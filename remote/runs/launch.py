@@ -1,23 +1,18 @@
 """Sends a planned run to its host and waits until the host's agent has taken it.
 
-Starting uploads the code unless the bucket has it, writes the spec, and sends one command; whether the agent took the
-run is then read from the bucket, so a warm host needs a single Systems Manager call before the script's first line.
+Starting writes the spec and sends one command, once the code is in the bucket (`remote/code/upload.py`); whether the
+agent took the run is then read from the bucket, so a warm host needs a single Systems Manager call before the script's
+first line.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from contract.clock import Clock
 from contract.keys import RunKeys
-from contract.records import CodeRef, RunSpec
-from remote.code.patch import keep_patch
-from remote.code.tree import Tree
-from remote.code.upload import CodeSync
+from contract.records import RunSpec
 from remote.errors import HostBusy, Unavailable
 from remote.hosts.agent_client import AgentClient, Sent
 from remote.hosts.connect import Choice
-from remote.progress import NO_PROGRESS, Progress
 from remote.runs.plan import Prepared
 from remote.runs.run import check_run_id
 from remote.stack import Stack
@@ -27,23 +22,6 @@ from remote.transport.base import Way
 FIRST_CHECK_SECONDS = 8.0
 CHECK_SECONDS = 3.0
 POLL_SECONDS = 0.2
-
-
-def upload(
-    stack: Stack, snapshot: CodeRef, tree: Tree, copies: Path | None = None, progress: Progress = NO_PROGRESS
-) -> int:
-    """Send the contents that the bucket lacks, and return the number of bytes sent.
-
-    Args:
-        stack: whose bucket.
-        snapshot: the tree as the spec names it.
-        tree: the code.
-        copies: the folder where `CodeSync` remembers the contents of buckets.
-        progress: counts content that has to travel.
-    """
-    sync = CodeSync(stack.bucket, copies)
-    found = sync.plan(tree)
-    return 0 if found.complete else sync.send(found, progress) + keep_patch(stack.bucket, snapshot, tree.root)
 
 
 def hand_over(stack: Stack, prepared: Prepared, access: Access, clock: Clock) -> Choice:

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.clock import Clock, parse_stamp, stamp
-from contract.code_manifest import manifest_key
 from contract.keys import host_key, new_run_id
-from contract.records import SILENT_SECONDS, CodeRef, HostRecord, HostRef, Resume, RunSpec
+from contract.records import SILENT_SECONDS, HostRecord, HostRef, Resume, RunSpec
 from remote.code.project import Script, project_name
-from remote.code.provenance import provenance
-from remote.code.tree import Tree, require
+from remote.code.tree import Tree, code_ref, require
 from remote.code.tree import plan as plan_tree
 from remote.errors import HostBusy, UsageError
 from remote.hosts.host import Host, find_host, only_worker, require_running
@@ -143,7 +141,6 @@ def _fresh(record: HostRecord, now: dt.datetime) -> bool:
 
 def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tree, now: dt.datetime) -> RunSpec:
     """Return the record of a run that begins from nothing; no side effects but asking for a spot price."""
-    origin = provenance(tree.root)
     ref, price = place(stack, host)
     if request.limits.max_cost_usd and price is None:
         raise UsageError(
@@ -157,15 +154,7 @@ def plan(stack: Stack, host: Host, request: RunRequest, script: Script, tree: Tr
         created_by=getpass.getuser(),
         script=script.path,
         arguments=list(request.arguments),
-        snapshot=CodeRef(
-            digest=tree.digest,
-            key=manifest_key(tree.digest),
-            files=len(tree.entries),
-            bytes=tree.bytes,
-            commit=origin.commit,
-            branch=origin.branch,
-            dirty=origin.dirty,
-        ),
+        snapshot=code_ref(tree),
         host=ref,
         usd_per_hour=price,
         limits=request.limits,

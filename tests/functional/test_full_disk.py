@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.code.checkout import fetch, tree_digest
+from agent.code.host_folder import sync
 from agent.errors import SnapshotError
 from agent.publish.bucket import ObjectStore
 from agent.standalone import host_exec
@@ -79,6 +80,23 @@ def test_code_that_does_not_fit_is_said_so_and_leaves_nothing(
         digest = place(bucket, dict.fromkeys(list(files)[:120], b""))
 
     assert tree_digest(get(bucket, digest, host)) == digest
+
+
+@pytest.mark.parametrize("room", [1_000_000, 0], ids=["no bytes for a file", "no bytes for the manifest"])
+def test_a_folder_that_does_not_fit_is_said_so_and_leaves_nothing(
+    bucket: ObjectStore, disk: Disk, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    host, digest = disk(size="4m"), place(bucket, {"a": NOISE})
+    monkeypatch.chdir(host)
+    taken = fill(host, leave=room)
+    with pytest.raises(SnapshotError, match="the host's disk is full"):
+        sync(bucket, digest, "project", environ={})
+    assert not (host / "project").exists()
+    assert left_of(host) == []
+    taken.unlink()
+
+    assert sync(bucket, digest, "project", environ={})["state"] == "built"
+    assert (host / "project" / "a").read_bytes() == NOISE
 
 
 @pytest.mark.parametrize("files", [MANY, {"a": NOISE}], ids=["many small", "one large"])

@@ -310,14 +310,6 @@ def test_sync_makes_a_folder_of_a_host_the_project(stack: Cli, address: Address,
     assert "same" in again.err
 
 
-def test_sync_goes_by_ssh_to_a_folder_of_ones_choice(stack: Cli, box: Box, identity: list[str], tmp_path: Path) -> None:
-    project = stack.within(make_project(tmp_path / "work", train="print('one')\n"))
-    done = project("sync", "box", "--to", f"{tmp_path}/there", *identity)
-
-    assert (tmp_path / "there" / "train.py").read_text() == "print('one')\n"
-    assert "ssh: Systems Manager does not reach the host" in done.err
-
-
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -1,4 +1,4 @@
-"""`train --transport ssh` against OpenSSH's own server, which gives its users the environment of a local host."""
+"""`train` and `sync` by SSH against OpenSSH's own server, which gives its users the environment of a local host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from localcloud.daemon import Address
 from tests.support.cli import Cli, make_project
 from tests.support.cloud import IMAGE, client, commands_sent, state_of, until
-from tests.support.sshd import Sshd, sshd
+from tests.support.sshd import Sshd, environment_of, sshd
 
 SCRIPT = """\
 import os, sys
@@ -24,9 +24,7 @@ sys.exit(int(sys.argv[1]))
 def server(stack: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A server on the machine of `trainer`: who logs in has that host's root, role and cloud."""
     said = stack("exec", "trainer", "--", "env", "-0").out
-    environment = dict(pair.partition("=")[::2] for pair in said.split("\0") if pair)
-    given = " ".join(f'"{name}={value}"' for name, value in environment.items() if name.startswith(("AWS_", "HOST_")))
-    with sshd(tmp_path_factory.mktemp("sshd"), SetEnv=given) as running:
+    with sshd(tmp_path_factory.mktemp("sshd"), **environment_of(said)) as running:
         yield running
 
 
@@ -106,3 +104,14 @@ def test_a_run_that_the_server_does_not_let_in_leaves_nothing_behind(
 
     assert str(wrong) in done.err
     assert len(project("runs", "--json").json["items"]) == runs
+
+
+def test_sync_goes_by_ssh_to_a_folder_of_ones_choice(project: Cli, server: Sshd, box: str) -> None:
+    identity, logins = ["--identity", str(server.identity)], server.log.count("Accepted publickey")
+    done = project("sync", "box", "--to", "/tmp/synced", *identity)
+    connections = server.log.count("Accepted publickey") - logins
+    shown = project("exec", "box", *identity, "--", "sh", "-c", 'cat "$HOST_ROOT/tmp/synced/script.py"')
+
+    assert shown.out == SCRIPT
+    assert "ssh: Systems Manager does not reach the host" in done.err
+    assert connections == 1

@@ -97,6 +97,13 @@ def sshd(folder: Path, **settings: str) -> Iterator[Sshd]:
         process.wait(10)
 
 
+def environment_of(said: str) -> dict[str, str]:
+    """The server's setting that gives its users a local host's root, role and cloud, by what `env -0` printed there."""
+    pairs = dict(pair.partition("=")[::2] for pair in said.split("\0") if pair)
+    given = " ".join(f'"{name}={value}"' for name, value in pairs.items() if name.startswith(("AWS_", "HOST_")))
+    return {"SetEnv": given}
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -19,6 +19,15 @@ def test_a_run_id_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[st
     assert "is not a valid run id" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("digest", ["code/packs/../../x.pack", "x", "/etc/passwd", "../" * 21 + "y", "A" * 64])
+def test_a_digest_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str], digest: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        program.main(["sync", "--bucket", "b", "--folder=x", "--digest", digest], environ={}, program=[])
+
+    assert caught.value.code == 2
+    assert "is not a valid digest" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "state"), [(["cancel", "--run", new_run()], 69, "not-running"), (["recover"], 0, "recovered")]
 )
@@ -33,7 +42,9 @@ def test_each_command_answers_with_one_line_of_json(
 def test_the_commands_are_the_ones_that_the_module_tells_of() -> None:
     described = program.__doc__ or ""
 
-    assert all(f"`{name}`" in described for name in ("start", "cancel", "stop", "recover", "doctor", "supervise"))
+    assert all(
+        f"`{name}`" in described for name in ("start", "cancel", "stop", "recover", "doctor", "sync", "supervise")
+    )
 
 
 def test_to_start_needs_neither_s3_nor_the_metadata() -> None:

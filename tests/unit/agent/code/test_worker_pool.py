@@ -53,12 +53,6 @@ def test_no_more_workers_than_processors_and_never_many(monkeypatch: pytest.Monk
     assert set(started) == {unpacker.__file__}
 
 
-def test_what_was_sent_as_text_does_its_work_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(unpacker, "__file__")
-    with WorkerPool(100_000, processors=8) as found:
-        assert found.count == 1
-
-
 def test_a_tree_is_the_same_by_whomever_it_is_written(
     bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

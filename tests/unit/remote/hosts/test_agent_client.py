@@ -70,6 +70,10 @@ def test_the_agent_is_roots_unless_the_host_is_the_local_clouds(
     assert last.startswith(f"{become}python3 - {OUTPUTS.bucket}" if become else f"- {OUTPUTS.bucket}")
 
 
+def test_a_folder_is_synced_as_the_user_it_belongs_to() -> None:
+    assert "sudo" not in agent_script(STACK, ["sync"], "", as_root=False)
+
+
 class Host:
     """A host that answers after some polls; its clock moves only by sleeping."""
 

@@ -1,36 +1,34 @@
-"""What a host does with an order: it builds, links and tidies, and never takes away what others made."""
+"""What a host does with a tree: it builds, links and tidies, and never takes away what others made."""
 
 from __future__ import annotations
 
-import base64
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from agent.code import pack_store, receive
-from agent.code.receive import place_of
-from agent.code.receive import receive as carry_out
-from agent.errors import SnapshotError
+from agent.code import host_folder, pack_store
+from agent.code.host_folder import LazyBucket, TreeStore, exit_code_of, place_of
+from agent.errors import AgentError, BucketError, SnapshotError
+from agent.publish.bucket import ObjectStore
 from tests.support.code import code_of
+from tests.support.stored_code import put
 
 
 class Host:
-    """A host's folders, and orders to it that bring everything along."""
+    """A host's folders, and trees that are uploaded for it."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, bucket: ObjectStore) -> None:
         self.top = top
         self.shelf = top / "shelf"
-        self.made = 0
+        self.bucket = bucket
 
     def take(self, files: dict[str, bytes | str], folder: str = "project") -> dict:
-        digest, objects = code_of(files)
-        return self.order(digest, {key: base64.b64encode(body).decode() for key, body in objects.items()}, folder)
+        return self.sync(put(self.bucket, files), folder)
 
-    def order(self, digest: str, objects: dict[str, str], folder: str = "project") -> dict:
-        order = {"digest": digest, "folder": str(self.top / folder), "shelf": str(self.shelf), "objects": objects}
-        return carry_out(order, environ={})
+    def sync(self, digest: str, folder: str = "project") -> dict:
+        return TreeStore(self.shelf, self.bucket).sync(digest, self.top / folder)
 
     @property
     def trees(self) -> list[Path]:
@@ -38,8 +36,8 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path, bucket: ObjectStore) -> Host:
+    return Host(tmp_path, bucket)
 
 
 @pytest.fixture
@@ -50,19 +48,70 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_tree_of_which_nothing_has_come_is_lacking_and_leaves_no_folder(host: Host) -> None:
+def test_a_tree_that_is_not_in_the_bucket_is_refused_and_leaves_no_folder(host: Host) -> None:
     digest, _ = code_of({"a": "x"})
+    with pytest.raises(SnapshotError, match="the code is not in the bucket"):
+        host.sync(digest)
 
-    assert host.order(digest, {}) == {"state": "lacking", "have": []}
     assert not (host.top / "project").exists()
+    assert list((host.shelf / "trees").iterdir()) == [host.shelf / "trees" / "lock"]
 
 
-def test_what_came_is_told_by_name_while_something_lacks(host: Host) -> None:
-    digest, objects = code_of({"a": "x"})
-    manifest = next(key for key in objects if key.endswith(".manifest"))
-    answer = host.order(digest, {manifest: base64.b64encode(objects[manifest]).decode()})
+def test_a_tree_that_is_there_is_found_without_the_bucket(host: Host) -> None:
+    def connect() -> ObjectStore:
+        raise AssertionError("boto3 is not needed for what is here")
 
-    assert answer == {"state": "lacking", "have": [manifest]}
+    built = host.take({"a.py": "one", "b.py": "two"})
+    digest, _ = code_of({"a.py": "one", "b.py": "two"})
+    store = TreeStore(host.shelf, LazyBucket(host.bucket.name, connect))
+    again = store.sync(digest, host.top / "project")
+
+    assert (built["state"], again["state"]) == ("built", "same")
+    assert again["tree"] == built["tree"]
+
+
+def test_a_pack_that_is_damaged_in_the_bucket_is_refused_and_the_folder_stays_as_it_was(host: Host) -> None:
+    host.take({"a.py": "one"})
+    digest, objects = code_of({"a.py": "two"})
+    for key, body in objects.items():
+        host.bucket.write(key, body[:-9] if key.endswith(".pack") else body)
+    with pytest.raises(SnapshotError, match=r"pack s3://.* is damaged"):
+        host.sync(digest)
+
+    assert (host.top / "project" / "a.py").read_text() == "one"
+    assert len(list((host.shelf / "trees").glob("*-*"))) == 1
+
+
+def test_what_a_killed_agent_left_half_made_goes(host: Host) -> None:
+    torn = host.shelf / "trees" / "1-0123456789abcdef" / "code.partial"
+    torn.mkdir(parents=True)
+    (torn / "a.py").touch()
+    host.take({"a.py": "one"})
+
+    assert not torn.parent.exists()
+
+
+def test_a_host_with_no_store_left_fetches_again_what_it_needs(host: Host) -> None:
+    host.take({"a.py": "one"})
+    for path in (host.shelf / "store").iterdir():
+        path.unlink()
+    (host.top / "project" / "a.py").write_text("spoiled")
+
+    assert host.take({"a.py": "one"})["state"] == "built"
+    assert (host.top / "project" / "a.py").read_text() == "one"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SnapshotError("the host's disk is full"), 73),
+        (BucketError("download: AccessDenied (HTTP 403)", code="AccessDenied"), 77),
+        (BucketError("download: Unable to locate credentials", code="NoCredentialsError"), 77),
+        (BucketError("download: no route to host", code="EndpointConnectionError"), 69),
+    ],
+)
+def test_each_error_has_the_exit_code_that_the_laptop_knows(error: AgentError, code: int) -> None:
+    assert exit_code_of(error) == code
 
 
 def test_older_trees_go_when_there_is_no_room_for_them(host: Host, narrow: None) -> None:
@@ -113,7 +162,7 @@ def test_a_tree_that_cannot_be_written_leaves_the_folder_as_it_was(host: Host, m
     def fail(*_: object, **__: object) -> None:
         raise SnapshotError("the host's disk is full")
 
-    monkeypatch.setattr(receive, "fetch", fail)
+    monkeypatch.setattr(host_folder, "fetch", fail)
     with pytest.raises(SnapshotError, match="disk is full"):
         host.take({"a.py": "two"})
 

@@ -27,7 +27,7 @@ def prepare() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     atexit.register(_leave)
-    gc.set_threshold(50_000, 20, 20)  # a command is over before garbage matters; reading 50,000 files is 6 % faster
+    gc.set_threshold(50_000, 20, 20)  # a command is over before garbage matters; reading 50,000 files is 3 % faster
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 

@@ -16,7 +16,7 @@ from remote.bucket import Bucket, ObjectEntry
 from remote.runs.log import ALL, Lines, Selection, begin
 
 POLL_SECONDS = 0.5
-# A short run is over before a slow poll notices; 50 more listings cost $0.0003.
+# A short run is over before a slow poll notices; 40 more listings cost $0.0002.
 EARLY_POLL_SECONDS = 0.1
 EARLY_SECONDS = 5.0
 # The agent writes its status at least every 5 s; after six missed ones something is wrong.
